@@ -1,0 +1,12 @@
+"""The VGG paper (Simonyan & Zisserman, arXiv 1409.1556) as an extension of timm.
+
+Importing this package registers `vgg_a`, `vgg_a_lrn`, `vgg_b`, `vgg_b_shallow`, `vgg_c`, `vgg_d` and `vgg_e` with timm.
+"""
+
+from . import entrypoints as entrypoints
+from .configurations import TABLE_1, Configuration
+from .initialisation import initialise, initialise_from
+from .model import VGG
+
+__all__ = ["TABLE_1", "VGG", "Configuration", "__version__", "initialise", "initialise_from"]
+__version__ = "0.1.0"

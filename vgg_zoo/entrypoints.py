@@ -1,0 +1,159 @@
+"""The timm adapter: one row of `default_cfgs` for each set of weights, and one registered function for each net."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from safetensors import SafetensorError
+from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
+from torch import Tensor
+
+from .configurations import FC_KEYS
+from .model import VGG
+from .weights.fit import check_fit
+from .weights.torchvision import from_torchvision, is_torchvision
+
+__all__: list[str] = []  # timm's decorator adds each entrypoint's name
+
+PAPER = {
+    "paper_name": "Very Deep Convolutional Networks for Large-Scale Image Recognition",
+    "paper_ids": "arXiv:1409.1556v6",
+}
+
+
+def _cfg(**kwargs: Any) -> dict[str, Any]:
+    return {
+        "num_classes": 1000,
+        "input_size": (3, 224, 224),
+        "pool_size": (7, 7),
+        "crop_pct": 0.875,
+        "interpolation": "bilinear",
+        "mean": IMAGENET_DEFAULT_MEAN,
+        "std": IMAGENET_DEFAULT_STD,
+        "first_conv": "features.0",
+        "classifier": FC_KEYS["fc8"],
+        **PAPER,
+        **kwargs,
+    }
+
+
+def _torchvision_cfg(hub_name: str, top1: float, top5: float) -> dict[str, Any]:
+    """torchvision's own training, as timm publishes it; `top1` and `top5` are accuracies of timm's results file."""
+    return _cfg(
+        hf_hub_id=f"timm/{hub_name}.tv_in1k",
+        license="bsd-3-clause",
+        origin_url="https://github.com/pytorch/vision",
+        description=f"torchvision's training, not the paper's: {top1}% top-1, {top5}% top-5 on one 224-pixel crop",
+    )
+
+
+def _untrained_cfg() -> dict[str, Any]:
+    """Preprocessing for a net that nobody has published weights for: RGB minus the training mean (Sect. 2.1)."""
+    return _cfg(
+        mean=(123.68 / 255, 116.779 / 255, 103.939 / 255),
+        std=(1 / 255, 1 / 255, 1 / 255),
+        license="apache-2.0",
+        origin_url="https://arxiv.org/abs/1409.1556",
+        description="no weights: nobody published any for this net; the preprocessing is the paper's",
+    )
+
+
+default_cfgs = generate_default_cfgs(
+    {
+        "vgg_a.tv_in1k": _torchvision_cfg("vgg11", 69.05, 88.63),
+        "vgg_a_lrn.untrained": _untrained_cfg(),
+        "vgg_b.tv_in1k": _torchvision_cfg("vgg13", 69.95, 89.26),
+        "vgg_b_shallow.untrained": _untrained_cfg(),
+        "vgg_c.untrained": _untrained_cfg(),
+        "vgg_d.tv_in1k": _torchvision_cfg("vgg16", 71.59, 90.40),
+        "vgg_e.tv_in1k": _torchvision_cfg("vgg19", 72.40, 90.88),
+    }
+)
+
+
+def _checked(state_dict: Mapping[str, Tensor], model: VGG) -> dict[str, Tensor]:
+    """timm's hook between reading weights and loading them: one key layout, and nothing that does not fit."""
+    tensors = from_torchvision(state_dict, model) if is_torchvision(state_dict) else dict(state_dict)
+    source = model.pretrained_cfg
+    same_classes = model.num_classes == source["num_classes"]
+    same_channels = model.in_chans == source["input_size"][0]
+    check_fit(
+        model,
+        tensors,
+        # timm leaves a classifier of other classes out, and sums or repeats the first conv's input channels.
+        optional=() if same_classes else (f"{source['classifier']}.weight", f"{source['classifier']}.bias"),
+        any_shape=() if same_channels else (f"{source['first_conv']}.weight",),
+    )
+    return tensors
+
+
+def _create(variant: str, configuration: str, pretrained: bool, **kwargs: Any) -> VGG:
+    tag = kwargs.get("pretrained_cfg")
+    tags = default_cfgs[variant].tags
+    if isinstance(tag, str) and tag not in tags:
+        raise ValueError(f"unknown pretrained tag {tag!r} for {variant}; it has {', '.join(tags)}")
+    try:
+        return build_model_with_cfg(
+            VGG,
+            variant,
+            pretrained,
+            model_cfg=configuration,
+            feature_cfg={"flatten_sequential": True, "out_indices": kwargs.pop("out_indices", (0, 1, 2, 3, 4, 5))},
+            pretrained_filter_fn=_checked,
+            **kwargs,
+        )
+    except SafetensorError as error:
+        raise ValueError(
+            f"the weights of {variant} at {_place(variant, kwargs)} are not a whole safetensors file ({error}): "
+            "cut short or damaged. Delete the file and fetch it again."
+        ) from error
+
+
+def _place(variant: str, kwargs: dict[str, Any]) -> str:
+    given = kwargs.get("pretrained_cfg")
+    registered = default_cfgs[variant].cfgs[given] if isinstance(given, str) else default_cfgs[variant].default
+    fields = {**vars(registered), **(given if isinstance(given, dict) else {})}
+    fields |= kwargs.get("pretrained_cfg_overlay") or {}
+    return str(fields.get("file") or fields.get("hf_hub_id"))
+
+
+@register_model
+def vgg_a(pretrained: bool = False, **kwargs: Any) -> VGG:
+    """Configuration A: 11 weight layers (Table 1)."""
+    return _create("vgg_a", "A", pretrained, **kwargs)
+
+
+@register_model
+def vgg_a_lrn(pretrained: bool = False, **kwargs: Any) -> VGG:
+    """Configuration A-LRN: A with local response normalisation after its first conv (Table 1)."""
+    return _create("vgg_a_lrn", "A-LRN", pretrained, **kwargs)
+
+
+@register_model
+def vgg_b(pretrained: bool = False, **kwargs: Any) -> VGG:
+    """Configuration B: 13 weight layers (Table 1)."""
+    return _create("vgg_b", "B", pretrained, **kwargs)
+
+
+@register_model
+def vgg_b_shallow(pretrained: bool = False, **kwargs: Any) -> VGG:
+    """The shallow net of Sect. 4.1: B with each pair of 3×3 convs replaced by one 5×5 conv."""
+    return _create("vgg_b_shallow", "shallow B", pretrained, **kwargs)
+
+
+@register_model
+def vgg_c(pretrained: bool = False, **kwargs: Any) -> VGG:
+    """Configuration C: 16 weight layers, three of them 1×1 convs (Table 1)."""
+    return _create("vgg_c", "C", pretrained, **kwargs)
+
+
+@register_model
+def vgg_d(pretrained: bool = False, **kwargs: Any) -> VGG:
+    """Configuration D: 16 weight layers (Table 1)."""
+    return _create("vgg_d", "D", pretrained, **kwargs)
+
+
+@register_model
+def vgg_e(pretrained: bool = False, **kwargs: Any) -> VGG:
+    """Configuration E: 19 weight layers (Table 1)."""
+    return _create("vgg_e", "E", pretrained, **kwargs)
