@@ -1,0 +1,71 @@
+"""Error rates of a net on a split: each image counted exactly once, whatever the number of processes."""
+
+from dataclasses import dataclass
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from recipes.data import LabelledImages, TestImages, test_batches
+from vgg_zoo.evaluation import posteriors
+from vgg_zoo.preprocessing import subtract_mean
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Protocol:
+    """How an image is tested.
+
+    Attributes:
+        name: "single crop" or "dense".
+        scale: Q, the smallest side in pixels that the image is rescaled to.
+        crop_size: Side of the centre crop in pixels; None tests the whole image densely (Sect. 3.2).
+        flip: Average the posteriors with those of the mirrored image.
+    """
+
+    name: str
+    scale: int
+    crop_size: int | None
+    flip: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ErrorRates:
+    """Top-1 and top-5 error of `images` images (Sect. 4), from 0 to 1."""
+
+    top1: float
+    top5: float
+    images: int
+
+
+def error_rates(
+    model: nn.Module,
+    split: LabelledImages,
+    protocol: Protocol,
+    mean: tuple[float, ...],
+    accelerator: Accelerator,
+    batch_size: int = 64,
+) -> ErrorRates:
+    """Test a net on every image of a split, each process on its share.
+
+    Args:
+        model: On the accelerator's device; put in eval mode, and back as it was.
+        split: Images and labels.
+        protocol: How each image is tested.
+        mean: RGB in 0–255 to subtract.
+        accelerator: Adds up the counts of the processes.
+        batch_size: Images of one shape that go through the net at once, in each process.
+    """
+    was_training = model.training
+    model.eval()
+    counts = torch.zeros(3, dtype=torch.long, device=accelerator.device)  # wrong at top-1, wrong at top-5, images
+    images = TestImages(split, protocol.scale, protocol.crop_size)
+    for pixels, labels in test_batches(images, accelerator.process_index, accelerator.num_processes, batch_size):
+        scores = posteriors(model, subtract_mean(pixels.to(accelerator.device), mean), protocol.flip)
+        ranked = scores.topk(min(5, scores.shape[1])).indices
+        right = ranked == labels.to(accelerator.device)[:, None]
+        counts += torch.stack([(~right[:, 0]).sum(), (~right.any(1)).sum(), torch.tensor(len(labels)).to(right.device)])
+    model.train(was_training)
+    wrong1, wrong5, total = accelerator.reduce(counts, "sum").tolist()
+    if total != len(split):
+        raise RuntimeError(f"tested {total} images of a split of {len(split)}: a process lost or repeated some")
+    return ErrorRates(top1=wrong1 / total, top5=wrong5 / total, images=total)

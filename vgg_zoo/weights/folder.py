@@ -1,0 +1,73 @@
+"""timm's folder: `model.safetensors` and `config.json`, as `local-dir:` and the Hub read it."""
+
+import copy
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from timm.models import save_for_hf
+from torch import nn
+
+WEIGHTS, CONFIG = "model.safetensors", "config.json"
+
+
+def save_folder(
+    model: nn.Module,
+    folder: Path,
+    *,
+    tag: str,
+    licence: str | None,
+    mean: Sequence[float],
+    input_size: tuple[int, int, int],
+    crop_pct: float,
+    class_names: Sequence[str] | None = None,
+    description: str | None = None,
+) -> None:
+    """Write weights and config so that `timm.create_model("local-dir:FOLDER", pretrained=True)` gives this net.
+
+    Both files are written whole under another name first. Never writes a pickle.
+
+    Args:
+        model: A net made by `timm.create_model`, on any device, in any memory format.
+        folder: Made if it is missing.
+        tag: Name of these weights. timm would carry over the tag of the weights that the net started from.
+        licence: Of these weights; None leaves it out.
+        mean: RGB in 0–255; the net takes RGB minus this mean, which in timm's terms is a `std` of 1/255.
+        input_size: (channels, height, width) of a training crop.
+        crop_pct: Crop size over the scale Q of the single-crop test.
+        class_names: In the order of the net's outputs.
+        description: A sentence on where the weights come from.
+    """
+    # safetensors takes only contiguous tensors, and the caller's net must stay as it is.
+    saved = copy.deepcopy(model).to("cpu", memory_format=torch.contiguous_format)
+    settings: dict[str, Any] = {
+        "tag": tag,
+        "license": licence,
+        "description": description,
+        "origin_url": None,
+        "mean": tuple(value / 255 for value in mean),
+        "std": (1 / 255,) * len(mean),
+        "input_size": input_size,
+        "crop_pct": crop_pct,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    writing = folder / ".writing"
+    save_for_hf(
+        saved,
+        str(writing),
+        model_config={"pretrained_cfg": settings, "label_names": list(class_names or ()) or None},
+        data_config={key: settings[key] for key in ("mean", "std", "input_size", "crop_pct")},
+        safe_serialization=True,
+    )
+    config = json.loads((writing / CONFIG).read_text())
+    # transformers' TimmWrapper passes num_classes itself and fails on a second one.
+    config.get("model_args", {}).pop("num_classes", None)
+    config["pretrained_cfg"] = {key: value for key, value in config["pretrained_cfg"].items() if value is not None}
+    (writing / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
+    (writing / WEIGHTS).chmod((writing / CONFIG).stat().st_mode)  # safetensors makes it readable by the owner only
+    for name in (WEIGHTS, CONFIG):
+        (writing / name).replace(folder / name)
+    shutil.rmtree(writing)
