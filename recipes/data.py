@@ -152,7 +152,7 @@ class TrainingCrops(Dataset[tuple[Tensor, int]]):
 
 
 @dataclass
-class TestImages(Dataset[tuple[Tensor, int]]):
+class EvaluationImages(Dataset[tuple[Tensor, int]]):
     """Images as they are tested: a centre crop of `crop_size` pixels, or, without one, whole at smallest side Q."""
 
     split: LabelledImages
@@ -214,7 +214,7 @@ def training_loader(split: LabelledImages, recipe: Recipe, rank: int, world: int
     )
 
 
-def test_batches(images: TestImages, rank: int, world: int, most: int) -> Iterator[tuple[Tensor, Tensor]]:
+def evaluation_batches(images: EvaluationImages, rank: int, world: int, most: int) -> Iterator[tuple[Tensor, Tensor]]:
     """This process's images, each exactly once, in batches of one shape and at most `most` images."""
     pixels: list[Tensor] = []
     labels: list[int] = []

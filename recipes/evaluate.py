@@ -6,7 +6,7 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from recipes.data import LabelledImages, TestImages, test_batches
+from recipes.data import LabelledImages, EvaluationImages, evaluation_batches
 from vgg_zoo.evaluation import posteriors
 from vgg_zoo.preprocessing import subtract_mean
 
@@ -58,8 +58,8 @@ def error_rates(
     was_training = model.training
     model.eval()
     counts = torch.zeros(3, dtype=torch.long, device=accelerator.device)  # wrong at top-1, wrong at top-5, images
-    images = TestImages(split, protocol.scale, protocol.crop_size)
-    for pixels, labels in test_batches(images, accelerator.process_index, accelerator.num_processes, batch_size):
+    images = EvaluationImages(split, protocol.scale, protocol.crop_size)
+    for pixels, labels in evaluation_batches(images, accelerator.process_index, accelerator.num_processes, batch_size):
         scores = posteriors(model, subtract_mean(pixels.to(accelerator.device), mean), protocol.flip)
         ranked = scores.topk(min(5, scores.shape[1])).indices
         right = ranked == labels.to(accelerator.device)[:, None]

@@ -81,7 +81,7 @@ def plot_learning_curve(metrics: Path, picture: Path, title: str) -> None:
     rate = error.twinx()
     rate.step(epochs, column("learning_rate"), where="mid", color="0.6", label="learning rate")
     rate.set(ylabel="learning rate", yscale="log")
-    error.legend(handles=[*error.lines, *rate.lines], loc="upper right")
+    error.legend(handles=[*error.lines, *rate.lines], loc="center right")
     figure.suptitle(title)
     figure.savefig(picture, dpi=120)
     plt.close(figure)

@@ -13,9 +13,12 @@ IMAGENET_MEAN = (123.68, 116.779, 103.939)
 
 
 def rescaled_size(width: int, height: int, smallest_side: int) -> tuple[int, int]:
-    """(width, height) of an image isotropically rescaled to `smallest_side` pixels; the other side is rounded."""
-    scale = smallest_side / min(width, height)
-    return max(smallest_side, round(width * scale)), max(smallest_side, round(height * scale))
+    """(width, height) of an image isotropically rescaled to `smallest_side` pixels.
+
+    The longer side is cut to whole pixels as torchvision's and timm's transforms do it, so that ours give their pixels.
+    """
+    smaller = min(width, height)
+    return int(smallest_side * width / smaller), int(smallest_side * height / smaller)
 
 
 def rescale(image: Image.Image, smallest_side: int) -> Image.Image:
