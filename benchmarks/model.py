@@ -101,7 +101,9 @@ def markdown(lines: list[dict[str, str]]) -> str:
 def machine() -> str:
     """What the figures were measured on."""
     cpuinfo = Path("/proc/cpuinfo")
-    names = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")] if cpuinfo.exists() else []
+    names = (
+        [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")] if cpuinfo.exists() else []
+    )
     name = names[0].partition(":")[2].strip() if names else platform.processor()
     return (
         f"{name}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}, torch "

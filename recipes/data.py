@@ -81,9 +81,7 @@ def load_splits(spec: str) -> tuple[LabelledImages, LabelledImages]:
     return _split(spec, train, image, label, names), _split(spec, held_out, image, label, names)
 
 
-def _split(
-    spec: str, rows: datasets.Dataset, image: str, label: str, names: tuple[str, ...]
-) -> LabelledImages:
+def _split(spec: str, rows: datasets.Dataset, image: str, label: str, names: tuple[str, ...]) -> LabelledImages:
     if len(rows) == 0:
         raise ValueError(f"data set {spec!r} has an empty split")
     undecoded = rows.select_columns([image, label]).rename_columns({image: "image", label: "label"})
@@ -161,10 +159,9 @@ class EvaluationImages(Dataset[tuple[Tensor, int]]):
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         image = self.split.image(index)
-        whole = self.crop_size is None
-        return to_pixels(
-            rescale(image, self.scale) if whole else centre_crop(image, self.scale, self.crop_size)
-        ), self.split.label(index)
+        side = self.crop_size
+        tested = rescale(image, self.scale) if side is None else centre_crop(image, self.scale, side)
+        return to_pixels(tested), self.split.label(index)
 
 
 class GlobalBatches(Sampler[list[tuple[int, int]]]):
@@ -206,9 +203,8 @@ class GlobalBatches(Sampler[list[tuple[int, int]]]):
             yield [(self.epoch, int(index)) for index in batch[self.share]]
 
 
-def training_loader(split: LabelledImages, recipe: Recipe, rank: int, world: int, workers: int) -> DataLoader[Any]:
-    """Batches of this process's share: ((b, 3, crop, crop) uint8, (b,) labels)."""
-    batches = GlobalBatches(len(split), recipe.batch_size, recipe.seed, rank, world)
+def training_loader(split: LabelledImages, recipe: Recipe, batches: GlobalBatches, workers: int) -> DataLoader[Any]:
+    """This process's share of every batch: ((b, 3, crop, crop) uint8, (b,) labels)."""
     return DataLoader(
         TrainingCrops(split, recipe), batch_sampler=batches, num_workers=workers, pin_memory=torch.cuda.is_available()
     )

@@ -52,7 +52,7 @@ def check_results(results: dict[str, Any]) -> None:
 
 def classify(output: Path, results: dict[str, Any]) -> None:
     """Load the folder with timm, classify one held-out digit, and compare its logits with those of the trained net."""
-    model = timm.create_model(f"local-dir:{output}", pretrained=True).eval()
+    model: Any = timm.create_model(f"local-dir:{output}", pretrained=True).eval()
     example, (_, held_out) = results["example"], load_splits("digits")
     crop = centre_crop(held_out.image(example["index"]), example["scale"], example["crop_size"])
     with torch.inference_mode():

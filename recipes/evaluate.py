@@ -6,7 +6,7 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from recipes.data import LabelledImages, EvaluationImages, evaluation_batches
+from recipes.data import EvaluationImages, LabelledImages, evaluation_batches
 from vgg_zoo.evaluation import posteriors
 from vgg_zoo.preprocessing import subtract_mean
 

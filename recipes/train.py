@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 import vgg_zoo  # noqa: F401 (registers the nets)
-from recipes.data import LabelledImages, load_splits, training_loader, training_mean
+from recipes.data import GlobalBatches, LabelledImages, load_splits, training_loader, training_mean
 from recipes.evaluate import Protocol, error_rates
 from recipes.output import check_output, output_folder
 from recipes.recipe import Recipe, load_recipe, recipe_names
@@ -115,6 +115,7 @@ def train(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     loader: DataLoader[Any],
+    batches: GlobalBatches,
     validation: LabelledImages,
     *,
     recipe: Recipe,
@@ -141,7 +142,7 @@ def train(
     for epoch in range(recipe.epochs):
         if step == total_steps:
             break
-        loader.batch_sampler.epoch = epoch
+        batches.epoch = epoch
         for group in optimizer.param_groups:
             group["lr"] = schedule.learning_rate
         losses = []
@@ -192,7 +193,10 @@ def run(args: argparse.Namespace) -> None:
     with accelerator.main_process_first():  # the others find the data set in the cache
         training, validation = load_splits(args.data)
     mean = recipe.mean or training_mean(training)
-    loader = training_loader(training, recipe, accelerator.process_index, accelerator.num_processes, args.workers)
+    batches = GlobalBatches(
+        len(training), recipe.batch_size, recipe.seed, accelerator.process_index, accelerator.num_processes
+    )
+    loader = training_loader(training, recipe, batches, args.workers)
 
     set_seed(recipe.seed)  # the same initial weights in every process
     model = timm.create_model(recipe.model, num_classes=len(training.class_names), **recipe.model_args)
@@ -212,6 +216,7 @@ def run(args: argparse.Namespace) -> None:
             model,
             optimizer,
             loader,
+            batches,
             validation,
             recipe=recipe,
             mean=mean,

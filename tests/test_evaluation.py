@@ -12,7 +12,8 @@ from vgg_zoo.evaluation import posteriors
 def model() -> torch.nn.Module:
     """A small net D."""
     torch.manual_seed(0)
-    return timm.create_model("vgg_d", width_multiplier=0.1, head_hidden_size=24, head_kernel_size=2, num_classes=7).eval()
+    small = {"width_multiplier": 0.1, "head_hidden_size": 24, "head_kernel_size": 2, "num_classes": 7}
+    return timm.create_model("vgg_d", **small).eval()
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (96, 131), (200, 64)])

@@ -60,7 +60,7 @@ def test_the_centre_crop_lies_in_the_centre() -> None:
 
 def test_a_crop_larger_than_the_image_is_refused() -> None:
     """The message names both sizes."""
-    with pytest.raises(ValueError, match=r"crop of 224 pixels .* smallest side of 200"):
+    with pytest.raises(ValueError, match=r"crop of 224 pixels .* smallest side of 200 pixels"):
         centre_crop(PHOTO, 200, 224)
 
 

@@ -1,17 +1,17 @@
 """`python -m vgg_zoo`: the zoo's nets, what they weigh, and the weights that can be had by name."""
 
 import timm
-import torch
 
 from . import entrypoints
+from .model import VGG
 
 
 def zoo_table() -> str:
     """A line for each net: its name, configuration, weight layers, parameters, multiply-adds at 224 and tags."""
     rows = [("net", "configuration", "layers", "parameters", "GMACs at 224", "weights")]
     for name, cfg in entrypoints.default_cfgs.items():
-        with torch.device("meta"):
-            net = timm.create_model(name)
+        net = timm.create_model(name, device="meta")
+        assert isinstance(net, VGG)
         tags = [f"{name}.{tag}" for tag in cfg.tags if cfg.cfgs[tag].has_weights]
         rows.append(
             (

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from .configurations import FC_KEYS, configuration
+from .configurations import FC_KEYS, Configuration, configuration
 
 METHODS = ("glorot", "normal")
 
@@ -59,11 +59,12 @@ def initialise_from(model: nn.Module, net_a: nn.Module | Mapping[str, Tensor]) -
     Raises:
         ValueError: `net_a` lacks one of these layers, or a layer of `model` has another shape. Nothing is copied then.
     """
-    if not hasattr(model, "configuration"):
+    net = getattr(model, "configuration", None)
+    if not isinstance(net, Configuration):
         raise ValueError(f"initialise_from takes a net of the zoo (vgg_b, vgg_c, ...), not a {type(model).__name__}")
     source = net_a.state_dict() if isinstance(net_a, nn.Module) else net_a
     own = model.state_dict()
-    own_keys, a_keys = model.configuration.layer_keys(), configuration("A").layer_keys()
+    own_keys, a_keys = net.layer_keys(), configuration("A").layer_keys()
     copies, misfits = [], []
     for layer in PRE_INITIALISED:
         for kind in ("weight", "bias"):
@@ -75,7 +76,7 @@ def initialise_from(model: nn.Module, net_a: nn.Module | Mapping[str, Tensor]) -
                 copies.append((target, value))
     if misfits:
         raise ValueError(
-            f"configuration {model.configuration.name} cannot be pre-initialised from this net A: "
+            f"configuration {net.name} cannot be pre-initialised from this net A: "
             + "; ".join(misfits)
             + ". Both nets need the same classes, width and head, and net A's kernels; B, C, D and E have them."
         )

@@ -3,7 +3,7 @@
 Shape suffixes: B images, C channels, H × W pixels, h × w cells of a map, k side of the first FC layer's kernel.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 import timm.models
 import torch
@@ -150,7 +150,8 @@ class VGG(timm.models.VGG):
     """
 
     # TorchScript would compile properties; this one is for Python only.
-    __jit_unused_properties__ = ["default_cfg"]
+    __jit_unused_properties__: ClassVar[list[str]] = ["default_cfg"]
+    pre_logits: Any  # timm's type of it is its own ConvMlp
 
     def __init__(
         self,
@@ -263,7 +264,7 @@ class VGG(timm.models.VGG):
 
         Args:
             x: (B, 3, H, W).
-            indices: Taps 0–4 are the stages before their max-pools, 5 is pool5; an int takes the last so many, None all.
+            indices: Taps 0–4 are the stages before their max-pools, 5 is pool5; an int n takes the last n, None all.
             norm: Without effect; there is no final norm.
             stop_early: Do not run the layers behind the last tap asked for.
             output_fmt: Only "NCHW".
@@ -322,7 +323,7 @@ def _scaled(layer: Layer, width_multiplier: float) -> int:
 
 def _check_arguments(output_stride: int, width_multiplier: float, **at_least_one: int) -> None:
     if output_stride != STRIDE:
-        raise ValueError(f"output_stride must be {STRIDE}: the five max-pools of Table 1 are fixed; got {output_stride}")
+        raise ValueError(f"output_stride must be {STRIDE}, that of the five max-pools of Table 1; got {output_stride}")
     if not width_multiplier > 0:
         raise ValueError(f"width_multiplier must be above 0 (1 is the paper's net); got {width_multiplier}")
     for name, value in at_least_one.items():

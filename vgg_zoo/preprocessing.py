@@ -40,7 +40,9 @@ def crop_rescaled(image: Image.Image, smallest_side: int, side: int, left: float
         ValueError: The crop is larger than the rescaled image.
     """
     if side > smallest_side:
-        raise ValueError(f"a crop of {side} pixels does not fit an image rescaled to a smallest side of {smallest_side}")
+        raise ValueError(
+            f"a crop of {side} pixels does not fit an image with a smallest side of {smallest_side} pixels"
+        )
     width, height = rescaled_size(*image.size, smallest_side)
     x, y = round((width - side) * left), round((height - side) * top)
     to_x, to_y = image.width / width, image.height / height

@@ -1,5 +1,6 @@
 """Data sets from everywhere, and batches that do not depend on processes or workers."""
 
+from itertools import chain
 from pathlib import Path
 
 import datasets
@@ -11,16 +12,15 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from recipes.data import (
+    EvaluationImages,
     GlobalBatches,
     LabelledImages,
-    EvaluationImages,
-    load_splits,
     evaluation_batches,
+    load_splits,
     training_loader,
     training_mean,
 )
 from recipes.recipe import Recipe, load_recipe
-
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +114,7 @@ def test_the_processes_shares_make_up_the_global_batches(images: int, data: st.D
 
     alone = batches(0, 1)
     shares = [batches(rank, world) for rank in range(world)]
-    assert [sum(parts, []) for parts in zip(*shares, strict=True)] == alone
+    assert [list(chain.from_iterable(parts)) for parts in zip(*shares, strict=True)] == alone
     assert all(len(share) >= batch // world for parts in shares for share in parts)
     seen = [index for keys in alone for _, index in keys]
     assert len(set(seen)) == len(seen) == images // batch * batch
@@ -146,8 +146,9 @@ def test_batches_that_cannot_be_made_are_refused(batch: int, world: int, message
 def test_loader_workers_change_nothing(digits: tuple[LabelledImages, LabelledImages]) -> None:
     """Two workers give the batches of none, crop by crop."""
     recipe = load_recipe("digits_vgg_a")
-    alone = training_loader(digits[0], recipe, 0, 1, workers=0)
-    helped = training_loader(digits[0], recipe, 0, 1, workers=2)
+    batches = GlobalBatches(len(digits[0]), recipe.batch_size, recipe.seed, 0, 1)
+    alone = training_loader(digits[0], recipe, batches, workers=0)
+    helped = training_loader(digits[0], recipe, batches, workers=2)
     for _, (one, other) in zip(range(3), zip(alone, helped, strict=True), strict=False):
         assert torch.equal(one[0], other[0])
         assert torch.equal(one[1], other[1])
@@ -166,7 +167,7 @@ def test_every_test_image_comes_once_in_batches_of_one_shape(image_folder: Path)
 def test_recipe_crops_have_the_recipes_size(digits: tuple[LabelledImages, LabelledImages]) -> None:
     """8-bit RGB crops with their labels."""
     recipe = Recipe(model="vgg_a", crop_size=32, train_scales=(32, 40), test_scale=32, batch_size=16)
-    pixels, labels = next(iter(training_loader(digits[0], recipe, 0, 1, workers=0)))
+    pixels, labels = next(iter(training_loader(digits[0], recipe, GlobalBatches(1437, 16, 0, 0, 1), workers=0)))
     assert pixels.shape == (16, 3, 32, 32)
     assert pixels.dtype == torch.uint8
     assert labels.shape == (16,)

@@ -34,7 +34,9 @@ def command(output: Path, *options: str, processes: int = 1, recipe: str = "digi
 def run(*args: Any, **kwargs: Any) -> subprocess.CompletedProcess[str]:
     """Run it to its end, on the CPU."""
     environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command(*args, **kwargs), cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command(*args, **kwargs), cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
 
 
 def results_of(output: Path) -> dict[str, Any]:
@@ -78,7 +80,8 @@ def test_a_mistyped_recipe_is_one_line_and_leaves_nothing(tmp_path: Path) -> Non
     """The message names the value and the options, without a traceback."""
     done = run(tmp_path / "run", recipe="digits_vgg_aa")
     assert done.returncode == 1
-    assert done.stderr.strip().splitlines()[-1].startswith("error: unknown recipe 'digits_vgg_aa'; recipes/configs/ has ")
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: unknown recipe 'digits_vgg_aa'; recipes/configs/ has ")
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
 

@@ -39,10 +39,12 @@ def check_fit(
         if keys
     ]
     if faults:
+        net = model.configuration
+        assert isinstance(net, Configuration)
         fitting = fitting_configurations(state_dict)
         hint = f"configuration {' or '.join(fitting)}" if fitting else "no configuration of Table 1"
         raise ValueError(
-            f"the weights do not fit configuration {model.configuration.name}: {'; '.join(faults)}. "
+            f"the weights do not fit configuration {net.name}: {'; '.join(faults)}. "
             f"Nothing was loaded. Their convolutions are those of {hint}."
         )
 

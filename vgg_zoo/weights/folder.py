@@ -42,7 +42,7 @@ def save_folder(
         description: A sentence on where the weights come from.
     """
     # safetensors takes only contiguous tensors, and the caller's net must stay as it is.
-    saved = copy.deepcopy(model).to("cpu", memory_format=torch.contiguous_format)
+    saved = copy.deepcopy(model).cpu().to(memory_format=torch.contiguous_format)
     settings: dict[str, Any] = {
         "tag": tag,
         "license": licence,
