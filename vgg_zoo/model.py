@@ -151,7 +151,6 @@ class VGG(timm.models.VGG):
 
     # TorchScript would compile properties; this one is for Python only.
     __jit_unused_properties__: ClassVar[list[str]] = ["default_cfg"]
-    pre_logits: Any  # timm's type of it is its own ConvMlp
 
     def __init__(
         self,
@@ -187,7 +186,9 @@ class VGG(timm.models.VGG):
         self.grad_checkpointing = False
         self.use_norm = False
         self._build_trunk(width_multiplier, factory)
-        self.pre_logits = HiddenLayers(self.num_features, head_hidden_size, head_kernel_size, drop_rate, **factory)
+        self.pre_logits = HiddenLayers(  # type: ignore[assignment]  # timm's class has a ConvMlp of its own here
+            self.num_features, head_hidden_size, head_kernel_size, drop_rate, **factory
+        )
         self.head = ClassifierHead(head_hidden_size, num_classes, pool_type=global_pool, drop_rate=drop_rate, **factory)
         self.head_hidden_size = self.head.num_features
         initialise(self, initialisation, std)
