@@ -48,11 +48,11 @@ def _narrow() -> None:
     """Make timm's lists hold our nets only, wherever the tests take them from."""
     list_models, list_pretrained = timm.list_models, timm.list_pretrained
 
-    def ours(filter: Any = "", module: Any = "", *args: Any, **kwargs: Any) -> list[str]:
+    def ours(filters: Any = "", module: Any = "", *args: Any, **kwargs: Any) -> list[str]:
         modules = [module] if isinstance(module, str) else list(module)
         if "vgg" in modules:
             modules.append(OUR_MODULE)
-        return _ours(list_models(filter, modules if any(modules) else "", *args, **kwargs))
+        return _ours(list_models(kwargs.pop("filter", filters), modules if any(modules) else "", *args, **kwargs))
 
     def ours_pretrained(*args: Any, **kwargs: Any) -> list[str]:
         return _ours(list_pretrained(*args, **kwargs))

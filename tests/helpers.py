@@ -1,0 +1,30 @@
+"""Small nets and state dicts that several tests use."""
+
+from typing import Any
+
+import timm
+from torch import Tensor
+
+from vgg_zoo import VGG
+
+NETS = ("vgg_a", "vgg_a_lrn", "vgg_b", "vgg_b_shallow", "vgg_c", "vgg_d", "vgg_e")
+TIMM_NAMES = {"vgg_a": "vgg11", "vgg_b": "vgg13", "vgg_d": "vgg16", "vgg_e": "vgg19"}
+SMALL: dict[str, Any] = {"width_multiplier": 0.1, "head_hidden_size": 24, "head_kernel_size": 2, "num_classes": 5}
+
+
+def small(name: str = "vgg_d", **changes: Any) -> VGG:
+    """A narrow net whose cell is 64 pixels, in eval mode."""
+    model = timm.create_model(name, **SMALL | changes)
+    assert isinstance(model, VGG)
+    return model.eval()
+
+
+def in_torchvisions_layout(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Our tensors under torchvision's names and shapes, written out here independently of the reader."""
+    names = {"pre_logits.fc1": "classifier.0", "pre_logits.fc2": "classifier.3", "head.fc": "classifier.6"}
+    renamed = {}
+    for key, value in state_dict.items():
+        for ours, theirs in names.items():
+            key = key.replace(ours, theirs)
+        renamed[key] = value.flatten(1) if key.startswith("classifier") and value.ndim > 1 else value
+    return renamed
