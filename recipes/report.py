@@ -36,8 +36,11 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 def sha256(path: Path) -> str:
     """Hash of a file's bytes, in hexadecimal."""
+    digest = hashlib.sha256()  # hashlib.file_digest came with Python 3.11
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def provenance() -> dict[str, Any]:
