@@ -7,10 +7,6 @@ gives medians, and ratios of them (other ÷ ours: above 1 means that ours is fas
 """
 
 import argparse
-import csv
-import platform
-import statistics
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,22 +16,11 @@ import torchvision
 from torch import Tensor, nn
 
 import vgg_zoo  # noqa: F401 (registers the nets)
+from benchmarks.timing import machine, markdown, medians, save
 
 NETS = {"A": ("vgg_a", "vgg11"), "B": ("vgg_b", "vgg13"), "D": ("vgg_d", "vgg16"), "E": ("vgg_e", "vgg19")}
 FORWARD = ((1, 224), (8, 224), (1, 256), (1, 384), (1, 512))
 TRAINING = ((8, 224),)
-
-
-def medians(runs: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Seconds of each run: the median over rounds, after one round to warm up."""
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for turn in range(rounds + 1):
-        for name, run in runs.items():
-            start = time.perf_counter()
-            run()
-            if turn:
-                seconds[name].append(time.perf_counter() - start)
-    return {name: statistics.median(times) for name, times in seconds.items()}
 
 
 def implementations(net: str) -> dict[str, nn.Module]:
@@ -91,26 +76,6 @@ def rows(net: str, rounds: int) -> list[dict[str, str]]:
     return lines
 
 
-def markdown(lines: list[dict[str, str]]) -> str:
-    """The lines as a Markdown table."""
-    head = list(lines[0])
-    body = ["| " + " | ".join(line.values()) + " |" for line in lines]
-    return "\n".join(["| " + " | ".join(head) + " |", "|" + "---|" * len(head), *body])
-
-
-def machine() -> str:
-    """What the figures were measured on."""
-    cpuinfo = Path("/proc/cpuinfo")
-    names = (
-        [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")] if cpuinfo.exists() else []
-    )
-    name = names[0].partition(":")[2].strip() if names else platform.processor()
-    return (
-        f"{name}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}, torch "
-        f"{torch.__version__}, timm {timm.__version__}, torchvision {torchvision.__version__}"
-    )
-
-
 def main() -> None:
     """Measure, print and save the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -122,14 +87,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     lines = [line for net in args.nets for line in rows(net, args.rounds)]
-    text = f"{markdown(lines)}\n\nMedians of {args.rounds} on: {machine()}.\n"
-    print(f"\n{text}")
-    args.output.parent.mkdir(parents=True, exist_ok=True)
-    args.output.with_suffix(".md").write_text(text)
-    with args.output.with_suffix(".csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, lines[0].keys())
-        writer.writeheader()
-        writer.writerows(lines)
+    save(args.output, lines, f"Medians of {args.rounds} on: {machine()}.")
 
 
 if __name__ == "__main__":

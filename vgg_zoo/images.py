@@ -1,0 +1,110 @@
+"""Image files as they occur in data sets: whatever a viewer shows becomes RGB, whatever it cannot show is named."""
+
+import io
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+try:  # an extra: libjpeg-turbo without Pillow's way through four bytes for each pixel
+    import simplejpeg
+except ImportError:
+    simplejpeg = None
+
+Pixels = np.ndarray[Any, np.dtype[np.uint8]]
+"""(H, W, 3), RGB in 0–255."""
+
+MOST_PIXELS = 178_956_970
+"""Larger images are not decoded: Pillow's own limit, beyond which it suspects a decompression bomb."""
+
+MOST_ELONGATED = 16
+"""An image more than so many times as long as it is wide is cut to its middle; no map of the whole would fit memory."""
+
+
+class BadImageError(ValueError):
+    """An image that cannot be decoded; the message says why, without the image's name."""
+
+
+def read_pixels(source: bytes | str | Path) -> Pixels:
+    """An image file as RGB, upright.
+
+    CMYK, grey, palette and 16-bit images are converted as viewers show them, transparent places on white; EXIF
+    orientation is applied; an image more than 16 times as long as wide is cut to its middle.
+
+    Args:
+        source: The file's bytes, or its path. The format is recognised by content, not by name.
+
+    Returns:
+        (H, W, 3), uint8.
+
+    Raises:
+        BadImageError: Nothing there, no bytes, no image format, a truncated or corrupt image, or too many pixels.
+    """
+    if not isinstance(source, bytes):
+        try:
+            source = Path(source).read_bytes()
+        except OSError as error:
+            raise BadImageError(f"the file cannot be read ({error.strerror})") from error
+    if not source:
+        raise BadImageError("the file is empty (0 bytes)")
+    pixels = _plain_jpeg(source)
+    return _any_format(source) if pixels is None else pixels
+
+
+def pixels_of(image: Image.Image) -> Pixels:
+    """An image in memory as `read_pixels` gives that of a file."""
+    return np.array(_middle(_rgb(ImageOps.exif_transpose(image))))
+
+
+def _plain_jpeg(data: bytes) -> Pixels | None:
+    """A JPEG without any peculiarity; None leaves it to Pillow, which also knows what is wrong with it."""
+    if simplejpeg is None or not data.startswith(b"\xff\xd8") or b"Exif\0" in data[:65536]:
+        return None
+    try:
+        height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
+        usual = colours in ("YCbCr", "Gray") and height * width <= MOST_PIXELS
+        if not usual or max(height, width) > MOST_ELONGATED * min(height, width):
+            return None
+        pixels: Pixels = simplejpeg.decode_jpeg(data)
+    except ValueError:
+        return None
+    return pixels
+
+
+def _any_format(data: bytes) -> Pixels:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns of odd metadata, and of pixels under the limit
+            with Image.open(io.BytesIO(data)) as image:
+                if image.width * image.height > MOST_PIXELS:
+                    raise BadImageError(f"{image.width}×{image.height} pixels are more than {MOST_PIXELS:,}")
+                image.load()
+                return pixels_of(image)
+    except BadImageError:
+        raise
+    except UnidentifiedImageError as error:
+        raise BadImageError("no image format that Pillow knows") from error
+    # Decoders for damaged files raise almost anything: Pillow documents no closed list.
+    except Exception as error:
+        raise BadImageError(f"{type(error).__name__}: {error}") from error
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
+    if image.mode.startswith("I"):  # 16-bit greys, which Pillow's own conversion clips at 255
+        return Image.fromarray((np.asarray(image).clip(0, 65535) >> 8).astype(np.uint8)).convert("RGB")
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        picture = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
+    return image.convert("RGB")
+
+
+def _middle(image: Image.Image) -> Image.Image:
+    width, height = (min(side, MOST_ELONGATED * min(image.size)) for side in image.size)
+    if (width, height) == image.size:
+        return image
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    return image.crop((left, top, left + width, top + height))
