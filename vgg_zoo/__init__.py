@@ -5,8 +5,19 @@ Importing this package registers `vgg_a`, `vgg_a_lrn`, `vgg_b`, `vgg_b_shallow`,
 
 from . import entrypoints as entrypoints
 from .configurations import TABLE_1, Configuration
+from .evaluation import DenseEvaluator, Fusion, fuse
 from .initialisation import initialise, initialise_from
 from .model import VGG
 
-__all__ = ["TABLE_1", "VGG", "Configuration", "__version__", "initialise", "initialise_from"]
+__all__ = [
+    "TABLE_1",
+    "VGG",
+    "Configuration",
+    "DenseEvaluator",
+    "Fusion",
+    "__version__",
+    "fuse",
+    "initialise",
+    "initialise_from",
+]
 __version__ = "0.1.0"

@@ -1,7 +1,31 @@
-"""Dense evaluation (Sect. 3.2): the net over the whole image, scores averaged over places and flips."""
+"""Evaluation (Sect. 3.2 and 4): dense, multi-scale, multi-crop, and fusion, by averaging posteriors."""
 
+import json
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import timm
 import torch
+from PIL import Image
+from timm.data import ImageNetInfo
 from torch import Tensor, nn
+
+from .dense import check_is_vgg, class_score_map, pooling, smallest_side, tiled_class_score_map
+from .images import BadImageError, Pixels, pixels_of, read_pixels
+from .preprocessing import rescale
+from .weights.folder import save_folder
+
+PROTOCOLS = ("dense", "multi_crop", "multi_crop_and_dense")
+GRID = 5
+"""Crops a side in multi-crop evaluation; 5 × 5 × 2 flips are the paper's 50 a scale."""
+
+SETTINGS_FILE = "dense_eval.json"
+
+Input = Image.Image | str | Path | Pixels
+Posteriors = Callable[[Sequence[Input]], Tensor]
 
 
 @torch.inference_mode()
@@ -10,7 +34,7 @@ def posteriors(model: nn.Module, images: Tensor, flip: bool = True) -> Tensor:
 
     Args:
         model: A net of the zoo in eval mode; `model(images)` averages its class score map over places.
-        images: (B, 3, H, W), RGB minus training mean.
+        images: (B, 3, H, W), as the net takes them.
         flip: Average the soft-max posteriors of the original and the flipped images.
 
     Returns:
@@ -18,3 +42,307 @@ def posteriors(model: nn.Module, images: Tensor, flip: bool = True) -> Tensor:
     """
     scores = model(images).softmax(1)
     return (scores + model(images.flip(-1)).softmax(1)) / 2 if flip else scores
+
+
+class DenseEvaluator:
+    """The paper's evaluation of a net as a function from images to class posteriors (Sect. 3.2).
+
+    Every image is rescaled isotropically to each test scale Q. "dense" applies the net to the whole of it, averages the
+    class score map over places, and takes the soft-max; "multi_crop" takes the soft-max of each of 5 × 5 crops on a
+    regular grid; "multi_crop_and_dense" averages the two. Posteriors are averaged over flips and scales.
+
+    Args:
+        model: A net of the zoo or timm's own `vgg*`; or a name that timm loads with its weights, "vgg_d.tv_in1k",
+            "local-dir:runs/d", "hf-hub:org/name".
+        scales: Q, smallest sides in pixels; at least the net's smallest input, 224 for the paper's nets.
+        flip: Average with the mirrored image.
+        protocol: "dense", "multi_crop" or "multi_crop_and_dense".
+        softmax_first: Dense: soft-max at every place, then the mean over places. The paper's words allow both; the
+            default averages class scores, as a net that is trained on crops was.
+        ceil_mode: Max-pools round their size up, as Caffe's and so Oxford's did.
+        most_pixels: That go through the net at once. Smaller images are batched up to it; the trunk runs over a larger
+            image in tiles of so many pixels.
+
+    Raises:
+        ValueError: No VGG, an unknown protocol, no scale, or one below the net's smallest input.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module | str,
+        scales: Sequence[int] = (256, 384, 512),
+        flip: bool = True,
+        protocol: str = "dense",
+        *,
+        softmax_first: bool = False,
+        ceil_mode: bool = False,
+        most_pixels: int = 1024 * 1024,
+    ) -> None:
+        net: Any = timm.create_model(model, pretrained=True) if isinstance(model, str) else model
+        check_is_vgg(net)
+        if protocol not in PROTOCOLS:
+            raise ValueError(f"unknown protocol {protocol!r}; choose from {', '.join(PROTOCOLS)}")
+        self.side = smallest_side(net)
+        scales = tuple(int(scale) for scale in scales)
+        if not scales or min(scales) < self.side:
+            raise ValueError(
+                f"scales must be smallest sides of at least {self.side} pixels, the net's crop; got {scales}"
+            )
+        if most_pixels < self.side**2:
+            raise ValueError(f"most_pixels must be at least {self.side}², one crop; got {most_pixels}")
+        self.model = net.eval()
+        self.scales, self.flip, self.protocol = scales, bool(flip), protocol
+        self.softmax_first, self.ceil_mode, self.most_pixels = bool(softmax_first), bool(ceil_mode), int(most_pixels)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Everything but the net, as plain data."""
+        return {
+            "scales": list(self.scales),
+            "flip": self.flip,
+            "protocol": self.protocol,
+            "softmax_first": self.softmax_first,
+            "ceil_mode": self.ceil_mode,
+        }
+
+    @property
+    def class_names(self) -> list[str]:
+        """In the order of the posteriors: the net's own, ImageNet's for 1000 classes, or numbers."""
+        names = self.model.pretrained_cfg.get("label_names")
+        if names:
+            return list(names)
+        count = int(self.model.num_classes)
+        if count != 1000:
+            return [str(number) for number in range(count)]
+        info = ImageNetInfo()
+        return [info.index_to_description(index) for index in range(count)]
+
+    @torch.inference_mode()
+    def __call__(self, images: Iterable[Input], strict: bool = True) -> Tensor:
+        """Posteriors of images of any sizes.
+
+        Args:
+            images: PIL images, paths, or (H, W, 3) arrays of RGB in 0–255.
+            strict: Raise at an image that cannot be decoded; otherwise its row is NaN and a warning names it.
+
+        Returns:
+            (N, num_classes), float32, on the CPU; rows sum to 1. They depend on the image alone, not on the others.
+
+        Raises:
+            ValueError: No images.
+            BadImageError: An image that cannot be decoded, by its place and name.
+        """
+        found = list(self._pixels(images, strict))
+        if not found:
+            raise ValueError("no images; give at least one PIL image, path or array")
+        total = torch.zeros(len(found), int(self.model.num_classes), dtype=torch.float64)
+        for scale in self.scales:
+            for batch, places in self._batches(found, scale):
+                total[places] += self._scale_posteriors(batch).double().cpu()
+        total[[place for place, pixels in enumerate(found) if pixels is None]] = torch.nan
+        return (total / len(self.scales)).float()
+
+    @torch.inference_mode()
+    def class_score_map(self, image: Input, scale: int) -> Tensor:
+        """The class score map of the rescaled image, not flipped.
+
+        Returns:
+            (num_classes, h, w), float32, on the CPU; h = ⌊H/32⌋ − 6 for the paper's nets.
+        """
+        (pixels,) = self._pixels([image], strict=True)
+        assert pixels is not None
+        return self._map(rescale(pixels, scale)[None])[0].float().cpu()
+
+    def predict(self, images: Iterable[Input], top: int = 5) -> list[list[tuple[str, float]]]:
+        """The likeliest classes of each image, with their posteriors, in falling order."""
+        names = self.class_names
+        values, indices = self(images).topk(min(top, len(names)))
+        return [
+            [(names[index], value) for index, value in zip(row, scores, strict=True)]
+            for row, scores in zip(indices.tolist(), values.tolist(), strict=True)
+        ]
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write timm's folder of the net, and these settings beside it."""
+        cfg = self.model.pretrained_cfg
+        save_folder(
+            self.model,
+            Path(folder),
+            tag=cfg.get("tag") or "dense",
+            licence=cfg.get("license"),
+            mean=[value * 255 for value in cfg["mean"]],
+            deviation=[value * 255 for value in cfg["std"]],
+            input_size=cfg["input_size"],
+            crop_pct=cfg["crop_pct"],
+            class_names=cfg.get("label_names"),
+            description=cfg.get("description"),
+        )
+        (Path(folder) / SETTINGS_FILE).write_text(json.dumps(self.settings, indent=2) + "\n")
+
+    @classmethod
+    def from_pretrained(cls, source: str | Path, revision: str | None = None) -> "DenseEvaluator":
+        """The evaluator that `save_pretrained` wrote.
+
+        Args:
+            source: A folder, or the id of a repository on the Hub.
+            revision: Of the repository: a commit, tag or branch.
+
+        Raises:
+            ValueError: Settings that are missing, unknown or wrong.
+        """
+        if Path(source).is_dir():
+            file, name = Path(source) / SETTINGS_FILE, f"local-dir:{source}"
+            if not file.is_file():
+                raise ValueError(f"{source} has no {SETTINGS_FILE}; `DenseEvaluator.save_pretrained` writes it")
+        else:
+            from huggingface_hub import hf_hub_download  # only here is the network needed
+
+            file = Path(hf_hub_download(str(source), SETTINGS_FILE, revision=revision))
+            name = f"hf-hub:{source}" + (f"@{revision}" if revision else "")
+        return cls(name, **_checked_settings(file))
+
+    def _pixels(self, images: Iterable[Input], strict: bool) -> Iterator[Pixels | None]:
+        for place, image in enumerate(images):
+            try:
+                yield _pixels_of(image)
+            except BadImageError as error:
+                named = f"image {place}" + (f" ({image})" if isinstance(image, str | Path) else "")
+                if strict:
+                    raise BadImageError(f"{named}: {error}") from error
+                warnings.warn(f"{named} is left out: {error}", stacklevel=3)
+                yield None
+
+    def _batches(self, images: Sequence[Pixels | None], scale: int) -> Iterator[tuple[Tensor, list[int]]]:
+        """Rescaled images of one shape, (B, 3, H, W) uint8, and their places; every image that there is, once."""
+        waiting: dict[torch.Size, list[tuple[Tensor, int]]] = {}
+        for place, pixels in enumerate(images):
+            if pixels is None:
+                continue
+            rescaled = rescale(pixels, scale)
+            group = waiting.setdefault(rescaled.shape, [])
+            group.append((rescaled, place))
+            if len(group) * rescaled[0].numel() >= self.most_pixels or sum(map(len, waiting.values())) >= 64:
+                largest = max(waiting, key=lambda shape: len(waiting[shape]))
+                yield _stacked(waiting.pop(largest))
+        for group in waiting.values():
+            yield _stacked(group)
+
+    def _scale_posteriors(self, pixels: Tensor) -> Tensor:
+        """(B, num_classes) posteriors of images of one shape at one scale."""
+        parts = []
+        if self.protocol != "multi_crop":
+            parts.append(self._flipped(self._dense, pixels))
+        if self.protocol != "dense":
+            parts.append(self._flipped(self._crops, pixels))
+        return torch.stack(parts).mean(0)
+
+    def _flipped(self, score: Callable[[Tensor], Tensor], pixels: Tensor) -> Tensor:
+        return (score(pixels) + score(pixels.flip(-1))) / 2 if self.flip else score(pixels)
+
+    def _dense(self, pixels: Tensor) -> Tensor:
+        scores = self._map(pixels)
+        return scores.softmax(1).mean((2, 3)) if self.softmax_first else scores.mean((2, 3)).softmax(1)
+
+    def _crops(self, pixels: Tensor) -> Tensor:
+        """Mean posteriors of the crops on the grid, borders included, each image's crops in bounded batches."""
+        crops = [
+            pixels[:, :, y : y + self.side, x : x + self.side]
+            for y in grid(pixels.shape[2], self.side)
+            for x in grid(pixels.shape[3], self.side)
+        ]
+        stacked = torch.cat(crops)
+        most = max(1, self.most_pixels // self.side**2)
+        scores = torch.cat([self._map(part).mean((2, 3)).softmax(1) for part in stacked.split(most)])
+        return scores.view(len(crops), len(pixels), -1).mean(0)
+
+    def _map(self, pixels: Tensor) -> Tensor:
+        """(B, num_classes, h, w) of (B, 3, H, W) pixels, in one piece, in batches, or in tiles."""
+        area = pixels.shape[2] * pixels.shape[3]
+        with pooling(self.model, self.ceil_mode):
+            if area > self.most_pixels:
+                maps = [tiled_class_score_map(self.model, image, self._prepare, self.most_pixels) for image in pixels]
+            else:
+                parts = pixels.split(max(1, self.most_pixels // area))
+                maps = [class_score_map(self.model, self._prepare(part)) for part in parts]
+        return torch.cat(maps)
+
+    def _prepare(self, pixels: Tensor) -> Tensor:
+        """The net's input, as its pretrained_cfg says: (pixels / 255 − mean) / std."""
+        weight, cfg = next(self.model.parameters()), self.model.pretrained_cfg
+        images = pixels.to(weight.device).to(weight.dtype)
+        mean, std = (images.new_tensor(cfg[key]).view(1, -1, 1, 1) * 255 for key in ("mean", "std"))
+        return (images - mean) / std
+
+
+def grid(length: int, side: int) -> list[int]:
+    """Where `GRID` crops begin: evenly spaced, the first at the image's beginning and the last at its end."""
+    return [round(place * (length - side) / (GRID - 1)) for place in range(GRID)]
+
+
+class Fusion:
+    """Several nets as one: the mean of their posteriors (Sect. 4.4), each net with its own scales and protocol.
+
+    Args:
+        evaluators: At least one; the classes of all must be the same.
+
+    Raises:
+        ValueError: None, or different numbers of classes.
+    """
+
+    def __init__(self, evaluators: Sequence[DenseEvaluator]) -> None:
+        classes = {int(evaluator.model.num_classes) for evaluator in evaluators}
+        if len(classes) != 1:
+            raise ValueError(
+                f"a fusion takes evaluators of the same classes; got {len(evaluators)}, of {sorted(classes)}"
+            )
+        self.evaluators = list(evaluators)
+
+    def __call__(self, images: Sequence[Input], strict: bool = True) -> Tensor:
+        """(N, num_classes) posteriors; rows sum to 1."""
+        return fuse([evaluator(images, strict) for evaluator in self.evaluators])
+
+
+def fuse(scores: Sequence[Tensor]) -> Tensor:
+    """The mean of posteriors, (N, num_classes) each, of the same images by several nets (Sect. 4.4).
+
+    Raises:
+        ValueError: None, or different shapes.
+    """
+    if len({tuple(score.shape) for score in scores}) != 1:
+        raise ValueError(f"posteriors of different shapes cannot be fused: {[tuple(score.shape) for score in scores]}")
+    return torch.stack([score.double() for score in scores]).mean(0).float()
+
+
+def _pixels_of(image: Input) -> Pixels:
+    if isinstance(image, Image.Image):
+        return pixels_of(image)
+    if isinstance(image, str | Path):
+        return read_pixels(image)
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim not in (2, 3):
+        raise ValueError(
+            f"an image is a PIL image, a path, or an (H, W, 3) array of uint8; got a {type(image).__name__}"
+            + (f" of {image.shape} {image.dtype}" if isinstance(image, np.ndarray) else "")
+        )
+    return pixels_of(Image.fromarray(image))
+
+
+def _stacked(group: Sequence[tuple[Tensor, int]]) -> tuple[Tensor, list[int]]:
+    return torch.stack([pixels for pixels, _ in group]), [place for _, place in group]
+
+
+_KINDS = {"scales": list, "flip": bool, "protocol": str, "softmax_first": bool, "ceil_mode": bool}
+
+
+def _checked_settings(file: Path) -> dict[str, Any]:
+    """What a settings file says, when it says exactly what is asked for."""
+    try:
+        settings = json.loads(file.read_text())
+    except ValueError as error:
+        raise ValueError(f"{file} is not JSON ({error})") from error
+    if not isinstance(settings, dict) or set(settings) != set(_KINDS):
+        got = sorted(settings) if isinstance(settings, dict) else type(settings).__name__
+        raise ValueError(f"{file} must have exactly the keys {', '.join(_KINDS)}; it has {got}")
+    for key, kind in _KINDS.items():
+        if not isinstance(settings[key], kind):
+            raise ValueError(f"{file}: {key} must be a {kind.__name__}; got {settings[key]!r}")
+    return settings

@@ -21,6 +21,7 @@ def save_folder(
     tag: str,
     licence: str | None,
     mean: Sequence[float],
+    deviation: Sequence[float] = (1.0, 1.0, 1.0),
     input_size: tuple[int, int, int],
     crop_pct: float,
     class_names: Sequence[str] | None = None,
@@ -35,7 +36,8 @@ def save_folder(
         folder: Made if it is missing.
         tag: Name of these weights. timm would carry over the tag of the weights that the net started from.
         licence: Of these weights; None leaves it out.
-        mean: RGB in 0–255; the net takes RGB minus this mean, which in timm's terms is a `std` of 1/255.
+        mean: RGB in 0–255; the net takes RGB minus this mean.
+        deviation: What that is divided by, in 0–255. The paper's nets divide by nothing, in timm's terms by 1/255.
         input_size: (channels, height, width) of a training crop.
         crop_pct: Crop size over the scale Q of the single-crop test.
         class_names: In the order of the net's outputs.
@@ -49,7 +51,7 @@ def save_folder(
         "description": description,
         "origin_url": None,
         "mean": tuple(value / 255 for value in mean),
-        "std": (1 / 255,) * len(mean),
+        "std": tuple(value / 255 for value in deviation),
         "input_size": input_size,
         "crop_pct": crop_pct,
     }
