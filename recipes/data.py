@@ -1,30 +1,62 @@
 """Images and labels of a run: from the Hub, a folder, parquet or the bundled digits, as map-style sets.
 
-Images are decoded where they are used, one at a time; augmentation is keyed by (seed, epoch, index), so that it does
-not depend on how many workers or processes there are.
+Images are decoded where they are used, one at a time. One that cannot be decoded is never dropped in silence: in
+training the next one that can takes its place, in testing it counts as an error; either way it is a `Problem`.
 """
 
-import io
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import datasets
 import numpy as np
-import torch
 from PIL import Image
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
 
-from recipes.recipe import Recipe
-from vgg_zoo.preprocessing import centre_crop, rescale, to_pixels, training_crop
+from vgg_zoo.images import BadImageError, Pixels, read_pixels
+from vgg_zoo.preprocessing import Colours
 
 HELD_OUT = 0.2
 """Part of a data set without a validation split that is held out, the same images in every run."""
 
-_VALIDATION_NAMES = ("validation", "val", "valid", "test")
-_MEAN_IMAGES = 10_000
+VALIDATION_NAMES = ("validation", "val", "valid", "test")
+_COLOUR_IMAGES = 10_000
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Problem:
+    """An image that could not be decoded."""
+
+    split: str
+    index: int
+    name: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.split} image {self.index} {self.name}: {self.reason}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataSource:
+    """Where the images are, and how to find them in there.
+
+    Attributes:
+        spec: "digits" (bundled with scikit-learn), or what `datasets.load_dataset` takes: a Hub id, a folder of images
+            with a folder for each class, a parquet file or a folder of them; or a folder of `save_to_disk`.
+        image_column: None takes the first column of type Image.
+        label_column: None takes the first column of type ClassLabel; a named one may also hold numbers or texts.
+        training_split: Its name.
+        validation_split: None takes validation, val, valid or test; where there is none, a fifth of each class is held
+            out of the training images.
+        class_names: File with one name a line, in the order of the labels; None takes the names of the label column.
+    """
+
+    spec: str
+    image_column: str | None = None
+    label_column: str | None = None
+    training_split: str = "train"
+    validation_split: str | None = None
+    class_names: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,60 +64,132 @@ class LabelledImages:
     """A split: images and the number of their class.
 
     Attributes:
+        name: "training" or "validation".
         rows: The columns "image" (undecoded) and "label".
         class_names: In the order of the labels.
     """
 
+    name: str
     rows: datasets.Dataset
     class_names: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def image(self, index: int) -> Image.Image:
-        """The image as RGB."""
-        stored = self.rows[index]["image"]
-        source = io.BytesIO(stored["bytes"]) if stored["bytes"] is not None else stored["path"]
-        with Image.open(source) as image:
-            return image.convert("RGB")
+    def pixels(self, index: int) -> Pixels:
+        """The image, (H, W, 3), RGB in 0–255.
+
+        Raises:
+            BadImageError: It cannot be decoded.
+        """
+        return _decoded(self.rows[index]["image"])
 
     def label(self, index: int) -> int:
         """The class of the image at the same index."""
         return int(self.rows[index]["label"])
 
+    def read(self, indices: Sequence[int]) -> list[tuple[Pixels | None, int, Problem | None]]:
+        """Images, or None and the problem where one cannot be decoded, and their classes."""
+        rows = self.rows[list(indices)]
+        found: list[tuple[Pixels | None, int, Problem | None]] = []
+        for index, stored, label in zip(indices, rows["image"], rows["label"], strict=True):
+            try:
+                found.append((_decoded(stored), label, None))
+            except BadImageError as error:
+                found.append((None, label, Problem(self.name, index, stored["path"] or "", str(error))))
+        return found
 
-def load_splits(spec: str) -> tuple[LabelledImages, LabelledImages]:
+    def read_or_next(self, indices: Sequence[int]) -> list[tuple[Pixels, int, Problem | None]]:
+        """Images and classes; where an image cannot be decoded, those of the next index that can, and the problem.
+
+        Raises:
+            ValueError: No image of the split can be decoded.
+        """
+        return [
+            (image, label, problem) if image is not None else (*self._next(index), problem)
+            for index, (image, label, problem) in zip(indices, self.read(indices), strict=True)
+        ]
+
+    def _next(self, index: int) -> tuple[Pixels, int]:
+        for step in range(1, len(self)):
+            image, label, _ = self.read([(index + step) % len(self)])[0]
+            if image is not None:
+                return image, label
+        raise ValueError(f"none of the {len(self)} {self.name} images can be decoded")
+
+
+def _decoded(stored: dict[str, Any]) -> Pixels:
+    return read_pixels(stored["bytes"] if stored["bytes"] is not None else stored["path"])
+
+
+def load_splits(source: str | DataSource) -> tuple[LabelledImages, LabelledImages]:
     """The training and the validation split of a data set.
 
-    Args:
-        spec: "digits" (bundled with scikit-learn), or what `datasets.load_dataset` takes: a Hub id, a folder of images
-            with a folder for each class, a parquet file or a folder of them; or a folder of `save_to_disk`. Without a
-            split named validation, val, valid or test, a fifth of each class is held out.
-
     Raises:
-        ValueError: Nothing there, no image or class column, or an empty split; the message says what there is.
+        ValueError: Nothing there, no image or class column, an empty split, or a label that is no class; the message
+            says what there is.
     """
-    loaded = _load(spec)
+    if isinstance(source, str):
+        source = DataSource(spec=source)
+    loaded = _load(source.spec)
     if isinstance(loaded, datasets.Dataset):
-        loaded = datasets.DatasetDict(train=loaded)
-    if "train" not in loaded:
-        raise ValueError(f"data set {spec!r} has no split named 'train'; it has {', '.join(loaded)}")
-    image, label = _columns(spec, loaded["train"].features)
-    names = tuple(loaded["train"].features[label].names)
-    validation = next((name for name in _VALIDATION_NAMES if name in loaded), None)
+        loaded = datasets.DatasetDict({source.training_split: loaded})
+    for name in (source.training_split, source.validation_split):
+        if name is not None and name not in loaded:
+            raise ValueError(f"data set {source.spec!r} has no split named {name!r}; it has {', '.join(loaded)}")
+    columns = _columns(source, loaded[source.training_split].features)
+    rows = _with_classes(source, "training", loaded[source.training_split], columns)
+    names = tuple(rows.features["label"].names)
+    validation = source.validation_split or next(
+        (name for name in VALIDATION_NAMES if name in loaded and name != source.training_split), None
+    )
     if validation is None:
-        halves = loaded["train"].train_test_split(HELD_OUT, stratify_by_column=label, seed=0)
-        train, held_out = halves["train"], halves["test"]
+        halves = rows.train_test_split(HELD_OUT, stratify_by_column="label", seed=0)
+        rows, held_out = halves["train"], halves["test"]
     else:
-        train, held_out = loaded["train"], loaded[validation]
-    return _split(spec, train, image, label, names), _split(spec, held_out, image, label, names)
+        held_out = _with_classes(source, "validation", loaded[validation], columns, names)
+    return LabelledImages("training", rows, names), LabelledImages("validation", held_out, names)
 
 
-def _split(spec: str, rows: datasets.Dataset, image: str, label: str, names: tuple[str, ...]) -> LabelledImages:
+def _with_classes(
+    source: DataSource, name: str, rows: datasets.Dataset, columns: tuple[str, str], names: Sequence[str] | None = None
+) -> datasets.Dataset:
+    """The two columns as "image", undecoded, and "label", a class; every label is checked to be one."""
+    image, label = columns
     if len(rows) == 0:
-        raise ValueError(f"data set {spec!r} has an empty split")
-    undecoded = rows.select_columns([image, label]).rename_columns({image: "image", label: "label"})
-    return LabelledImages(undecoded.cast_column("image", datasets.Image(decode=False)), names)
+        raise ValueError(f"data set {source.spec!r} has no {name} images")
+    rows = rows.select_columns([image, label]).rename_columns({image: "image", label: "label"})
+    rows = rows.cast_column("image", datasets.Image(decode=False))
+    kind = rows.features["label"]
+    if source.class_names is not None:
+        names = _names_in(source.class_names)
+    elif names is None:
+        names = kind.names if isinstance(kind, datasets.ClassLabel) else _names_of(rows["label"])
+    if isinstance(kind, datasets.ClassLabel):
+        rows = rows.cast_column("label", datasets.Value("int64"))  # numbers stay; a cast to other names would not
+    labels = rows.with_format("numpy")["label"][:]
+    classes = set(names) if labels.dtype.kind in "OU" else range(len(names))
+    wrong = [place for place, value in enumerate(labels.tolist()) if value not in classes]
+    if wrong:
+        raise ValueError(
+            f"data set {source.spec!r}: {len(wrong)} of {len(rows)} {name} labels are none of the {len(names)} "
+            f"classes; the first is {labels[wrong[0]]!r}, of image {wrong[0]}. Is the split unlabelled?"
+        )
+    return rows.cast_column("label", datasets.ClassLabel(names=list(names)))
+
+
+def _names_of(labels: Sequence[Any]) -> list[str]:
+    """Names of the classes in a column without any: its texts in order, or the numbers from 0."""
+    found = {label for label in labels if label is not None}
+    if all(isinstance(label, int) for label in found):
+        return [str(label) for label in range(max(found, default=0) + 1)]
+    return sorted(map(str, found))
+
+
+def _names_in(path: Path) -> list[str]:
+    if not path.is_file():
+        raise ValueError(f"no file of class names {str(path)!r}")
+    return [line.strip() for line in path.read_text().splitlines() if line.strip()]
 
 
 def _load(spec: str) -> Any:
@@ -114,112 +218,45 @@ def _digits() -> datasets.Dataset:
     return datasets.Dataset.from_dict({"image": images, "label": digits.target.tolist()}, features=features)
 
 
-def _columns(spec: str, features: datasets.Features) -> tuple[str, str]:
-    images = [name for name, kind in features.items() if isinstance(kind, datasets.Image)]
-    labels = [name for name, kind in features.items() if isinstance(kind, datasets.ClassLabel)]
-    if not images or not labels:
-        columns = ", ".join(f"{name} ({type(kind).__name__})" for name, kind in features.items())
-        raise ValueError(
-            f"data set {spec!r} needs a column of type Image and one of type ClassLabel; it has {columns}. In a folder "
-            "of images every class has a folder of its own"
-        )
-    return images[0], labels[0]
+def _columns(source: DataSource, features: datasets.Features) -> tuple[str, str]:
+    columns = ", ".join(f"{name} ({type(kind).__name__})" for name, kind in features.items())
+    chosen = []
+    for named, kind, flag in (
+        (source.image_column, datasets.Image, "--image-column"),
+        (source.label_column, datasets.ClassLabel, "--label-column"),
+    ):
+        if named is not None and named not in features:
+            raise ValueError(f"data set {source.spec!r} has no column {named!r} ({flag}); it has {columns}")
+        of_kind = [named] if named else [name for name, feature in features.items() if isinstance(feature, kind)]
+        if not of_kind:
+            raise ValueError(
+                f"data set {source.spec!r} needs a column of type Image and one of type ClassLabel; it has {columns}. "
+                f"Name one with {flag}; in a folder of images every class has a folder of its own"
+            )
+        chosen.append(of_kind[0])
+    return chosen[0], chosen[1]
 
 
-def training_mean(split: LabelledImages) -> tuple[float, float, float]:
-    """Mean RGB in 0–255 of the training images (Sect. 2.1): the average of their own means, of 10,000 at the most."""
-    chosen = np.linspace(0, len(split) - 1, min(len(split), _MEAN_IMAGES)).round().astype(int)
-    means = [np.asarray(split.image(int(index)), dtype=np.float64).mean((0, 1)) for index in chosen]
-    red, green, blue = np.mean(means, axis=0).tolist()
-    return red, green, blue
+def training_colours(split: LabelledImages) -> Colours:
+    """Mean RGB (Sect. 2.1) and principal components (Krizhevsky's) of the training images, of 10,000 at the most.
 
-
-@dataclass
-class TrainingCrops(Dataset[tuple[Tensor, int]]):
-    """Random crops; an item is asked for by (epoch, index), and that key alone decides the crop."""
-
-    split: LabelledImages
-    recipe: Recipe
-
-    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, int]:
-        epoch, index = key
-        generator = np.random.Generator(np.random.Philox(key=self.recipe.seed, counter=[0, 0, epoch, index]))
-        recipe = self.recipe
-        crop = training_crop(self.split.image(index), recipe.train_scales, recipe.crop_size, recipe.flip, generator)
-        return to_pixels(crop), self.split.label(index)
-
-
-@dataclass
-class EvaluationImages(Dataset[tuple[Tensor, int]]):
-    """Images as they are tested: a centre crop of `crop_size` pixels, or, without one, whole at smallest side Q."""
-
-    split: LabelledImages
-    scale: int
-    crop_size: int | None
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        image = self.split.image(index)
-        side = self.crop_size
-        tested = rescale(image, self.scale) if side is None else centre_crop(image, self.scale, side)
-        return to_pixels(tested), self.split.label(index)
-
-
-class GlobalBatches(Sampler[list[tuple[int, int]]]):
-    """One process's share of every global batch, in an order that depends on (seed, epoch) alone.
-
-    Each epoch is a permutation of the images, cut into batches; the incomplete last one is left out, another one in
-    every epoch. Process r of n takes a contiguous share of each batch, the first ones one image more where n does not
-    divide the batch.
-
-    Args:
-        images: Size of the training set.
-        batch_size: Of the global batch.
-        seed: Of the permutations.
-        rank: This process, from 0.
-        world: Number of processes.
-
-    Raises:
-        ValueError: A batch larger than the set, or fewer images in a batch than processes.
+    The moments are averages over images of those of each image's pixels, so that large images weigh no more than small
+    ones.
     """
-
-    def __init__(self, images: int, batch_size: int, seed: int, rank: int, world: int) -> None:
-        if batch_size > images:
-            raise ValueError(f"batch_size {batch_size} is larger than the training set of {images} images")
-        if batch_size < world:
-            raise ValueError(f"batch_size {batch_size} gives {world} processes no image each; start fewer processes")
-        self.images, self.batch_size, self.seed = images, batch_size, seed
-        bounds = np.linspace(0, batch_size, world + 1).round().astype(int)
-        self.share = slice(int(bounds[rank]), int(bounds[rank + 1]))
-        self.epoch = 0
-
-    def __len__(self) -> int:
-        return self.images // self.batch_size
-
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        generator = np.random.Generator(np.random.Philox(key=self.seed, counter=[0, 1, self.epoch, 0]))
-        order = generator.permutation(self.images)
-        for step in range(len(self)):
-            batch = order[step * self.batch_size : (step + 1) * self.batch_size]
-            yield [(self.epoch, int(index)) for index in batch[self.share]]
+    chosen = np.linspace(0, len(split) - 1, min(len(split), _COLOUR_IMAGES)).round().astype(int).tolist()
+    means, squares = [], []
+    for index in chosen:
+        image = split.read_or_next([index])[0][0]
+        pixels = image.reshape(-1, 3).astype(np.float64)
+        means.append(pixels.mean(0))
+        squares.append(pixels.T @ pixels / len(pixels))
+    mean = np.mean(means, axis=0)
+    covariance = np.mean(squares, axis=0) - np.outer(mean, mean)
+    values, vectors = np.linalg.eigh(covariance / 255**2)
+    values, vectors = values[::-1].clip(0) * 255, vectors[:, ::-1]
+    vectors = vectors * np.where(vectors[np.abs(vectors).argmax(0), range(3)] < 0, -1, 1)  # the sign is arbitrary
+    return Colours(mean=tuple(mean.tolist()), eigenvalues=tuple(values.tolist()), eigenvectors=_rows(vectors))
 
 
-def training_loader(split: LabelledImages, recipe: Recipe, batches: GlobalBatches, workers: int) -> DataLoader[Any]:
-    """This process's share of every batch: ((b, 3, crop, crop) uint8, (b,) labels)."""
-    return DataLoader(
-        TrainingCrops(split, recipe), batch_sampler=batches, num_workers=workers, pin_memory=torch.cuda.is_available()
-    )
-
-
-def evaluation_batches(images: EvaluationImages, rank: int, world: int, most: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """This process's images, each exactly once, in batches of one shape and at most `most` images."""
-    pixels: list[Tensor] = []
-    labels: list[int] = []
-    for index in range(rank, len(images.split), world):
-        image, label = images[index]
-        if pixels and (image.shape != pixels[0].shape or len(pixels) == most):
-            yield torch.stack(pixels), torch.tensor(labels)
-            pixels, labels = [], []
-        pixels.append(image)
-        labels.append(label)
-    if pixels:
-        yield torch.stack(pixels), torch.tensor(labels)
+def _rows(matrix: np.ndarray[Any, Any]) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(row) for row in matrix.tolist())

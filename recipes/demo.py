@@ -20,8 +20,9 @@ import timm
 import torch
 
 from recipes.data import load_splits
+from recipes.launch import ON_CPU, launch_command
 from vgg_zoo.__main__ import zoo_table
-from vgg_zoo.preprocessing import centre_crop, subtract_mean, to_pixels
+from vgg_zoo.preprocessing import centre_crop, subtract_mean
 
 ROOT = Path(__file__).resolve().parents[1]
 PROCESSES = 2
@@ -30,15 +31,10 @@ MOST_ERRORS = 0.03
 
 def train(output: Path) -> None:
     """Train in two real processes on the CPU, as a user would on GPUs."""
-    # `accelerate launch --cpu --num_processes 2` silently starts one process; told of GPUs and forbidden to use them,
-    # it starts two.
-    command = [sys.executable, "-m", "accelerate.commands.launch"]
-    command += ["--multi_gpu", "--num_processes", str(PROCESSES), "--num_machines", "1"]
-    command += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
-    command += ["recipes/train.py", "--recipe", "digits_vgg_a", "--data", "digits"]
+    command = [*launch_command(PROCESSES), "recipes/train.py", "--recipe", "digits_vgg_a", "--data", "digits"]
     command += ["--output", str(output.resolve()), "--overwrite"]
     print("$", " ".join(["accelerate launch", *command[3:]]), flush=True)
-    subprocess.run(command, check=True, cwd=ROOT, env={**os.environ, "ACCELERATE_USE_CPU": "true"})
+    subprocess.run(command, check=True, cwd=ROOT, env={**os.environ, **ON_CPU})
 
 
 def check_results(results: dict[str, Any]) -> None:
@@ -54,9 +50,9 @@ def classify(output: Path, results: dict[str, Any]) -> None:
     """Load the folder with timm, classify one held-out digit, and compare its logits with those of the trained net."""
     model: Any = timm.create_model(f"local-dir:{output}", pretrained=True).eval()
     example, (_, held_out) = results["example"], load_splits("digits")
-    crop = centre_crop(held_out.image(example["index"]), example["scale"], example["crop_size"])
+    crop = centre_crop(held_out.pixels(example["index"]), example["scale"], example["crop_size"])
     with torch.inference_mode():
-        logits = model(subtract_mean(to_pixels(crop)[None], results["data"]["mean"]))[0]
+        logits = model(subtract_mean(crop[None], results["data"]["mean"]))[0]
     difference = (logits - torch.tensor(example["logits"])).abs().max().item()
     names = model.pretrained_cfg["label_names"]
     print(

@@ -6,7 +6,8 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from recipes.data import EvaluationImages, LabelledImages, evaluation_batches
+from recipes.batches import EvaluationImages, evaluation_batches
+from recipes.data import LabelledImages, Problem
 from vgg_zoo.evaluation import posteriors
 from vgg_zoo.preprocessing import subtract_mean
 
@@ -44,7 +45,8 @@ def error_rates(
     mean: tuple[float, ...],
     accelerator: Accelerator,
     batch_size: int = 64,
-) -> ErrorRates:
+    workers: int = 0,
+) -> tuple[ErrorRates, list[Problem]]:
     """Test a net on every image of a split, each process on its share.
 
     Args:
@@ -54,18 +56,26 @@ def error_rates(
         mean: RGB in 0–255 to subtract.
         accelerator: Adds up the counts of the processes.
         batch_size: Images of one shape that go through the net at once, in each process.
+        workers: Processes that decode images, for each process.
+
+    Returns:
+        The error rates, and this process's images that could not be decoded; each of them counts as an error.
     """
     was_training = model.training
     model.eval()
-    counts = torch.zeros(3, dtype=torch.long, device=accelerator.device)  # wrong at top-1, wrong at top-5, images
+    device, dtype = accelerator.device, next(model.parameters()).dtype
+    counts = torch.zeros(3, dtype=torch.long, device=device)  # wrong at top-1, wrong at top-5, images
+    problems = []
     images = EvaluationImages(split, protocol.scale, protocol.crop_size)
-    for pixels, labels in evaluation_batches(images, accelerator.process_index, accelerator.num_processes, batch_size):
-        scores = posteriors(model, subtract_mean(pixels.to(accelerator.device), mean), protocol.flip)
+    rank, world = accelerator.process_index, accelerator.num_processes
+    for batch in evaluation_batches(images, rank, world, batch_size, workers):
+        scores = posteriors(model, subtract_mean(batch.pixels.to(device), mean, dtype), protocol.flip)
         ranked = scores.topk(min(5, scores.shape[1])).indices
-        right = ranked == labels.to(accelerator.device)[:, None]
-        counts += torch.stack([(~right[:, 0]).sum(), (~right.any(1)).sum(), torch.tensor(len(labels)).to(right.device)])
+        right = ranked == batch.labels.to(device)[:, None]
+        counts += torch.stack([(~right[:, 0]).sum(), (~right.any(1)).sum(), torch.tensor(len(right)).to(device)])
+        problems += batch.problems
     model.train(was_training)
     wrong1, wrong5, total = accelerator.reduce(counts, "sum").tolist()
     if total != len(split):
         raise RuntimeError(f"tested {total} images of a split of {len(split)}: a process lost or repeated some")
-    return ErrorRates(top1=wrong1 / total, top5=wrong5 / total, images=total)
+    return ErrorRates(top1=wrong1 / total, top5=wrong5 / total, images=total), problems

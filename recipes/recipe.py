@@ -1,12 +1,20 @@
 """What a run learns, as data: the frozen dataclass that every file of `recipes/configs/` returns."""
 
 import importlib
+import importlib.util
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+from vgg_zoo.configurations import STRIDE
+from vgg_zoo.preprocessing import Colours
+
 CONFIGS = Path(__file__).parent / "configs"
+SMALL = "@small"
+TRAINABLE = ("all", "fc")
+CROPS = ("paper", "resized")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -16,35 +24,54 @@ class Recipe:
     Attributes:
         model: Name of the net in timm's registry.
         model_args: Further arguments of the net: its initialisation, its width for small images.
-        train_scales: Smallest and largest S in pixels; a range is scale jittering.
+        init_from: Recipe whose trained net this one begins with: all layers where both train the same net, and net A's
+            first four conv and three FC layers where this one is deeper. None begins with random weights.
+        trainable: "all" layers, or the three "fc" layers only.
+        crop: "paper" is a crop of the image rescaled to S; "resized" is a random part of the image of any shape,
+            stretched to the crop (not the paper's).
+        train_scales: Smallest and largest S in pixels; a range is scale jittering. "resized" crops only test by it.
         crop_size: Side of the training crop in pixels.
         test_scale: Q of the dense evaluation in pixels; Sect. 4.1 takes the middle of `train_scales`.
         flip: Mirror half of the crops, and average both ways in testing.
-        mean: RGB subtracted from every pixel, in 0–255; None computes it from the training images.
+        colour_shift: Standard deviation of Krizhevsky's shift along the principal components of RGB; 0 is none.
+        colour_jitter: Largest relative change of brightness, contrast and saturation; the paper has none.
+        colours: The mean to subtract and the principal components of the shift; None computes them from the training
+            images, as the paper's were.
         batch_size: Images of one SGD step over all processes together.
         learning_rate: At the start.
         momentum: Of SGD.
         weight_decay: L2 penalty multiplier, on every weight and bias.
         drops: How often the rate is divided by 10 when validation accuracy stops improving.
         patience: Epochs without improvement that count as "stopped improving"; the paper does not say.
-        epochs: Length of the run at the most; the paper's 370K iterations at batch 256 are 74 epochs of ILSVRC.
+        milestones: Epochs after which the rate is divided by 10, in place of `drops` and `patience`.
+        iterations: SGD steps at the most.
+        epochs: Passes over the training images at the most; the paper's 370K iterations are 74 epochs of ILSVRC.
+        ema_decay: Decay of an exponential moving average of the weights, which is then what is tested and saved.
         seed: Of the initial weights, the order of images, crops and dropout.
     """
 
     model: str
     model_args: Mapping[str, Any] = field(default_factory=dict)
+    init_from: str | None = None
+    trainable: str = "all"
+    crop: str = "paper"
     train_scales: tuple[int, int] = (256, 256)
     crop_size: int = 224
     test_scale: int = 256
     flip: bool = True
-    mean: tuple[float, float, float] | None = None
+    colour_shift: float = 0.1
+    colour_jitter: float = 0.0
+    colours: Colours | None = None
     batch_size: int = 256
     learning_rate: float = 1e-2
     momentum: float = 0.9
     weight_decay: float = 5e-4
     drops: int = 3
     patience: int = 5
+    milestones: tuple[int, ...] | None = None
+    iterations: int = 370_000
     epochs: int = 74
+    ema_decay: float | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -56,12 +83,57 @@ class Recipe:
             )
         if self.test_scale < self.crop_size:
             raise ValueError(f"test_scale must be at least crop_size ({self.crop_size}); got {self.test_scale}")
-        for name in ("batch_size", "learning_rate", "epochs", "patience"):
+        for name, options in (("trainable", TRAINABLE), ("crop", CROPS)):
+            if getattr(self, name) not in options:
+                raise ValueError(f"{name} must be one of {', '.join(options)}; got {getattr(self, name)!r}")
+        for name in ("batch_size", "learning_rate", "epochs", "iterations", "patience"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be above 0; got {getattr(self, name)}")
-        for name in ("momentum", "weight_decay", "drops"):
+        for name in ("momentum", "weight_decay", "drops", "colour_shift", "colour_jitter"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative; got {getattr(self, name)}")
+        if self.milestones is not None and not _rising(self.milestones):
+            raise ValueError(f"milestones must be epochs above 0 in rising order; got {self.milestones}")
+        if self.ema_decay is not None and not 0 < self.ema_decay < 1:
+            raise ValueError(f"ema_decay must lie between 0 and 1, or be None; got {self.ema_decay}")
+
+    @property
+    def single_crop_scale(self) -> int:
+        """Q of the single-crop test in pixels: the middle of the training scales."""
+        return sum(self.train_scales) // 2
+
+    def steps(self, training_images: int) -> int:
+        """SGD steps at the most, on a training set of so many images."""
+        return min(self.iterations, self.epochs * (training_images // self.batch_size))
+
+
+def _rising(epochs: tuple[int, ...]) -> bool:
+    return all(later > earlier for earlier, later in zip((0, *epochs), epochs, strict=False))
+
+
+def small(recipe: Recipe) -> Recipe:
+    """A recipe of the paper at a seventh of its pixels and a tenth of its width: to try a chain of runs in minutes.
+
+    The net's first FC layer covers one cell, so that a crop has 32 pixels where the paper's has 224. What does not
+    scale changes: σ = 0.01 fits the paper's widths only, so the weights begin by Glorot's rule; and a run has four
+    epochs of batches of 64 images, which shows that everything works and teaches little.
+    """
+
+    def shrink(pixels: int) -> int:
+        return pixels * STRIDE // 224
+
+    kept = {key: value for key, value in recipe.model_args.items() if key not in ("initialisation", "std")}
+    return replace(
+        recipe,
+        model_args={**kept, "width_multiplier": 0.1, "head_hidden_size": 64, "head_kernel_size": 1},
+        init_from=recipe.init_from and recipe.init_from + SMALL,
+        train_scales=(shrink(recipe.train_scales[0]), shrink(recipe.train_scales[1])),
+        crop_size=shrink(recipe.crop_size),
+        test_scale=shrink(recipe.test_scale),
+        batch_size=64,
+        epochs=4,
+        milestones=None,
+    )
 
 
 def recipe_names() -> list[str]:
@@ -70,13 +142,35 @@ def recipe_names() -> list[str]:
 
 
 def load_recipe(name: str) -> Recipe:
-    """The recipe of `recipes/configs/NAME.py`.
+    """The recipe of `recipes/configs/NAME.py`, or of a file of one's own.
+
+    Args:
+        name: One of `recipe_names()`, followed by "@small" for the `small` one; or the path of a file that ends in .py
+            and has a function `recipe()`.
 
     Raises:
-        ValueError: No such file; the message lists the recipes.
+        ValueError: No such recipe or file, or no such function in it; the message lists the recipes.
     """
-    if name not in recipe_names():
-        raise ValueError(f"unknown recipe {name!r}; recipes/configs/ has {', '.join(recipe_names())}")
-    module = importlib.import_module(f"recipes.configs.{name}")
+    stem, is_small = name.removesuffix(SMALL), name.endswith(SMALL)
+    if stem.endswith(".py"):
+        module = _module_of(Path(stem))
+    elif stem in recipe_names():
+        module = importlib.import_module(f"recipes.configs.{stem}")
+    else:
+        raise ValueError(
+            f"unknown recipe {name!r}; recipes/configs/ has {', '.join(recipe_names())}, each also with {SMALL} behind "
+            "its name; or give the path of a .py file"
+        )
     recipe: Recipe = module.recipe()
-    return recipe
+    return small(recipe) if is_small else recipe
+
+
+def _module_of(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path) if path.is_file() else None
+    if spec is None or spec.loader is None:
+        raise ValueError(f"no recipe file {str(path)!r}")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not callable(getattr(module, "recipe", None)):
+        raise ValueError(f"{str(path)!r} has no function recipe() that returns a Recipe")
+    return module

@@ -2,35 +2,53 @@
 
 import csv
 import hashlib
+import io
 import json
 import os
 import platform
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import astuple, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import vgg_zoo
+from recipes.data import Problem
 
 PACKAGES = ("torch", "timm", "accelerate", "datasets", "pillow", "safetensors")
 
 
-def append_metrics(path: Path, row: Mapping[str, Any]) -> None:
-    """Add one epoch to metrics.csv; the first row brings the header."""
-    new = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, row.keys())
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
+def write_metrics(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write metrics.csv, one row for each epoch; without any there is no file."""
+    if rows:
+        _write_csv(path, list(rows[0]), [list(row.values()) for row in rows])
+    else:
+        path.unlink(missing_ok=True)
+
+
+def write_problems(path: Path, problems: Sequence[Problem]) -> None:
+    """Write bad_images.csv: the images that could not be decoded, and why."""
+    _write_csv(path, [field.name for field in fields(Problem)], [astuple(problem) for problem in problems])
+
+
+def _write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([header, *rows])
+    _write(path, text.getvalue())
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write plain data."""
+    _write(path, json.dumps(content, indent=2) + "\n")
+
+
+def _write(path: Path, text: str) -> None:
     """Write under another name, then rename: a reader never sees half a file."""
-    writing = path.with_suffix(".writing")
-    writing.write_text(json.dumps(content, indent=2) + "\n")
+    writing = path.with_name(f".{path.name}.writing")
+    writing.write_text(text)
     writing.replace(path)
 
 

@@ -2,13 +2,15 @@
 
     accelerate launch recipes/train.py --recipe digits_vgg_a --data digits --output runs/digits
 
-The recipe says what is learned; the options say where, how long and on what hardware.
+The recipe says what is learned; the options say where, how long and on what hardware. A run that was stopped or killed
+goes on where it was when the same command is given again, on any number of processes.
 """
 
 import argparse
 import sys
-from contextlib import nullcontext
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,265 +18,252 @@ if __name__ == "__main__":  # run as a script, Python looks for modules beside t
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import datasets
-import timm
 import torch
-import torch.nn.functional as F
 from accelerate import Accelerator
-from accelerate.utils import set_seed
 from torch import nn
-from torch.utils.data import DataLoader
-from tqdm import tqdm
 
 import vgg_zoo  # noqa: F401 (registers the nets)
-from recipes.data import GlobalBatches, LabelledImages, load_splits, training_loader, training_mean
+from recipes.batches import GlobalBatches, training_loader
+from recipes.beginning import beginning, random_net
+from recipes.checkpoint import Checkpoints
+from recipes.data import LabelledImages, load_splits
+from recipes.dry_run import dry_run
 from recipes.evaluate import Protocol, error_rates
-from recipes.output import check_output, output_folder
+from recipes.launch import from_main, make_accelerator, too_few_processes
+from recipes.options import add_data_options, add_hardware_options, data_source
 from recipes.recipe import Recipe, load_recipe, recipe_names
-from recipes.report import append_metrics, plot_learning_curve, provenance, sha256, write_json
-from recipes.schedule import Plateau
-from vgg_zoo.preprocessing import centre_crop, subtract_mean, to_pixels
+from recipes.report import plot_learning_curve, provenance, sha256, write_json, write_problems
+from recipes.run_folder import RunFolder
+from recipes.training import Limits, StoppedError, Training
+from vgg_zoo.preprocessing import Colours, centre_crop, subtract_mean
 from vgg_zoo.weights.folder import CONFIG, WEIGHTS, save_folder
 
-Mean = tuple[float, float, float]
+STOPPED = 143
+"""Exit code of a run that a signal stopped after its checkpoint: what shells and schedulers know as SIGTERM."""
 
 
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--recipe", required=True, help=f"one of {', '.join(recipe_names())}")
-    parser.add_argument("--data", required=True, help="'digits', a Hub id, a folder of images, or parquet")
-    parser.add_argument("--output", required=True, type=Path, help="folder for the trained net and its results")
-    parser.add_argument("--overwrite", action="store_true", help="replace an OUTPUT that exists")
-    parser.add_argument("--device-batch", type=int, help="most images at once on a device; more are accumulated")
-    parser.add_argument("--max-steps", type=int, help="stop after so many SGD steps")
-    parser.add_argument("--workers", type=int, default=0, help="processes that load images, for each training process")
-    return parser.parse_args()
+    parser.add_argument("--recipe", required=True, help=f"one of {', '.join(recipe_names())}; or a .py file")
+    parser.add_argument("--output", type=Path, help="folder of the run; runs/RECIPE by default")
+    parser.add_argument("--overwrite", action="store_true", help="throw away what OUTPUT holds, and begin anew")
+    parser.add_argument("--resume", default="auto", metavar="auto|FOLDER", help="checkpoint to go on from; the newest")
+    parser.add_argument(
+        "--init-from", help="trained net to begin with, where the recipe asks for one: a run's folder or a timm name"
+    )
+    parser.add_argument("--max-steps", type=int, help="stop after so many SGD steps in all")
+    parser.add_argument("--checkpoint-every", type=int, default=1000, help="SGD steps; and after every epoch")
+    parser.add_argument("--keep-last", type=int, default=2, help="newest checkpoints to keep")
+    parser.add_argument("--keep-best", type=int, default=1, help="checkpoints of least validation error to keep")
+    parser.add_argument("--trackers", nargs="+", default=[], metavar="NAME", help="tensorboard, wandb, ...")
+    parser.add_argument("--strict", action="store_true", help="stop at the first image that cannot be decoded")
+    parser.add_argument(
+        "--dry-run",
+        type=int,
+        nargs="?",
+        const=2,
+        metavar="STEPS",
+        help="steps on made-up images; print memory and rate",
+    )
+    add_data_options(parser, required=False)
+    add_hardware_options(parser)
+    args = parser.parse_args()
+    if args.data is None and args.dry_run is None:
+        parser.error("--data is required, but for --dry-run")
+    args.output = args.output or Path("runs") / Path(args.recipe).stem
+    for name in ("max_steps", "checkpoint_every", "keep_last", "device_batch", "dry_run"):
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            parser.error(f"--{name.replace('_', '-')} must be at least 1; got {value}")
+    return args
 
 
 def protocols(recipe: Recipe) -> list[Protocol]:
     """The two tests of every run: one centre crop, and the whole image densely at Q."""
-    least, most = recipe.train_scales
-    middle = (least + most) // 2
+    crop = recipe.crop_size
     return [
-        Protocol(name="single crop", scale=middle, crop_size=recipe.crop_size, flip=False),
+        Protocol(name="single crop", scale=recipe.single_crop_scale, crop_size=crop, flip=False),
         Protocol(name="dense", scale=recipe.test_scale, crop_size=None, flip=recipe.flip),
     ]
 
 
-@torch.inference_mode()
-def example(model: nn.Module, split: LabelledImages, protocol: Protocol, mean: Mean) -> dict[str, Any]:
-    """The logits of one image, by which a net loaded from the folder can be told to be the trained one."""
-    crop = centre_crop(split.image(0), protocol.scale, protocol.crop_size or protocol.scale)
-    images = subtract_mean(to_pixels(crop)[None].to(next(model.parameters()).device), mean)
-    logits = model.eval()(images)[0].tolist()
-    return {"index": 0, "scale": protocol.scale, "crop_size": protocol.crop_size, "logits": logits}
+def identity(recipe: Recipe, args: argparse.Namespace, training: LabelledImages, validation: LabelledImages) -> Any:
+    """What decides what is learned: the same in every part of an interrupted run."""
+    return {
+        "recipe": args.recipe,
+        "settings": asdict(recipe),
+        "classes": training.class_names,
+        "training_images": len(training),
+        "validation_images": len(validation),
+        "weights": "fp64" if args.precision == "fp64" else "fp32",
+    }
 
 
-def train_step(
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    pixels: torch.Tensor,
-    labels: torch.Tensor,
-    *,
-    mean: Mean,
-    global_batch: int,
-    device_batch: int,
-    accelerator: Accelerator,
-) -> torch.Tensor:
-    """One SGD step on a global batch; gradients are those of its mean loss, however it is shared and cut.
-
-    Args:
-        model: Prepared by the accelerator.
-        optimizer: Prepared by the accelerator.
-        pixels: (b, 3, crop, crop) uint8, this process's share of the batch.
-        labels: (b,).
-        mean: RGB in 0–255 to subtract.
-        global_batch: Images of all processes together.
-        device_batch: Most images that go through the net at once.
-        accelerator: Of this process.
-
-    Returns:
-        This process's part of the batch's mean cross-entropy, a scalar; the parts of all processes add up to it.
-    """
-    total = torch.zeros((), device=accelerator.device)
-    pieces = list(zip(pixels.split(device_batch), labels.split(device_batch), strict=True))
-    for place, (piece, answers) in enumerate(pieces):
-        last = place == len(pieces) - 1
-        with nullcontext() if last else accelerator.no_sync(model):
-            images = subtract_mean(piece.to(accelerator.device, non_blocking=True), mean)
-            loss = F.cross_entropy(model(images), answers.to(accelerator.device), reduction="sum") / global_batch
-            # DDP averages over the processes; their losses are parts of one sum.
-            accelerator.backward(loss * accelerator.num_processes)
-        total += loss.detach()
-    optimizer.step()
-    optimizer.zero_grad()
-    return total
-
-
-def train(
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    loader: DataLoader[Any],
-    batches: GlobalBatches,
-    validation: LabelledImages,
-    *,
+def assemble(
     recipe: Recipe,
-    mean: Mean,
     args: argparse.Namespace,
-    metrics: Path,
+    splits: tuple[LabelledImages, LabelledImages],
+    colours: Colours,
+    begin_with: Callable[[nn.Module], None],
+    folder: RunFolder,
     accelerator: Accelerator,
-) -> int:
-    """Train to the end of the recipe or of `--max-steps`, with a row of `metrics` for each epoch.
-
-    Returns:
-        The SGD steps taken.
-    """
-    schedule = Plateau(recipe)
-    total_steps = min(recipe.epochs * len(loader), args.max_steps or sys.maxsize)
-    device_batch = args.device_batch or recipe.batch_size
-    step = 0
-    bar = tqdm(
-        total=total_steps,
-        unit="step",
-        disable=not accelerator.is_main_process,
-        mininterval=0.5 if sys.stderr.isatty() else 20,
+) -> Training:
+    """The parts of a run, each for what the options say, put together."""
+    training, validation = splits
+    limits = Limits(
+        max_steps=args.max_steps,
+        device_batch=args.device_batch,
+        checkpoint_every=args.checkpoint_every,
+        workers=args.workers,
+        dtype=torch.float64 if args.precision == "fp64" else torch.float32,
+        channels_last=args.channels_last,
+        strict=args.strict,
     )
-    for epoch in range(recipe.epochs):
-        if step == total_steps:
-            break
-        batches.epoch = epoch
-        for group in optimizer.param_groups:
-            group["lr"] = schedule.learning_rate
-        losses = []
-        model.train()
-        for pixels, labels in loader:
-            losses.append(
-                train_step(
-                    model,
-                    optimizer,
-                    pixels,
-                    labels,
-                    mean=mean,
-                    global_batch=recipe.batch_size,
-                    device_batch=device_batch,
-                    accelerator=accelerator,
-                )
-            )
-            step += 1
-            bar.update()
-            if step == total_steps:
-                break
-        loss = accelerator.reduce(torch.stack(losses).mean(), "sum").item()
-        errors = error_rates(model, validation, protocols(recipe)[0], mean, accelerator)
-        row = {
-            "epoch": epoch + 1,
-            "step": step,
-            "learning_rate": schedule.learning_rate,
-            "training_loss": loss,
-            "top1_error": errors.top1,
-            "top5_error": errors.top5,
+    net = random_net(recipe, len(training.class_names))
+    begin_with(net)
+    net.set_grad_checkpointing(args.gradient_checkpointing)
+    net.to(accelerator.device, limits.dtype)
+    if args.channels_last:
+        net.to(memory_format=torch.channels_last)
+    rank, world = accelerator.process_index, accelerator.num_processes
+    batches = GlobalBatches(len(training), recipe.batch_size, recipe.seed, rank, world)
+    write_net = partial(
+        save_folder,
+        tag=Path(args.recipe).stem,
+        licence=None,
+        mean=colours.mean,
+        input_size=(3, recipe.crop_size, recipe.crop_size),
+        crop_pct=recipe.crop_size / recipe.single_crop_scale,
+        class_names=training.class_names,
+        description=f"trained by the recipe {args.recipe} on {args.data}",
+    )
+    return Training(
+        recipe=recipe,
+        limits=limits,
+        net=net,
+        prepare=lambda: accelerator.prepare(torch.compile(net) if args.compile else net),
+        colours=colours,
+        loader=training_loader(training, recipe, batches, args.workers),
+        batches=batches,
+        validation=validation,
+        protocol=protocols(recipe)[0],
+        accelerator=accelerator,
+        checkpoints=Checkpoints(folder.checkpoints, args.keep_last, args.keep_best),
+        metrics=folder.metrics,
+        write_net=write_net,
+    )
+
+
+@torch.inference_mode()
+def example(training: Training) -> dict[str, Any]:
+    """The logits of one image, by which a net loaded from the folder can be told to be the trained one."""
+    split, protocol, net = training.validation, training.protocol, training.saved
+    index = next((index for index in range(len(split)) if split.read([index])[0][0] is not None), None)
+    if index is None:
+        return {}
+    crop = centre_crop(split.pixels(index), protocol.scale, protocol.crop_size or protocol.scale)
+    images = subtract_mean(crop[None].to(training.accelerator.device), training.colours.mean)
+    logits = net.eval()(images.to(training.limits.dtype))[0].tolist()
+    return {"index": index, "scale": protocol.scale, "crop_size": protocol.crop_size, "logits": logits}
+
+
+def finish(training: Training, splits: tuple[LabelledImages, LabelledImages], args: argparse.Namespace) -> None:
+    """Test the net by every protocol, and write what the run leaves; results.json last, as the sign of the rest."""
+    accelerator, recipe, folder = training.accelerator, training.recipe, RunFolder(args.output)
+    results = {}
+    for protocol in protocols(recipe):
+        rates, problems = error_rates(
+            training.tested, splits[1], protocol, training.colours.mean, accelerator, workers=args.workers
+        )
+        training.problems.update(problems)
+        results[protocol.name] = asdict(protocol) | asdict(rates)
+    problems = training.all_problems()
+    if accelerator.is_main_process:
+        training.write_net(training.saved, folder.path)
+        if problems:
+            write_problems(folder.problems, problems)
+        if training.rows:
+            plot_learning_curve(folder.metrics, folder.curve, args.recipe)
+        if training.finished:
+            training.checkpoints.finish()
+        content = {
+            "recipe": args.recipe,
+            "settings": asdict(recipe),
+            "data": {
+                "spec": args.data,
+                "classes": len(splits[0].class_names),
+                "training_images": len(splits[0]),
+                "validation_images": len(splits[1]),
+                "unreadable_images": len(problems),
+                **asdict(training.colours),
+            },
+            "finished": training.finished,
+            "steps": training.step,
+            "epochs": training.schedule.epochs,
+            "processes": accelerator.num_processes,
+            "weights_sha256": sha256(folder.path / WEIGHTS),
+            "results": results,
+            "example": example(training),
+            **provenance(),
         }
-        schedule.after_epoch(1 - errors.top1)
-        bar.set_postfix(epoch=epoch + 1, loss=f"{loss:.3g}", error=f"{errors.top1:.2%}", refresh=False)
-        if accelerator.is_main_process:
-            append_metrics(metrics, row)
-    bar.close()
-    return step
+        write_json(folder.results, content)
+    for name, result in results.items():
+        accelerator.print(
+            f"{name}: top-1 error {result['top1']:.2%}, top-5 error {result['top5']:.2%} of {result['images']} images"
+        )
+    if problems:
+        accelerator.print(f"{len(problems)} image(s) could not be decoded: {folder.problems} names them")
+    accelerator.print(f"wrote {WEIGHTS}, {CONFIG}, metrics.csv, results.json and learning_curve.png to {args.output}")
 
 
 def run(args: argparse.Namespace) -> None:
     """Everything that the command does."""
     recipe = load_recipe(args.recipe)
-    check_output(args.output, args.overwrite)
-    made_by = provenance()
-    accelerator = Accelerator()
-    if not accelerator.is_main_process:
+    folder = RunFolder(args.output)
+    folder.check(args.overwrite)
+    if folder.finished and not args.overwrite:
+        print(f"{args.output} is finished; --overwrite trains it anew")
+        return
+    begin_with = beginning(recipe, args.init_from, args.output)
+    accelerator = make_accelerator(args, args.output)
+    if accelerator.is_main_process:
+        if warning := too_few_processes(accelerator):
+            print(warning, file=sys.stderr)
+    else:
         datasets.disable_progress_bars()
     with accelerator.main_process_first():  # the others find the data set in the cache
-        training, validation = load_splits(args.data)
-    mean = recipe.mean or training_mean(training)
-    batches = GlobalBatches(
-        len(training), recipe.batch_size, recipe.seed, accelerator.process_index, accelerator.num_processes
-    )
-    loader = training_loader(training, recipe, batches, args.workers)
-
-    set_seed(recipe.seed)  # the same initial weights in every process
-    model = timm.create_model(recipe.model, num_classes=len(training.class_names), **recipe.model_args)
-    optimizer = torch.optim.SGD(
-        model.parameters(), lr=recipe.learning_rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay
-    )
-    model, optimizer = accelerator.prepare(model, optimizer)
-    set_seed(recipe.seed, device_specific=True)  # other dropout masks in every process
+        splits = load_splits(data_source(args))
+    from_main(accelerator, lambda: folder.begin(identity(recipe, args, *splits), args.overwrite))
+    colours = from_main(accelerator, lambda: recipe.colours or folder.colours(splits[0]))
+    training = assemble(recipe, args, splits, colours, begin_with, folder, accelerator)
+    checkpoint = folder.checkpoint(args.resume)
+    if checkpoint is not None:
+        training.restore(checkpoint)
     accelerator.print(
-        f"{args.recipe}: {recipe.model} on {args.data}, {len(training)} training and {len(validation)} validation "
-        f"images of {len(training.class_names)} classes, {accelerator.num_processes} process(es) on "
-        f"{accelerator.device.type}"
+        f"{args.recipe}: {recipe.model} on {args.data}, {len(splits[0])} training and {len(splits[1])} validation "
+        f"images of {len(splits[0].class_names)} classes, {accelerator.num_processes} process(es) on "
+        f"{accelerator.device.type}" + (f"; going on from step {training.step}" if checkpoint else "")
     )
-
-    with output_folder(args.output, accelerator) as folder:
-        steps = train(
-            model,
-            optimizer,
-            loader,
-            batches,
-            validation,
-            recipe=recipe,
-            mean=mean,
-            args=args,
-            metrics=folder / "metrics.csv",
-            accelerator=accelerator,
-        )
-        results = {
-            protocol.name: asdict(protocol) | asdict(error_rates(model, validation, protocol, mean, accelerator))
-            for protocol in protocols(recipe)
-        }
-        if accelerator.is_main_process:
-            net = accelerator.unwrap_model(model)
-            least, most = recipe.train_scales
-            save_folder(
-                net,
-                folder,
-                tag=args.recipe,
-                licence=None,
-                mean=mean,
-                input_size=(3, recipe.crop_size, recipe.crop_size),
-                crop_pct=recipe.crop_size / ((least + most) // 2),
-                class_names=training.class_names,
-                description=f"trained by the recipe {args.recipe} on {args.data}",
-            )
-            write_json(
-                folder / "results.json",
-                {
-                    "recipe": args.recipe,
-                    "settings": asdict(recipe),
-                    "data": {
-                        "spec": args.data,
-                        "classes": len(training.class_names),
-                        "training_images": len(training),
-                        "validation_images": len(validation),
-                        "mean": mean,
-                    },
-                    "steps": steps,
-                    "processes": accelerator.num_processes,
-                    "weights_sha256": sha256(folder / WEIGHTS),
-                    "results": results,
-                    "example": example(net, validation, protocols(recipe)[0], mean),
-                    **made_by,
-                },
-            )
-            plot_learning_curve(folder / "metrics.csv", folder / "learning_curve.png", args.recipe)
-    for name, result in results.items():
-        accelerator.print(
-            f"{name}: top-1 error {result['top1']:.2%}, top-5 error {result['top5']:.2%} of {result['images']} images"
-        )
-    accelerator.print(f"wrote {WEIGHTS}, {CONFIG}, metrics.csv, results.json and learning_curve.png to {args.output}")
+    if args.trackers:
+        options = {"wandb": {"dir": str(args.output)}}
+        accelerator.init_trackers(args.output.name, config={"recipe": args.recipe}, init_kwargs=options)
+    training.train()
+    finish(training, splits, args)
     accelerator.end_training()
 
 
 def main() -> None:
     """Run; a mistake of the user ends in one line, not in a traceback."""
+    args = arguments()
     try:
-        run(arguments())
+        if args.dry_run:
+            dry_run(load_recipe(args.recipe), args, assemble)
+        else:
+            run(args)
+    except StoppedError as stopped:
+        print(stopped, file=sys.stderr)
+        sys.exit(STOPPED)
     except ValueError as error:
         sys.exit(f"error: {error}")
 

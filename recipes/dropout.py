@@ -1,0 +1,63 @@
+"""Dropout whose masks are those of the global batch, so that a run is the same on any number of processes."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+
+class GlobalDropout(nn.Module):
+    """Dropout by a mask that is set from outside, before the forward pass."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+        self.mask: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, channels) or (b, channels, 1, 1) → the same shape; in eval mode, or at rate 0, x itself."""
+        if not self.training or self.rate == 0:
+            return x
+        if self.mask is None or self.mask.shape != x.shape[:2]:
+            raise ValueError(
+                f"a map of {tuple(x.shape)} (B, C, h, w) came to dropout with a mask of "
+                f"{None if self.mask is None else tuple(self.mask.shape)}; masks must be set for exactly these images"
+            )
+        return x * (self.mask.to(x.dtype) / (1 - self.rate)).view(x.shape)
+
+
+class GlobalMasks:
+    """The dropout masks of a net of the zoo, for one process's share of every global batch.
+
+    A mask is drawn for the whole batch from (seed, step, layer), on every process and for every device alike, and cut
+    to the rows that go through the net.
+
+    Args:
+        net: Its two dropout layers are replaced, in place.
+        seed: Of the masks.
+        batch_size: Images of the global batch.
+        share: This process's rows of it.
+    """
+
+    def __init__(self, net: Any, seed: int, batch_size: int, share: slice) -> None:
+        self.seed, self.batch_size, self.share = seed, batch_size, share
+        self.channels = net.head_hidden_size
+        self.layers = [GlobalDropout(net.pre_logits.drop.p), GlobalDropout(net.head.drop.p)]
+        net.pre_logits.drop, net.head.drop = self.layers
+        self.masks: list[Tensor] = []
+
+    def draw(self, step: int, device: torch.device) -> None:
+        """Draw the masks of a step."""
+        self.masks = []
+        for place, layer in enumerate(self.layers):
+            bits = np.random.Philox(key=self.seed, counter=[0, 2, step, place])
+            numbers = bits.random_raw(-(-self.batch_size * self.channels // 4)).view(np.uint16)
+            kept = numbers[: self.batch_size * self.channels] >= round(layer.rate * 2**16)
+            own = torch.from_numpy(kept.reshape(self.batch_size, self.channels)[self.share])
+            self.masks.append(own.to(device, non_blocking=True))
+
+    def select(self, rows: slice) -> None:
+        """Set the masks of some rows of this process's share, before they go through the net."""
+        for layer, mask in zip(self.layers, self.masks, strict=True):
+            layer.mask = mask[rows]

@@ -1,0 +1,83 @@
+"""A try of a recipe on this hardware without any data: what it needs, and how fast it is."""
+
+import argparse
+import io
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import datasets
+import numpy as np
+import torch
+from PIL import Image
+
+from recipes.data import LabelledImages
+from recipes.launch import make_accelerator
+from recipes.recipe import Recipe
+from recipes.run_folder import RunFolder
+from recipes.training import Training
+from vgg_zoo.preprocessing import IMAGENET_COLOURS
+
+_CLASSES = 1000
+_SIZE = (500, 375)
+
+
+def made_up_splits(images: int) -> tuple[LabelledImages, LabelledImages]:
+    """Noisy JPEGs of ImageNet's usual size, of 1000 classes."""
+    generator = np.random.default_rng(0)
+    coarse = Image.fromarray(generator.integers(0, 256, (24, 32, 3), dtype=np.uint8))
+    file = io.BytesIO()
+    coarse.resize(_SIZE, Image.Resampling.BICUBIC).save(file, "JPEG", quality=95)
+    names = [str(number) for number in range(_CLASSES)]
+    features = datasets.Features(image=datasets.Image(decode=False), label=datasets.ClassLabel(names=names))
+    columns = {
+        "image": [{"bytes": file.getvalue(), "path": None}] * images,
+        "label": generator.integers(0, _CLASSES, images).tolist(),
+    }
+    rows = datasets.Dataset.from_dict(columns, features=features)
+    return LabelledImages("training", rows, tuple(names)), LabelledImages("validation", rows, tuple(names))
+
+
+def dry_run(recipe: Recipe, args: argparse.Namespace, assemble: Callable[..., Training]) -> None:
+    """Build everything, run `args.dry_run` steps, write the net; print memory and rate, and leave nothing.
+
+    Args:
+        recipe: Any; the net begins with random weights.
+        args: The command line of recipes/train.py.
+        assemble: Its function of that name.
+    """
+    accelerator = make_accelerator(args, None)
+    with tempfile.TemporaryDirectory() as folder:
+        splits = made_up_splits(args.dry_run * recipe.batch_size)
+        colours = recipe.colours or IMAGENET_COLOURS
+        training = assemble(recipe, args, splits, colours, lambda net: None, RunFolder(Path(folder)), accelerator)
+        training.model.train()
+        accelerator.print(
+            f"dry run of {args.recipe}: {recipe.model} in {accelerator.num_processes} process(es) on "
+            f"{accelerator.device.type}, batches of {recipe.batch_size} images"
+        )
+        seconds = 0.0
+        started = time.perf_counter()
+        for batch in training.loader:
+            loss = accelerator.reduce(training.train_step(batch), "sum").item()
+            training.step += 1
+            seconds, started = time.perf_counter() - started, time.perf_counter()
+            accelerator.print(f"step {training.step}: loss {loss:.4g}, {seconds:.2f} s")
+        if accelerator.is_main_process:
+            training.write_net(training.net, Path(folder))
+    accelerator.print(
+        f"{recipe.batch_size / seconds:.1f} images/s in the last step; peak memory {_peak(accelerator.device):.2f} GB "
+        "in each process; wrote and removed the net's folder; nothing is left"
+    )
+    accelerator.end_training()
+
+
+def _peak(device: torch.device) -> float:
+    """GB in use at the most, on the device, or in this process where that is the CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e9
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
