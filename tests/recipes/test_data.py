@@ -1,26 +1,18 @@
 """Data sets from everywhere, and batches that do not depend on processes or workers."""
 
-from itertools import chain
 from pathlib import Path
 
 import datasets
 import numpy as np
 import pytest
-import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
 from recipes.data import (
-    EvaluationImages,
-    GlobalBatches,
+    DataSource,
     LabelledImages,
-    evaluation_batches,
     load_splits,
-    training_loader,
-    training_mean,
+    training_colours,
 )
-from recipes.recipe import Recipe, load_recipe
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +39,7 @@ def test_the_digits_are_all_there_and_a_fifth_is_held_out(digits: tuple[Labelled
     assert training.class_names == tuple("0123456789")
     counts = np.bincount([held_out.label(i) for i in range(len(held_out))])
     assert counts.min() >= 34
-    assert held_out.image(0).mode == "RGB"
+    assert held_out.pixels(0).shape == (8, 8, 3)
 
 
 def test_the_held_out_fifth_is_the_same_every_time(digits: tuple[LabelledImages, LabelledImages]) -> None:
@@ -61,8 +53,7 @@ def test_a_folder_of_images_is_a_data_set(image_folder: Path) -> None:
     training, held_out = load_splits(str(image_folder))
     assert training.class_names == ("ant", "bee")
     assert (len(training), len(held_out)) == (8, 2)
-    red = training_mean(training)
-    assert red == pytest.approx((127.5, 0, 127.5))
+    assert training_colours(training).mean == pytest.approx((127.5, 0, 127.5))
 
 
 def test_a_folder_with_splits_keeps_them(image_folder: Path, tmp_path: Path) -> None:
@@ -84,7 +75,7 @@ def test_parquet_and_saved_sets_are_data_sets(image_folder: Path, tmp_path: Path
     for spec in (tmp_path / "set.parquet", tmp_path / "saved"):
         training, held_out = load_splits(str(spec))
         assert (len(training), len(held_out)) == (8, 2)
-        assert training.image(0).size[1] == 80
+        assert training.pixels(0).shape[0] == 80
 
 
 def test_nothing_at_the_place_named_is_one_clear_error(tmp_path: Path) -> None:
@@ -100,74 +91,100 @@ def test_a_set_without_classes_lists_its_columns(tmp_path: Path) -> None:
         load_splits(str(tmp_path / "texts"))
 
 
-@given(st.integers(1, 200), st.data())
-def test_the_processes_shares_make_up_the_global_batches(images: int, data: st.DataObject) -> None:
-    """Whatever the number of processes, the shares in rank order are the batches of one process."""
-    batch = data.draw(st.integers(1, images))
-    world = data.draw(st.integers(1, min(batch, 7)))
-    epoch = data.draw(st.integers(0, 5))
-
-    def batches(rank: int, world: int) -> list[list[tuple[int, int]]]:
-        sampler = GlobalBatches(images, batch, seed=3, rank=rank, world=world)
-        sampler.epoch = epoch
-        return list(sampler)
-
-    alone = batches(0, 1)
-    shares = [batches(rank, world) for rank in range(world)]
-    assert [list(chain.from_iterable(parts)) for parts in zip(*shares, strict=True)] == alone
-    assert all(len(share) >= batch // world for parts in shares for share in parts)
-    seen = [index for keys in alone for _, index in keys]
-    assert len(set(seen)) == len(seen) == images // batch * batch
+def table(folder: Path, labels: list[object], count: int = 10, **columns: list[object]) -> Path:
+    """A parquet file with a column "picture" of images and one "kind" of labels."""
+    images = [Image.new("RGB", (40, 30), (20 * place, 0, 0)) for place in range(count)]
+    features = datasets.Dataset.from_dict({"kind": labels, **columns}).features
+    features["picture"] = datasets.Image()
+    rows = datasets.Dataset.from_dict({"picture": images, "kind": labels, **columns}, features=features)
+    rows.to_parquet(folder / "table.parquet")
+    return folder / "table.parquet"
 
 
-def test_epochs_differ_and_seeds_differ() -> None:
-    """Every epoch has its own order, and so has every seed."""
-
-    def order(seed: int, epoch: int) -> list[int]:
-        sampler = GlobalBatches(100, 10, seed, 0, 1)
-        sampler.epoch = epoch
-        return [index for batch in sampler for _, index in batch]
-
-    assert order(0, 0) == order(0, 0)
-    assert order(0, 0) != order(0, 1)
-    assert order(0, 0) != order(1, 0)
-
-
-@pytest.mark.parametrize(
-    ("batch", "world", "message"),
-    [(11, 1, "batch_size 11 is larger than the training set of 10 images"), (2, 3, "3 processes no image each")],
-)
-def test_batches_that_cannot_be_made_are_refused(batch: int, world: int, message: str) -> None:
-    """The message names the numbers."""
-    with pytest.raises(ValueError, match=message):
-        GlobalBatches(10, batch, 0, 0, world)
+def test_a_column_of_texts_or_numbers_can_hold_the_classes(tmp_path: Path) -> None:
+    """Named by a flag; texts become classes in order, numbers keep their meaning."""
+    texts = table(tmp_path, ["wasp", "ant"] * 5)
+    training, held_out = load_splits(DataSource(spec=str(texts), label_column="kind"))
+    assert training.class_names == ("ant", "wasp")
+    assert sorted(training.label(i) for i in range(8)) == [0] * 4 + [1] * 4
+    assert (len(training), len(held_out)) == (8, 2)
+    (tmp_path / "numbers").mkdir()
+    numbers = table(tmp_path / "numbers", [2, 0] * 5)
+    training, _ = load_splits(DataSource(spec=str(numbers), label_column="kind", image_column="picture"))
+    assert training.class_names == ("0", "1", "2")
+    assert {training.label(i) for i in range(8)} == {0, 2}
 
 
-def test_loader_workers_change_nothing(digits: tuple[LabelledImages, LabelledImages]) -> None:
-    """Two workers give the batches of none, crop by crop."""
-    recipe = load_recipe("digits_vgg_a")
-    batches = GlobalBatches(len(digits[0]), recipe.batch_size, recipe.seed, 0, 1)
-    alone = training_loader(digits[0], recipe, batches, workers=0)
-    helped = training_loader(digits[0], recipe, batches, workers=2)
-    for _, (one, other) in zip(range(3), zip(alone, helped, strict=True), strict=False):
-        assert torch.equal(one[0], other[0])
-        assert torch.equal(one[1], other[1])
+def test_names_can_come_from_a_file(tmp_path: Path) -> None:
+    """One a line, in the order of the labels; too few of them leave labels without a class."""
+    (tmp_path / "names.txt").write_text("zebra\nyak\nxerus\n")
+    numbers = str(table(tmp_path, [2, 0] * 5))
+    names = tmp_path / "names.txt"
+    training, _ = load_splits(DataSource(spec=numbers, label_column="kind", class_names=names))
+    assert training.class_names == ("zebra", "yak", "xerus")
+    names.write_text("zebra\nyak\n")
+    with pytest.raises(ValueError, match=r"5 of 10 training labels are none of the 2 classes; .*2.*image 0"):
+        load_splits(DataSource(spec=numbers, label_column="kind", class_names=names))
+    with pytest.raises(ValueError, match="no file of class names"):
+        load_splits(DataSource(spec=numbers, label_column="kind", class_names=tmp_path / "nothing"))
 
 
-def test_every_test_image_comes_once_in_batches_of_one_shape(image_folder: Path) -> None:
-    """Over two processes, whole images of several shapes."""
-    split, _ = load_splits(str(image_folder))
-    images = EvaluationImages(split, scale=64, crop_size=None)
-    batches = [batch for rank in range(2) for batch in evaluation_batches(images, rank, 2, most=3)]
-    assert sum(len(labels) for _, labels in batches) == len(split)
-    assert all(pixels.shape[0] == len(labels) <= 3 and min(pixels.shape[2:]) == 64 for pixels, labels in batches)
-    assert len({tuple(pixels.shape[1:]) for pixels, _ in batches}) > 1
+def test_an_unlabelled_split_is_refused(tmp_path: Path) -> None:
+    """ILSVRC's test split has the label -1."""
+    with pytest.raises(ValueError, match=r"labels are none of .*-1.*Is the split unlabelled\?"):
+        load_splits(DataSource(spec=str(table(tmp_path, [0, 1, -1, 0, 1] * 2)), label_column="kind"))
 
 
-def test_recipe_crops_have_the_recipes_size(digits: tuple[LabelledImages, LabelledImages]) -> None:
-    """8-bit RGB crops with their labels."""
-    recipe = Recipe(model="vgg_a", crop_size=32, train_scales=(32, 40), test_scale=32, batch_size=16)
-    pixels, labels = next(iter(training_loader(digits[0], recipe, GlobalBatches(1437, 16, 0, 0, 1), workers=0)))
-    assert pixels.shape == (16, 3, 32, 32)
-    assert pixels.dtype == torch.uint8
-    assert labels.shape == (16,)
+def test_mistyped_columns_and_splits_list_what_there_is(tmp_path: Path) -> None:
+    """The message names the flag."""
+    spec = str(table(tmp_path, ["a", "b"] * 5))
+    with pytest.raises(ValueError, match=r"no column 'label' \(--label-column\); it has .*picture \(Image\)"):
+        load_splits(DataSource(spec=spec, label_column="label"))
+    with pytest.raises(ValueError, match=r"no split named 'training'; it has train"):
+        load_splits(DataSource(spec=spec, label_column="kind", training_split="training"))
+    with pytest.raises(ValueError, match=r"no split named 'val'; it has train"):
+        load_splits(DataSource(spec=spec, label_column="kind", validation_split="val"))
+    with pytest.raises(ValueError, match=r"needs a column of type Image and one of type ClassLabel.*--label-column"):
+        load_splits(spec)
+
+
+def test_the_colours_are_those_of_numpy(image_folder: Path) -> None:
+    """Mean and principal components of all pixels, where all images have one size."""
+    generator = np.random.default_rng(0)
+    mixing = generator.normal(size=(3, 3)) * 15
+    for path in sorted(image_folder.rglob("*.png")):
+        pixels = (generator.normal(size=(50, 60, 3)) @ mixing + 128).clip(0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(path)
+    training, _ = load_splits(str(image_folder))
+    stack = np.concatenate([training.pixels(i).reshape(-1, 3) for i in range(len(training))]).astype(float)
+    colours = training_colours(training)
+    assert colours.mean == pytest.approx(stack.mean(0))
+    covariance = np.cov((stack / 255).T, bias=True)
+    vectors, values = np.array(colours.eigenvectors), np.array(colours.eigenvalues) / 255
+    assert values[0] > values[1] > values[2] > 0
+    np.testing.assert_allclose(vectors @ np.diag(values) @ vectors.T, covariance, rtol=1e-8)
+    np.testing.assert_allclose(vectors.T @ vectors, np.eye(3), atol=1e-12)
+
+
+def test_a_bad_image_is_replaced_by_the_next_good_one(image_folder: Path) -> None:
+    """In training; in testing it is None. The problem names split, index, file and reason."""
+    for name in ("1.png", "2.png"):
+        (image_folder / "ant" / name).write_bytes(b"not an image")
+    rows = datasets.load_dataset(str(image_folder), split="train").cast_column("image", datasets.Image(decode=False))
+    split = LabelledImages("training", rows, ("ant", "bee"))
+    (image, label, problem), (same, _, fine) = split.read_or_next([1, 3])
+    assert np.array_equal(image, same)
+    assert (label, fine) == (0, None)
+    assert problem is not None
+    assert (problem.split, problem.index, Path(problem.name).name) == ("training", 1, "1.png")
+    assert problem.reason == "no image format that Pillow knows"
+    assert split.read([2])[0][0] is None
+
+
+def test_a_set_without_a_good_image_is_refused(tmp_path: Path) -> None:
+    """Rather than searched for ever."""
+    features = datasets.Features(image=datasets.Image(decode=False), label=datasets.ClassLabel(names=["x"]))
+    columns = {"image": [{"bytes": b"", "path": "a"}] * 3, "label": [0] * 3}
+    split = LabelledImages("training", datasets.Dataset.from_dict(columns, features=features), ("x",))
+    with pytest.raises(ValueError, match="none of the 3 training images can be decoded"):
+        split.read_or_next([0])

@@ -1,6 +1,8 @@
 """Recipes: the folder is the registry, and what they say is checked."""
 
+import json
 from dataclasses import FrozenInstanceError, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,8 +10,8 @@ import timm
 import torch
 
 import vgg_zoo  # noqa: F401 (registers the nets)
-from recipes.recipe import Recipe, load_recipe, recipe_names
-from recipes.schedule import Plateau
+from recipes.recipe import CONFIGS, Recipe, load_recipe, recipe_names
+from recipes.schedule import Schedule
 
 
 def test_there_are_recipes() -> None:
@@ -53,6 +55,10 @@ def test_a_recipe_cannot_be_changed() -> None:
         ({"batch_size": 0}, "batch_size must be above 0; got 0"),
         ({"learning_rate": -1.0}, "learning_rate must be above 0; got -1.0"),
         ({"learning_rate": float("nan")}, "learning_rate must be above 0; got nan"),
+        ({"trainable": "head"}, "trainable must be one of all, fc; got 'head'"),
+        ({"crop": "random"}, "crop must be one of paper, resized; got 'random'"),
+        ({"milestones": (80, 50)}, r"rising order; got \(80, 50\)"),
+        ({"ema_decay": 1.0}, "ema_decay must lie between 0 and 1, or be None; got 1.0"),
         ({"weight_decay": -5e-4}, "weight_decay must not be negative; got -0.0005"),
     ],
 )
@@ -71,11 +77,108 @@ def test_the_defaults_are_the_papers() -> None:
 
 
 def test_the_rate_falls_by_ten_when_accuracy_stops_improving() -> None:
-    """After `patience` epochs without a new best, three times at the most."""
-    schedule = Plateau(Recipe(model="vgg_a", patience=2))
+    """After `patience` epochs without a new best, three times at the most; a fourth time ends the run."""
+    schedule = Schedule(Recipe(model="vgg_a", patience=2))
     rates = []
-    for accuracy in (0.1, 0.2, 0.2, 0.15, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3):
+    for accuracy in (0.1, 0.2, 0.2, 0.15, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3):
         schedule.after_epoch(accuracy)
         rates.append(schedule.learning_rate)
-    expected = [1e-2] * 3 + [1e-3] * 3 + [1e-4] * 2 + [1e-5] * 4
-    assert rates == pytest.approx(expected)
+        assert not schedule.ended
+    assert rates == pytest.approx([1e-2] * 3 + [1e-3] * 3 + [1e-4] * 2 + [1e-5] * 2)
+    schedule.after_epoch(0.3)
+    schedule.after_epoch(0.3)
+    assert schedule.ended
+    assert schedule.learning_rate == pytest.approx(1e-5)
+
+
+def test_a_schedule_goes_on_from_its_state() -> None:
+    """What a checkpoint keeps is all that it needs."""
+    recipe = Recipe(model="vgg_a", patience=2)
+    whole, first = Schedule(recipe), Schedule(recipe)
+    accuracies = [0.1, 0.2, 0.1, 0.2, 0.25, 0.2, 0.1, 0.3]
+    for accuracy in accuracies:
+        whole.after_epoch(accuracy)
+    for accuracy in accuracies[:4]:
+        first.after_epoch(accuracy)
+    second = Schedule(recipe)
+    second.restore(json.loads(json.dumps(first.state())))
+    for accuracy in accuracies[4:]:
+        second.after_epoch(accuracy)
+    assert second == whole
+
+
+def test_milestones_replace_the_plateau() -> None:
+    """The rate falls after fixed epochs, whatever the accuracy; nothing ends the run early."""
+    schedule = Schedule(Recipe(model="vgg_a", patience=1, milestones=(2, 4)))
+    rates = []
+    for _ in range(6):
+        rates.append(schedule.learning_rate)
+        schedule.after_epoch(0.5)
+    assert rates == pytest.approx([1e-2, 1e-2, 1e-3, 1e-3, 1e-4, 1e-4])
+    assert not schedule.ended
+
+
+def test_a_run_is_as_long_as_the_papers() -> None:
+    """370K iterations at batch 256 are 74 epochs of ILSVRC (Sect. 3.1)."""
+    recipe = load_recipe("vgg_d_s256")
+    assert recipe.steps(1_281_167) == 370_000
+    assert pytest.approx(74, abs=0.1) == 370_000 * 256 / 1_281_167
+
+
+PAPERS = ["vgg_a_s256", "vgg_a_lrn_s256", "vgg_b_shallow_s256", *(f"vgg_{net}_s256" for net in "bcde")]
+PAPERS += [f"vgg_{net}_{scales}" for net in "cde" for scales in ("s384", "s256_512")] + ["vgg_d_s256_512_fc"]
+MODERN = [f"vgg_{net}_modern" for net in ("a", "a_lrn", "b", "b_shallow", "c", "d", "e")]
+
+
+def test_the_papers_runs_are_there() -> None:
+    """Tables 3, 4 and 6, the Glorot variants, and a modern recipe for each net."""
+    assert {*PAPERS, *MODERN, *(f"vgg_{net}_s256_glorot" for net in "bcde"), "digits_vgg_a"} == set(recipe_names())
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_the_papers_runs_say_what_the_paper_says(name: str) -> None:
+    """Scales, rates and beginnings of Sect. 3.1; the test scale is the middle of the training scales (Sect. 4.1)."""
+    recipe = load_recipe(name)
+    scales = {"s256": (256, 256), "s384": (384, 384), "s256_512": (256, 512), "s256_512_fc": (256, 512)}
+    suffix = name[name.index("_s256" if "_s256" in name else "_s384") + 1 :]
+    assert recipe.train_scales == scales[suffix]
+    assert recipe.test_scale == sum(recipe.train_scales) // 2
+    assert recipe.learning_rate == (1e-2 if suffix == "s256" else 1e-3)
+    assert recipe.model_args == {"initialisation": "normal", "std": 0.01}
+    assert (recipe.crop, recipe.milestones, recipe.ema_decay, recipe.colour_jitter) == ("paper", None, None, 0)
+    assert recipe.colour_shift == 0.1
+    assert recipe.trainable == ("fc" if suffix.endswith("fc") else "all")
+    net = name.removesuffix("_" + suffix)
+    begins = {"s384": f"{net}_s256", "s256_512": f"{net}_s384", "s256_512_fc": f"{net}_s384"}
+    first = None if net in ("vgg_a", "vgg_a_lrn", "vgg_b_shallow") else "vgg_a_s256"
+    assert recipe.init_from == begins.get(suffix, first)
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_says_what_it_should_reach_and_how_to_run_it(name: str) -> None:
+    """Its docstring names itself in a command; a modern one says that it is not the paper's."""
+    text = (CONFIGS / f"{name}.py").read_text()
+    assert f"accelerate launch recipes/train.py --recipe {name} --data" in text
+    assert text.startswith('"""NOT the paper\'s training.') == ("modern" in name)
+    assert any(character.isdigit() for character in text.split('"""')[1])
+
+
+def test_a_small_recipe_is_a_seventh_of_the_pixels() -> None:
+    """The same chain on small images: crop 32, S in [36; 73], and its beginning is small, too."""
+    recipe = load_recipe("vgg_d_s256_512@small")
+    assert (recipe.crop_size, recipe.train_scales, recipe.test_scale) == (32, (36, 73), 54)
+    assert recipe.init_from == "vgg_d_s384@small"
+    assert recipe.model_args["head_kernel_size"] == 1
+    assert recipe.learning_rate == 1e-3
+
+
+def test_a_recipe_can_be_a_file_of_ones_own(tmp_path: Path) -> None:
+    """With the errors of a mistyped path and of a file without a recipe."""
+    file = tmp_path / "mine.py"
+    file.write_text("from recipes.recipe import Recipe\ndef recipe():\n    return Recipe(model='vgg_b', seed=7)\n")
+    assert load_recipe(str(file)).seed == 7
+    with pytest.raises(ValueError, match=r"no recipe file '.*yours.py'"):
+        load_recipe(str(tmp_path / "yours.py"))
+    file.write_text("x = 1\n")
+    with pytest.raises(ValueError, match=r"has no function recipe\(\)"):
+        load_recipe(str(file))

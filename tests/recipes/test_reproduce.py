@@ -1,0 +1,95 @@
+"""The paper's chain of runs, whole but small, on the digits; and the plan of the real one."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from recipes.recipe import load_recipe
+from recipes.reproduce import chain, names_of, plan
+from tests.recipes.commands import command, run, succeed
+
+ALL = ("a", "a_lrn", "b", "b_shallow", "c", "d", "e")
+
+
+def test_every_run_comes_after_what_it_stands_on(tmp_path: Path) -> None:
+    """A first, S=384 after S=256, jitter after S=384; nothing twice."""
+    names = [run.name for run in chain(names_of(ALL, "paper"), tmp_path)]
+    assert len(names) == len(set(names)) == 14
+    for place, name in enumerate(names):
+        before = load_recipe(name).init_from
+        assert before is None or before in names[:place]
+
+
+def test_a_part_of_the_chain_brings_what_it_needs(tmp_path: Path) -> None:
+    """Net D alone needs net A."""
+    assert [run.name for run in chain(["vgg_d_s384"], tmp_path)] == ["vgg_a_s256", "vgg_d_s256", "vgg_d_s384"]
+    assert [run.name for run in chain(["vgg_d_s256_glorot"], tmp_path)] == ["vgg_d_s256_glorot"]
+
+
+def test_the_plan_counts_steps_images_and_hours(tmp_path: Path) -> None:
+    """370K iterations of 256 images, at the rate that was given; net A costs half of D."""
+    table = plan(chain(["vgg_d_s256"], tmp_path), images=1_281_167, rate=1000).splitlines()
+    assert re.search(r"vgg_d_s256 .* vgg_a_s256 .* 370,000 +94,720,000 +26.3 +to do$", table[2])
+    assert re.search(r"vgg_a_s256 .* random weights .* 12.9 +to do$", table[1])
+    assert "about 39.3 hours are left" in table[3]
+
+
+def test_the_plan_of_imagenet_needs_no_data(tmp_path: Path) -> None:
+    """It runs nothing and writes nothing."""
+    done = succeed(command("reproduce", "--data", "ILSVRC/imagenet-1k", "--plan", "--output", tmp_path / "runs"))
+    assert "vgg_e_s256_512" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_mistyped_net_lists_the_nets(tmp_path: Path) -> None:
+    """As argparse does, and a mistyped recipe as everywhere."""
+    assert "choose from" in run(command("reproduce", "--data", "digits", "--nets", "f")).stderr
+    done = run(command("reproduce", "--data", "digits", "--recipes", "vgg_d_256", "--output", tmp_path))
+    assert done.stderr.startswith("error: unknown recipe 'vgg_d_256'")
+
+
+@pytest.mark.slow
+def test_the_whole_chain_runs(tmp_path: Path) -> None:
+    """All fourteen runs, small; then nothing is left to do, and what was thrown away is done again."""
+    arguments = command("reproduce", "--data", "digits", "--small", "--output", tmp_path)
+    done = succeed(arguments)
+    assert "all 14 runs are finished" in done.stdout
+    assert len(list(tmp_path.iterdir())) == 14
+    for folder in tmp_path.iterdir():
+        results = json.loads((folder / "results.json").read_text())
+        assert (results["finished"], results["steps"], results["epochs"]) == (True, 88, 4)
+        assert results["results"]["dense"]["images"] == 360
+
+    # Only the FC layers were trained there, from the net of S=384.
+    frozen, whole, before = (
+        load_file(tmp_path / f"vgg_d_{name}@small" / "model.safetensors")
+        for name in ("s256_512_fc", "s256_512", "s384")
+    )
+    for key in before:
+        is_trunk = key.startswith("features")
+        assert torch.equal(frozen[key], before[key]) == is_trunk
+        assert not torch.equal(whole[key], before[key])
+
+    again = succeed(arguments)
+    assert again.stdout.count("finished") == 15
+    assert "$" not in again.stdout
+
+    (tmp_path / "vgg_e_s256_512@small" / "results.json").unlink()
+    third = succeed(arguments)
+    assert third.stdout.count("$ ") == 1
+    assert "[14/14] vgg_e_s256_512@small: to resume" in third.stdout or "vgg_e_s256_512@small: to do" in third.stdout
+
+
+@pytest.mark.slow
+def test_a_run_that_fails_ends_the_chain(tmp_path: Path) -> None:
+    """With the run's own words and the way on."""
+    done = run(
+        command("reproduce", "--data", "digits", "--small", "--nets", "a", "--output", tmp_path, "--max-steps", "0")
+    )
+    assert done.returncode == 1
+    assert "--max-steps must be at least 1; got 0" in done.stderr
+    assert "vgg_a_s256@small ended with code 2" in done.stderr
