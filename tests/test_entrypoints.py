@@ -234,6 +234,7 @@ def test_the_readmes_python_runs(hub_cache: Path, tmp_path: Path) -> None:
     from PIL import Image
 
     Image.new("RGB", (400, 300), (90, 120, 30)).save(tmp_path / "photo.jpg")
+    Image.new("L", (300, 500), 60).save(tmp_path / "other.png")
     blocks = (ROOT / "README.md").read_text().split("```python\n")[1:]
     assert len(blocks) >= 3
     for block in blocks:
