@@ -11,7 +11,7 @@ from recipes.recipe import Recipe
 
 
 def recipe() -> Recipe:
-    """Train for 28 epochs at most."""
+    """Train for 40 epochs at most."""
     return Recipe(
         model="vgg_a",
         model_args={"width_multiplier": 0.25, "head_hidden_size": 256, "head_kernel_size": 2},
@@ -21,6 +21,5 @@ def recipe() -> Recipe:
         flip=False,
         colour_shift=0.0,
         batch_size=64,
-        patience=3,
-        epochs=28,
+        epochs=40,
     )
