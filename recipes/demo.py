@@ -27,7 +27,7 @@ from vgg_zoo.preprocessing import centre_crop, subtract_mean
 ROOT = Path(__file__).resolve().parents[1]
 PROCESSES = 2
 MOST_ERRORS = 0.06
-"""Of the held-out digits. Rounding differs between machines, and with it the run: 0.6% to 5% were seen; chance is 90%."""
+"""Of the held-out digits. Rounding differs between machines, and the run with it: 0.6% to 5% seen; chance is 90%."""
 
 
 def train(output: Path) -> None:
