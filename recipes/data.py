@@ -19,6 +19,9 @@ from vgg_zoo.preprocessing import Colours
 HELD_OUT = 0.2
 """Part of a data set without a validation split that is held out, the same images in every run."""
 
+UNLABELLED = -1
+"""Label of an image whose class nobody tells, as ILSVRC's test images."""
+
 VALIDATION_NAMES = ("validation", "val", "valid", "test")
 _COLOUR_IMAGES = 10_000
 
@@ -64,7 +67,7 @@ class LabelledImages:
     """A split: images and the number of their class.
 
     Attributes:
-        name: "training" or "validation".
+        name: "training", "validation" or "unlabelled".
         rows: The columns "image" (undecoded) and "label".
         class_names: In the order of the labels.
     """
@@ -131,24 +134,77 @@ def load_splits(source: str | DataSource) -> tuple[LabelledImages, LabelledImage
     """
     if isinstance(source, str):
         source = DataSource(spec=source)
-    loaded = _load(source.spec)
-    if isinstance(loaded, datasets.Dataset):
-        loaded = datasets.DatasetDict({source.training_split: loaded})
-    for name in (source.training_split, source.validation_split):
-        if name is not None and name not in loaded:
-            raise ValueError(f"data set {source.spec!r} has no split named {name!r}; it has {', '.join(loaded)}")
+    loaded = _load_named(source, source.training_split)
     columns = _columns(source, loaded[source.training_split].features)
     rows = _with_classes(source, "training", loaded[source.training_split], columns)
     names = tuple(rows.features["label"].names)
-    validation = source.validation_split or next(
-        (name for name in VALIDATION_NAMES if name in loaded and name != source.training_split), None
-    )
+    validation = _validation_name(source, loaded)
     if validation is None:
         halves = rows.train_test_split(HELD_OUT, stratify_by_column="label", seed=0)
         rows, held_out = halves["train"], halves["test"]
     else:
         held_out = _with_classes(source, "validation", loaded[validation], columns, names)
     return LabelledImages("training", rows, names), LabelledImages("validation", held_out, names)
+
+
+def load_test_split(source: str | DataSource, labelled: bool = True) -> LabelledImages:
+    """The split that nets are tested on; a data set need not have any other.
+
+    Args:
+        source: Its `validation_split` is what is taken, else validation, val, valid or test, else the held-out fifth of
+            the training images. Without labels: the named one, else test, else the only one.
+        labelled: False takes the images alone, each with the label `UNLABELLED`.
+
+    Raises:
+        ValueError: As `load_splits` does.
+    """
+    if isinstance(source, str):
+        source = DataSource(spec=source)
+    loaded = _load_named(source)
+    if not labelled:
+        name = source.validation_split or ("test" if len(loaded) > 1 else next(iter(loaded)))
+        return _without_labels(source, _named(source, loaded, name))
+    validation = _validation_name(source, loaded)
+    if validation is None:
+        return load_splits(source)[1]
+    columns = _columns(source, loaded[validation].features)
+    names = None
+    if source.training_split in loaded and source.training_split != validation:  # its labels name the classes
+        names = _with_classes(source, "training", loaded[source.training_split], columns).features["label"].names
+    rows = _with_classes(source, "validation", loaded[validation], columns, names)
+    return LabelledImages("validation", rows, tuple(rows.features["label"].names))
+
+
+def _load_named(source: DataSource, *needed: str) -> datasets.DatasetDict:
+    """All splits; those that the source or the caller names must be there."""
+    loaded = _load(source.spec)
+    if isinstance(loaded, datasets.Dataset):
+        loaded = datasets.DatasetDict({source.training_split: loaded})
+    for name in (*needed, source.validation_split):
+        if name is not None:
+            _named(source, loaded, name)
+    return loaded
+
+
+def _named(source: DataSource, loaded: datasets.DatasetDict, name: str) -> datasets.Dataset:
+    if name not in loaded:
+        raise ValueError(f"data set {source.spec!r} has no split named {name!r}; it has {', '.join(loaded)}")
+    return loaded[name]
+
+
+def _validation_name(source: DataSource, loaded: datasets.DatasetDict) -> str | None:
+    return source.validation_split or next(
+        (name for name in VALIDATION_NAMES if name in loaded and name != source.training_split), None
+    )
+
+
+def _without_labels(source: DataSource, rows: datasets.Dataset) -> LabelledImages:
+    image = _column(source, rows.features, source.image_column, datasets.Image, "--image-column")
+    if len(rows) == 0:
+        raise ValueError(f"data set {source.spec!r} has no images in the split")
+    rows = rows.select_columns([image]).rename_columns({image: "image"})
+    rows = rows.cast_column("image", datasets.Image(decode=False)).add_column("label", [UNLABELLED] * len(rows))
+    return LabelledImages("unlabelled", rows, tuple(_names_in(source.class_names)) if source.class_names else ())
 
 
 def _with_classes(
@@ -219,22 +275,24 @@ def _digits() -> datasets.Dataset:
 
 
 def _columns(source: DataSource, features: datasets.Features) -> tuple[str, str]:
-    columns = ", ".join(f"{name} ({type(kind).__name__})" for name, kind in features.items())
-    chosen = []
-    for named, kind, flag in (
-        (source.image_column, datasets.Image, "--image-column"),
-        (source.label_column, datasets.ClassLabel, "--label-column"),
-    ):
-        if named is not None and named not in features:
-            raise ValueError(f"data set {source.spec!r} has no column {named!r} ({flag}); it has {columns}")
-        of_kind = [named] if named else [name for name, feature in features.items() if isinstance(feature, kind)]
-        if not of_kind:
-            raise ValueError(
-                f"data set {source.spec!r} needs a column of type Image and one of type ClassLabel; it has {columns}. "
-                f"Name one with {flag}; in a folder of images every class has a folder of its own"
-            )
-        chosen.append(of_kind[0])
-    return chosen[0], chosen[1]
+    return (
+        _column(source, features, source.image_column, datasets.Image, "--image-column"),
+        _column(source, features, source.label_column, datasets.ClassLabel, "--label-column"),
+    )
+
+
+def _column(source: DataSource, features: datasets.Features, named: str | None, kind: type, flag: str) -> str:
+    """The column of that name, or else the first of that type."""
+    columns = ", ".join(f"{name} ({type(feature).__name__})" for name, feature in features.items())
+    if named is not None and named not in features:
+        raise ValueError(f"data set {source.spec!r} has no column {named!r} ({flag}); it has {columns}")
+    of_kind = [named] if named else [name for name, feature in features.items() if isinstance(feature, kind)]
+    if not of_kind:
+        raise ValueError(
+            f"data set {source.spec!r} needs a column of type Image and one of type ClassLabel; it has {columns}. "
+            f"Name one with {flag}; in a folder of images every class has a folder of its own"
+        )
+    return of_kind[0]
 
 
 def training_colours(split: LabelledImages) -> Colours:

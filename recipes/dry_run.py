@@ -49,7 +49,7 @@ def dry_run(recipe: Recipe, args: argparse.Namespace, assemble: Callable[..., Tr
         args: The command line of recipes/train.py.
         assemble: Its function of that name.
     """
-    accelerator = make_accelerator(args, None)
+    accelerator = make_accelerator(None, args.precision, args.deterministic, args.bf16_gradients)
     with tempfile.TemporaryDirectory() as folder:
         splits = made_up_splits(args.dry_run * recipe.batch_size)
         colours = recipe.colours or IMAGENET_COLOURS

@@ -1,11 +1,10 @@
 """The processes and devices of a run, as Accelerate's launcher or torchrun started them."""
 
-import argparse
 import ctypes
 import os
 import platform
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -53,24 +52,35 @@ def launch_command(processes: int) -> list[str]:
     return [sys.executable, "-m", "accelerate.commands.launch", *options]
 
 
-def make_accelerator(args: argparse.Namespace, folder: Path | None) -> Accelerator:
-    """The accelerator for the command line.
+def make_accelerator(
+    folder: Path | None = None,
+    precision: str | None = None,
+    deterministic: bool = False,
+    bf16_gradients: bool = False,
+    trackers: Sequence[str] = (),
+) -> Accelerator:
+    """The accelerator of a command.
 
     Args:
-        args: With the options of `recipes.options.add_hardware_options`, and `trackers`.
         folder: Where trackers write.
+        precision: "fp32", "fp64" or "bf16" arithmetic; None as the launcher says.
+        deterministic: The same bits on a GPU in every run.
+        bf16_gradients: DDP sends gradients as bf16.
+        trackers: Names that Accelerate knows.
     """
-    if args.deterministic:
+    if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it
         torch.use_deterministic_algorithms(True)
     ddp = DistributedDataParallelKwargs(gradient_as_bucket_view=True)
-    if args.bf16_gradients:
+    if bf16_gradients:
         ddp.comm_hook = DDPCommunicationHookType.BF16
     # The others wait while the main process computes the colours of a data set or hashes a large checkpoint.
     patience = InitProcessGroupKwargs(timeout=timedelta(hours=2))
-    precision = {"fp32": "no", "fp64": "no", "bf16": "bf16", None: None}[args.precision]
     accelerator = Accelerator(
-        mixed_precision=precision, log_with=args.trackers or None, project_dir=folder, kwargs_handlers=[ddp, patience]
+        mixed_precision={"fp32": "no", "fp64": "no", "bf16": "bf16", None: None}[precision],
+        log_with=list(trackers) or None,
+        project_dir=folder,
+        kwargs_handlers=[ddp, patience],
     )
     if accelerator.device.type == "cpu":
         keep_freed_memory()

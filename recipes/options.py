@@ -37,16 +37,21 @@ def data_arguments(args: argparse.Namespace) -> list[str]:
     return [word for name, value in given.items() if value for word in (f"--{name.replace('_', '-')}", str(value))]
 
 
+def add_precision(parser: argparse._ActionsContainer) -> None:
+    """The option that says how numbers are held."""
+    parser.add_argument(
+        "--precision",
+        choices=("fp32", "bf16", "fp64"),
+        help="of the arithmetic; default as accelerate launch says, else fp32. bf16 keeps fp32 weights",
+    )
+
+
 def add_hardware_options(parser: argparse.ArgumentParser) -> None:
     """Options that say on what hardware."""
     group = parser.add_argument_group("hardware; changes nothing of what is learned")
     group.add_argument("--workers", type=int, default=0, help="processes that load images, for each training process")
     group.add_argument("--device-batch", type=int, help="most images at once on a device; more are accumulated")
-    group.add_argument(
-        "--precision",
-        choices=("fp32", "bf16", "fp64"),
-        help="of the arithmetic; default as accelerate launch says, else fp32. bf16 keeps fp32 weights",
-    )
+    add_precision(group)
     group.add_argument("--channels-last", action="store_true", help="NHWC layout, faster on recent GPUs")
     group.add_argument("--compile", action="store_true", help="torch.compile the net")
     group.add_argument("--gradient-checkpointing", action="store_true", help="recompute activations to save memory")

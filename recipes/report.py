@@ -37,15 +37,15 @@ def _write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]])
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerows([header, *rows])
-    _write(path, text.getvalue())
+    write_text(path, text.getvalue())
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write plain data."""
-    _write(path, json.dumps(content, indent=2) + "\n")
+    write_text(path, json.dumps(content, indent=2) + "\n")
 
 
-def _write(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
     """Write under another name, then rename: a reader never sees half a file."""
     writing = path.with_name(f".{path.name}.writing")
     writing.write_text(text)

@@ -54,6 +54,11 @@ class RunFolder:
         return self.path / "checkpoints"
 
     @property
+    def scores(self) -> Path:
+        """The folder of an evaluation's posteriors."""
+        return self.path / "scores"
+
+    @property
     def finished(self) -> bool:
         """The recipe came to its end here."""
         return self.results.exists() and bool(json.loads(self.results.read_text())["finished"])

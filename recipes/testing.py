@@ -1,10 +1,12 @@
 """Error rates of a net on a split: each image counted exactly once, whatever the number of processes."""
 
+import math
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import torch
 from accelerate import Accelerator
-from torch import nn
+from torch import Tensor, nn
 
 from recipes.batches import EvaluationImages, evaluation_batches
 from recipes.data import LabelledImages, Problem
@@ -36,6 +38,33 @@ class ErrorRates:
     top1: float
     top5: float
     images: int
+
+    def intervals(self) -> dict[str, tuple[float, float]]:
+        """The 95% interval of each, where the true rate of such images lies."""
+        return {name: wilson_interval(getattr(self, name), self.images) for name in ("top1", "top5")}
+
+
+def wilson_interval(rate: float, images: int) -> tuple[float, float]:
+    """The 95% interval of a rate among so many images, by Wilson's score."""
+    z = NormalDist().inv_cdf(0.975)
+    middle = (rate + z**2 / (2 * images)) / (1 + z**2 / images)
+    half = z * math.sqrt(rate * (1 - rate) / images + (z / (2 * images)) ** 2) / (1 + z**2 / images)
+    return (middle - half if rate > 0 else 0.0), (middle + half if rate < 1 else 1.0)
+
+
+def mistakes(posteriors: Tensor, labels: Tensor) -> Tensor:
+    """Which images are wrong at top-1 and at top-5.
+
+    Args:
+        posteriors: (N, classes); a row that holds NaN is wrong.
+        labels: (N,); one that is no class is wrong.
+
+    Returns:
+        (N, 2), bool.
+    """
+    right = posteriors.topk(min(5, posteriors.shape[1])).indices == labels[:, None]
+    right &= ~posteriors.isnan().any(1, keepdim=True)
+    return ~torch.stack([right[:, 0], right.any(1)], 1)
 
 
 def error_rates(
@@ -70,9 +99,8 @@ def error_rates(
     rank, world = accelerator.process_index, accelerator.num_processes
     for batch in evaluation_batches(images, rank, world, batch_size, workers):
         scores = posteriors(model, subtract_mean(batch.pixels.to(device), mean, dtype), protocol.flip)
-        ranked = scores.topk(min(5, scores.shape[1])).indices
-        right = ranked == batch.labels.to(device)[:, None]
-        counts += torch.stack([(~right[:, 0]).sum(), (~right.any(1)).sum(), torch.tensor(len(right)).to(device)])
+        wrong = mistakes(scores, batch.labels.to(device))
+        counts += torch.stack([*wrong.sum(0), torch.tensor(len(wrong)).to(device)])
         problems += batch.problems
     model.train(was_training)
     wrong1, wrong5, total = accelerator.reduce(counts, "sum").tolist()

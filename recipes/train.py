@@ -226,7 +226,7 @@ def run(args: argparse.Namespace) -> None:
         print(f"{args.output} is finished; --overwrite trains it anew")
         return
     begin_with = beginning(recipe, args.init_from, args.output)
-    accelerator = make_accelerator(args, args.output)
+    accelerator = make_accelerator(args.output, args.precision, args.deterministic, args.bf16_gradients, args.trackers)
     if accelerator.is_main_process:
         if warning := too_few_processes(accelerator):
             print(warning, file=sys.stderr)

@@ -132,14 +132,27 @@ class DenseEvaluator:
             ValueError: No images.
             BadImageError: An image that cannot be decoded, by its place and name.
         """
-        found = list(self._pixels(images, strict))
+        found = [None if pixels is None else at_scales(pixels, self.scales) for pixels in self._pixels(images, strict)]
         if not found:
             raise ValueError("no images; give at least one PIL image, path or array")
-        total = torch.zeros(len(found), int(self.model.num_classes), dtype=torch.float64)
-        for scale in self.scales:
-            for batch, places in self._batches(found, scale):
+        return self.of_rescaled(found)
+
+    @torch.inference_mode()
+    def of_rescaled(self, images: Sequence[Sequence[Tensor] | None]) -> Tensor:
+        """Posteriors of images that `at_scales` has rescaled already, in other processes for example.
+
+        Args:
+            images: For each image a (3, H, W) tensor of uint8 for each scale, in order; None gives a row of NaN.
+
+        Returns:
+            (N, num_classes), float32, on the CPU.
+        """
+        total = torch.zeros(len(images), int(self.model.num_classes), dtype=torch.float64)
+        for place in range(len(self.scales)):
+            of_scale = [None if image is None else image[place] for image in images]
+            for batch, places in self._batches(of_scale):
                 total[places] += self._scale_posteriors(batch).double().cpu()
-        total[[place for place, pixels in enumerate(found) if pixels is None]] = torch.nan
+        total[[place for place, image in enumerate(images) if image is None]] = torch.nan
         return (total / len(self.scales)).float()
 
     @torch.inference_mode()
@@ -199,7 +212,7 @@ class DenseEvaluator:
 
             file = Path(hf_hub_download(str(source), SETTINGS_FILE, revision=revision))
             name = f"hf-hub:{source}" + (f"@{revision}" if revision else "")
-        return cls(name, **_checked_settings(file))
+        return cls(name, **read_settings(file))
 
     def _pixels(self, images: Iterable[Input], strict: bool) -> Iterator[Pixels | None]:
         for place, image in enumerate(images):
@@ -212,20 +225,17 @@ class DenseEvaluator:
                 warnings.warn(f"{named} is left out: {error}", stacklevel=3)
                 yield None
 
-    def _batches(self, images: Sequence[Pixels | None], scale: int) -> Iterator[tuple[Tensor, list[int]]]:
-        """Rescaled images of one shape, (B, 3, H, W) uint8, and their places; every image that there is, once."""
-        waiting: dict[torch.Size, list[tuple[Tensor, int]]] = {}
-        for place, pixels in enumerate(images):
-            if pixels is None:
-                continue
-            rescaled = rescale(pixels, scale)
-            group = waiting.setdefault(rescaled.shape, [])
-            group.append((rescaled, place))
-            if len(group) * rescaled[0].numel() >= self.most_pixels or sum(map(len, waiting.values())) >= 64:
-                largest = max(waiting, key=lambda shape: len(waiting[shape]))
-                yield _stacked(waiting.pop(largest))
-        for group in waiting.values():
-            yield _stacked(group)
+    def _batches(self, images: Sequence[Tensor | None]) -> Iterator[tuple[Tensor, list[int]]]:
+        """Images of one shape, (B, 3, H, W), and their places; every image that there is, once."""
+        same_shape: dict[torch.Size, list[int]] = {}
+        for place, image in enumerate(images):
+            if image is not None:
+                same_shape.setdefault(image.shape, []).append(place)
+        for shape, places in same_shape.items():
+            most = max(1, self.most_pixels // (shape[1] * shape[2]))
+            for start in range(0, len(places), most):
+                batch = places[start : start + most]
+                yield torch.stack([image for place in batch if (image := images[place]) is not None]), batch
 
     def _scale_posteriors(self, pixels: Tensor) -> Tensor:
         """(B, num_classes) posteriors of images of one shape at one scale."""
@@ -264,7 +274,8 @@ class DenseEvaluator:
             else:
                 parts = pixels.split(max(1, self.most_pixels // area))
                 maps = [class_score_map(self.model, self._prepare(part)) for part in parts]
-        return torch.cat(maps)
+        scores = torch.cat(maps)
+        return scores.float() if scores.dtype in (torch.bfloat16, torch.float16) else scores  # soft-max needs more
 
     def _prepare(self, pixels: Tensor) -> Tensor:
         """The net's input, as its pretrained_cfg says: (pixels / 255 − mean) / std."""
@@ -272,6 +283,11 @@ class DenseEvaluator:
         images = pixels.to(weight.device).to(weight.dtype)
         mean, std = (images.new_tensor(cfg[key]).view(1, -1, 1, 1) * 255 for key in ("mean", "std"))
         return (images - mean) / std
+
+
+def at_scales(pixels: Pixels, scales: Sequence[int]) -> list[Tensor]:
+    """An image (H, W, 3) rescaled isotropically to each smallest side Q (Sect. 3.2), each (3, H, W) of uint8."""
+    return [rescale(pixels, scale) for scale in scales]
 
 
 def grid(length: int, side: int) -> list[int]:
@@ -310,7 +326,10 @@ def fuse(scores: Sequence[Tensor]) -> Tensor:
     """
     if len({tuple(score.shape) for score in scores}) != 1:
         raise ValueError(f"posteriors of different shapes cannot be fused: {[tuple(score.shape) for score in scores]}")
-    return torch.stack([score.double() for score in scores]).mean(0).float()
+    total = scores[0].double()
+    for score in scores[1:]:
+        total = total + score.double()
+    return (total / len(scores)).float()
 
 
 def _pixels_of(image: Input) -> Pixels:
@@ -326,15 +345,15 @@ def _pixels_of(image: Input) -> Pixels:
     return pixels_of(Image.fromarray(image))
 
 
-def _stacked(group: Sequence[tuple[Tensor, int]]) -> tuple[Tensor, list[int]]:
-    return torch.stack([pixels for pixels, _ in group]), [place for _, place in group]
-
-
 _KINDS = {"scales": list, "flip": bool, "protocol": str, "softmax_first": bool, "ceil_mode": bool}
 
 
-def _checked_settings(file: Path) -> dict[str, Any]:
-    """What a settings file says, when it says exactly what is asked for."""
+def read_settings(file: Path) -> dict[str, Any]:
+    """What a file of `DenseEvaluator.save_pretrained` says, as the evaluator's arguments.
+
+    Raises:
+        ValueError: It is not JSON, or has not exactly the keys and types that it must have.
+    """
     try:
         settings = json.loads(file.read_text())
     except ValueError as error:

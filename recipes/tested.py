@@ -1,0 +1,101 @@
+"""A net to be tested, by a name or a folder, with the settings that go with it, and what is said of it afterwards."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import try_to_load_from_cache
+
+from recipes.report import sha256
+from vgg_zoo.evaluation import SETTINGS_FILE, DenseEvaluator, read_settings
+from vgg_zoo.weights.folder import WEIGHTS
+
+TIMMS = {"vgg11": "A", "vgg13": "B", "vgg16": "D", "vgg19": "E"}
+"""The paper's names of timm's own nets."""
+
+
+@dataclass(frozen=True, slots=True)
+class TestedNet:
+    """An evaluator, and the S its net was trained at: [S], [S_min, S_max], or None where nobody tells."""
+
+    model: str
+    evaluator: DenseEvaluator
+    train_scales: list[int] | None
+
+    def description(self) -> dict[str, Any]:
+        """What results.json says of the net, as plain data."""
+        net: Any = self.evaluator.model
+        architecture = net.pretrained_cfg["architecture"].split(".")[0]
+        ours = getattr(net, "configuration", None)
+        file = weights_file(self.model, net)
+        return {
+            "model": self.model,
+            "architecture": architecture,
+            "configuration": ours.name if ours else TIMMS.get(architecture.removesuffix("_bn")),
+            "weights_sha256": sha256(file) if file else None,
+            "train_scales": self.train_scales,
+            **self.evaluator.settings,
+        }
+
+
+def load_tested(
+    model: str, train_scales: Sequence[int] | None, most_pixels: int, chosen: Mapping[str, Any]
+) -> TestedNet:
+    """Load a net for its test.
+
+    Args:
+        model: A name that timm loads with its weights, or a folder.
+        train_scales: S, or S_min and S_max; None takes what the folder's results.json says.
+        most_pixels: That go through the net at once.
+        chosen: Settings of the evaluator; None takes what the folder's `dense_eval.json` says, else Sect. 4.2's scales
+            around the training's, its flips, and the evaluator's own defaults.
+    """
+    folder = Path(model) if Path(model).is_dir() else None
+    run = _json(folder / "results.json").get("settings", {}) if folder else {}
+    trained = sorted(set(train_scales or run.get("train_scales") or ())) or None
+    settings: dict[str, Any] = {}
+    if trained and run:
+        settings = {"scales": test_scales(trained, run["crop_size"]), "flip": run["flip"]}
+    if folder and (folder / SETTINGS_FILE).is_file():
+        settings |= read_settings(folder / SETTINGS_FILE)
+    settings |= {name: value for name, value in chosen.items() if value is not None}
+    evaluator = DenseEvaluator(f"local-dir:{folder}" if folder else model, most_pixels=most_pixels, **settings)
+    return TestedNet(str(model), evaluator, trained)
+
+
+def test_scales(trained: Sequence[int], crop_size: int) -> list[int]:
+    """Q of Sect. 4.2: {S - 32, S, S + 32} after training at a fixed S, {S_min, their mean, S_max} after jittering.
+
+    For crops smaller than 224 pixels the step of 32 shrinks with them.
+    """
+    if len(trained) == 2:
+        return [trained[0], sum(trained) // 2, trained[1]]
+    step = max(1, crop_size // 7)
+    return sorted({max(crop_size, trained[0] + change) for change in (-step, 0, step)})
+
+
+def weights_file(model: str, net: Any) -> Path | None:
+    """The file that the net's weights were read from, where it can be told."""
+    if Path(model).is_dir():
+        return Path(model) / WEIGHTS
+    cfg = net.pretrained_cfg
+    names = [cfg["hf_hub_filename"]] if cfg.get("hf_hub_filename") else [WEIGHTS, "pytorch_model.bin"]
+    repository, _, revision = (cfg.get("hf_hub_id") or "").partition("@")
+    for name in names if repository else ():
+        found = try_to_load_from_cache(repository, name, revision=revision or None)
+        if isinstance(found, str):
+            return Path(found)
+    return Path(cfg["file"]) if cfg.get("file") else None
+
+
+def _json(file: Path) -> dict[str, Any]:
+    """What a JSON file of the folder says; nothing if it is not there."""
+    if not file.is_file():
+        return {}
+    try:
+        content = json.loads(file.read_text())
+    except ValueError as error:
+        raise ValueError(f"{file} is not JSON ({error})") from error
+    return content if isinstance(content, dict) else {}
