@@ -12,7 +12,7 @@ import torch
 import torchvision
 
 
-def medians(runs: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+def medians(runs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
     """Seconds of each run: the median over rounds, after one round to warm up."""
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for turn in range(rounds + 1):
