@@ -1,0 +1,184 @@
+"""A large file from a plain web server: resumed after an interruption, taken for good only when it is checked."""
+
+import hashlib
+import http.client
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub.utils import WeakFileLock, tqdm
+
+ATTEMPTS = 5
+"""Connections that are tried before an error; each goes on where the last one broke."""
+
+PAUSE = 1.0
+"""Seconds by which the wait before each further attempt grows."""
+
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """A file whose bytes are known before it is fetched.
+
+    Attributes:
+        url: http or https.
+        size: In bytes.
+        digest: "sha256:..." or "sha1:...", in hexadecimal.
+    """
+
+    url: str
+    size: int
+    digest: str
+
+    @property
+    def name(self) -> str:
+        """The last part of the address."""
+        return self.url.rpartition("/")[2]
+
+    def check(self, path: Path) -> None:
+        """Compare size and hash of a file with what they must be.
+
+        Raises:
+            ValueError: It is missing, cut short or altered.
+        """
+        if not path.is_file():
+            raise ValueError(f"there is no file {path}")
+        size = path.stat().st_size
+        if size != self.size:
+            raise ValueError(
+                f"{path} has {size:,} bytes, and {self.name} has {self.size:,}: cut short, or another file"
+            )
+        kind, _, expected = self.digest.partition(":")
+        found = _hash(path, kind)
+        if found != expected:
+            raise ValueError(
+                f"{path} is altered, or another file: its {kind} is {found}, and that of {self.name} {expected}"
+            )
+
+
+def _hash(path: Path, kind: str) -> str:
+    digest = hashlib.new(kind, usedforsecurity=False)  # hashlib.file_digest came with Python 3.11
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+class _NotWhatWasAskedForError(ValueError):
+    """Another attempt would give the same."""
+
+
+def download(remote: RemoteFile, target: Path, timeout: float = 60.0) -> None:
+    """Fetch a file with a progress bar, check it, and only then give it its name.
+
+    What has come stays beside the target as "NAME.incomplete", and the next call goes on from there. Processes that
+    want the same file wait for each other.
+
+    Args:
+        remote: Where, and what.
+        target: The file to write; its folder is made. One that is there already is left as it is.
+        timeout: Seconds without a byte after which a connection is given up.
+
+    Raises:
+        ValueError: The server cannot be reached, or does not have this file; what is wrong is named. Nothing is at
+            `target`.
+    """
+    if not remote.url.startswith(("http://", "https://")):
+        raise ValueError(f"can only fetch from http and https; got {remote.url!r}")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with WeakFileLock(target.with_name(f"{target.name}.lock")):
+        if target.exists():
+            return
+        part = target.with_name(f"{target.name}.incomplete")
+        with tqdm(total=remote.size, unit="B", unit_scale=True, desc=remote.name) as bar:
+            _fetch(remote, part, timeout, bar)
+        try:
+            remote.check(part)
+        except ValueError as error:
+            part.unlink()
+            raise ValueError(f"{remote.url} did not give the file that was published: {error}") from error
+        part.replace(target)
+
+
+def _fetch(remote: RemoteFile, part: Path, timeout: float, bar: Any) -> None:
+    """Fill the part until it has the file's size, over as many connections as it takes."""
+    reason: object = None
+    for attempt in range(ATTEMPTS):
+        time.sleep(attempt * PAUSE)
+        present = part.stat().st_size if part.exists() else 0
+        if present > remote.size:
+            part.unlink()
+            present = 0
+        if present == remote.size:
+            return
+        try:
+            _receive(remote, part, present, timeout, bar)
+        except (OSError, http.client.HTTPException) as error:  # URLError is an OSError
+            reason = error
+        else:
+            reason = "the connection ended early"
+    present = part.stat().st_size if part.exists() else 0
+    if present != remote.size:
+        raise ValueError(
+            f"cannot fetch {remote.url}: {reason}; {present:,} of {remote.size:,} bytes are there. The same call goes "
+            f"on from there. A file fetched by other means belongs to {part.with_suffix('')}"
+        )
+
+
+def _receive(remote: RemoteFile, part: Path, present: int, timeout: float, bar: Any) -> None:
+    """Append what one connection gives; from the beginning again if the server knows no ranges."""
+    headers = {"User-Agent": "vgg_zoo", "Accept-Encoding": "identity"} | (
+        {"Range": f"bytes={present}-"} if present else {}
+    )
+    request = urllib.request.Request(remote.url, headers=headers)  # noqa: S310 (download checks the scheme)
+    try:
+        response = urllib.request.urlopen(request, timeout=timeout)  # noqa: S310
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code == 416:  # "range not satisfiable": the server's file is shorter than what is there
+            part.unlink(missing_ok=True)
+        if error.code < 500 and error.code not in (408, 416, 429):
+            raise _NotWhatWasAskedForError(f"{remote.url}: the server says {error.code} {error.reason}") from error
+        raise
+    with response:
+        start = _start(response, present)
+        _check_length(remote, response, start)
+        with part.open("r+b" if start else "wb") as file:
+            file.seek(start)
+            file.truncate()
+            _update(bar, start)
+            while block := response.read(_BLOCK):
+                if file.tell() + len(block) > remote.size:
+                    file.close()
+                    part.unlink()
+                    raise _NotWhatWasAskedForError(
+                        f"{remote.url} sends more than the {remote.size:,} bytes of the published file"
+                    )
+                file.write(block)
+                _update(bar, file.tell())
+
+
+def _start(response: Any, present: int) -> int:
+    """Where in the file the answer begins."""
+    if response.status != 206:
+        return 0
+    given = response.headers.get("Content-Range", "")
+    if not given.startswith(f"bytes {present}-"):
+        raise _NotWhatWasAskedForError(f"asked for the bytes from {present}, the server answers with {given!r}")
+    return present
+
+
+def _check_length(remote: RemoteFile, response: Any, start: int) -> None:
+    length = response.headers.get("Content-Length")
+    if length is not None and length.isdecimal() and start + int(length) != remote.size:
+        raise _NotWhatWasAskedForError(
+            f"{remote.url} offers a file of {start + int(length):,} bytes; the published one has {remote.size:,}"
+        )
+
+
+def _update(bar: Any, position: int) -> None:
+    bar.update(position - bar.n)
