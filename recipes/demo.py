@@ -1,9 +1,9 @@
 """The zoo end to end on real images, in a few minutes on two CPU cores: what `make demo` runs.
 
 Prints the zoo's table, trains a small net A on scikit-learn's digits in two processes, tests it by two of the paper's
-protocols, fuses them, loads the folder that the training left with timm and classifies a digit with it; then applies a
-net D of full size, untrained, densely to scikit-learn's two photos. Ends with an error if any of that is not as it
-should be.
+protocols, fuses them, shows them as the paper's tables, loads the folder that the training left with timm, and
+classifies a digit with it; then applies a net D of full size, untrained, densely to scikit-learn's two photos. Ends
+with an error if any of that is not as it should be.
 """
 
 import argparse
@@ -54,8 +54,10 @@ def evaluate(output: Path) -> None:
     tests = [output.with_name(f"{output.name}_{protocol}") for protocol in ("dense", "multi_crop")]
     for test, protocol in zip(tests, ("dense", "multi_crop"), strict=True):
         launch("evaluate", "--model", output, "--data", "digits", "--protocol", protocol, "--output", test)
+    tables = output.with_name(f"{output.name}_tables")
     fused = output.with_name(f"{output.name}_fused")
     launch("fuse", *tests, "--output", fused, processes=1)
+    subprocess.run([sys.executable, "recipes/tables.py", *tests, fused, "--output", tables], check=True, cwd=ROOT)
     for folder in (*tests, fused):
         found = json.loads((folder / "results.json").read_text())["results"]
         if found["images"] != HELD_OUT or found["top1"] > MOST_ERRORS:
