@@ -1,16 +1,19 @@
 """The timm adapter: one row of `default_cfgs` for each set of weights, and one registered function for each net."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
-from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
+from timm.models import build_model_with_cfg, generate_default_cfgs, register_model, resolve_pretrained_cfg
 from torch import Tensor
 
 from .configurations import FC_KEYS
 from .model import VGG
 from .weights.fit import check_fit
+from .weights.oxford import OXFORD, SUFFIX, oxford_weights
+from .weights.read import OXFORD_MEAN
 from .weights.torchvision import from_torchvision, is_torchvision
 
 __all__: list[str] = []  # timm's decorator adds each entrypoint's name
@@ -47,10 +50,23 @@ def _torchvision_cfg(hub_name: str, top1: float, top5: float) -> dict[str, Any]:
     )
 
 
+def _oxford_cfg(net: str) -> dict[str, Any]:
+    """The paper's own weights, as Oxford publishes them."""
+    return _cfg(
+        url=OXFORD[net].url,
+        mean=tuple(value / 255 for value in OXFORD_MEAN),
+        std=(1 / 255, 1 / 255, 1 / 255),
+        license="cc-by-4.0",
+        origin_url="https://www.robots.ox.ac.uk/~vgg/research/very_deep/",
+        description="the net that the paper measured, trained with S in [256; 512]: 24.8% top-1 and 7.5% top-5 error, "
+        "dense at Q = 256, 384, 512 (Table 4)",
+    )
+
+
 def _untrained_cfg() -> dict[str, Any]:
     """Preprocessing for a net that nobody has published weights for: RGB minus the training mean (Sect. 2.1)."""
     return _cfg(
-        mean=(123.68 / 255, 116.779 / 255, 103.939 / 255),
+        mean=tuple(value / 255 for value in OXFORD_MEAN),
         std=(1 / 255, 1 / 255, 1 / 255),
         license="apache-2.0",
         origin_url="https://arxiv.org/abs/1409.1556",
@@ -66,7 +82,9 @@ default_cfgs = generate_default_cfgs(
         "vgg_b_shallow.untrained": _untrained_cfg(),
         "vgg_c.untrained": _untrained_cfg(),
         "vgg_d.tv_in1k": _torchvision_cfg("vgg16", 71.59, 90.40),
+        "vgg_d.oxford_in1k": _oxford_cfg("vgg_d"),
         "vgg_e.tv_in1k": _torchvision_cfg("vgg19", 72.40, 90.88),
+        "vgg_e.oxford_in1k": _oxford_cfg("vgg_e"),
     }
 )
 
@@ -92,6 +110,8 @@ def _create(variant: str, configuration: str, pretrained: bool, **kwargs: Any) -
     tags = default_cfgs[variant].tags
     if isinstance(tag, str) and tag not in tags:
         raise ValueError(f"unknown pretrained tag {tag!r} for {variant}; it has {', '.join(tags)}")
+    if pretrained:
+        kwargs |= _converted(variant, kwargs)
     try:
         return build_model_with_cfg(
             VGG,
@@ -107,6 +127,24 @@ def _create(variant: str, configuration: str, pretrained: bool, **kwargs: Any) -
             f"the weights of {variant} at {_place(variant, kwargs)} are not a whole safetensors file ({error}): "
             "cut short or damaged. Delete the file and fetch it again."
         ) from error
+
+
+def _converted(variant: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """For Oxford's Caffe file, by its address or by a path: the overlay that has timm load its conversion instead."""
+    overlay = dict(kwargs.get("pretrained_cfg_overlay") or {})
+    cfg = resolve_pretrained_cfg(variant, kwargs.get("pretrained_cfg"), overlay)
+    named, address = str(cfg.file or ""), str(cfg.url or "")
+    from_oxford = address.endswith(SUFFIX) and not (cfg.file or cfg.state_dict or cfg.hf_hub_id)
+    if not named.endswith(SUFFIX) and not from_oxford:
+        return {}
+    if variant not in OXFORD:
+        raise ValueError(
+            f"{named} is a Caffe file, and Oxford has none of {variant}, only of {', '.join(OXFORD)}; "
+            "`python -m vgg_zoo.convert` makes a folder of any other that timm loads"
+        )
+    folder = Path(kwargs["cache_dir"]) if kwargs.get("cache_dir") else None
+    file = oxford_weights(variant, Path(named) if named else None, folder)
+    return {"pretrained_cfg_overlay": {**overlay, "file": str(file)}}
 
 
 def _place(variant: str, kwargs: dict[str, Any]) -> str:

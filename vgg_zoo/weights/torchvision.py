@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from ..configurations import FC_KEYS
 
-_CLASSIFIER = dict(zip(("classifier.0", "classifier.3", "classifier.6"), FC_KEYS.values(), strict=True))
+CLASSIFIER = dict(zip(("classifier.0", "classifier.3", "classifier.6"), FC_KEYS.values(), strict=True))
 
 
 def is_torchvision(state_dict: Mapping[str, Tensor]) -> bool:
@@ -23,7 +23,7 @@ def from_torchvision(state_dict: Mapping[str, Tensor], model: nn.Module) -> dict
     renamed = {}
     for key, value in state_dict.items():
         prefix, _, kind = key.rpartition(".")
-        key = f"{_CLASSIFIER.get(prefix, prefix)}.{kind}"
+        key = f"{CLASSIFIER.get(prefix, prefix)}.{kind}"
         if key in own and value.numel() == own[key].numel() and value.shape[:1] == own[key].shape[:1]:
             value = value.reshape(own[key].shape)  # (4096, 512·7·7) → (4096, 512, 7, 7): both flatten C, then H, then W
         renamed[key] = value

@@ -1,0 +1,100 @@
+"""Oxford's own nets D and E, which the paper measured: fetched as Caffe files, converted once, kept as safetensors.
+
+In the cache (`cache_folder`) are Oxford's file and, beside it, its conversion; with the latter there the former may be
+deleted. Without a network, put Oxford's file there, or name it: `pretrained_cfg_overlay={"file": "….caffemodel"}`.
+"""
+
+from pathlib import Path
+
+from huggingface_hub import cached_assets_path, constants
+from huggingface_hub.utils import WeakFileLock
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from .download import RemoteFile, download
+from .read import read_weights
+
+_FOLDER = "http://www.robots.ox.ac.uk/~vgg/software/very_deep/caffe"
+
+OXFORD = {
+    "vgg_d": RemoteFile(
+        url=f"{_FOLDER}/VGG_ILSVRC_16_layers.caffemodel",
+        size=553_432_081,
+        digest="sha256:a6196bc498e45ea4cb2637114ae8db9410cf1556fd60a55ae93272371beba197",
+    ),
+    "vgg_e": RemoteFile(
+        url=f"{_FOLDER}/VGG_ILSVRC_19_layers.caffemodel",
+        size=574_671_192,
+        digest="sha1:239785e7862442717d831f682bb824055e51e9ba",  # the only hash that was published
+    ),
+}
+"""The files, by the net that they are of."""
+
+SUFFIX = ".caffemodel"
+_SOURCE = "source"
+
+
+def cache_folder() -> Path:
+    """Where Oxford's files are kept: under the Hub's assets, which `HF_HOME` and `HF_ASSETS_CACHE` move."""
+    return cached_assets_path("vgg_zoo", namespace="oxford", subfolder="caffe")
+
+
+def oxford_weights(net: str, given: Path | None = None, folder: Path | None = None) -> Path:
+    """The safetensors file of Oxford's weights, made if it is not in the cache.
+
+    Args:
+        net: "vgg_d" or "vgg_e".
+        given: Oxford's file, fetched by other means; checked like a download. None takes the cache's, or fetches it.
+        folder: The cache; None takes `cache_folder()`.
+
+    Raises:
+        ValueError: The file cannot be had or is another one, and what to do.
+    """
+    remote, folder = OXFORD[net], folder or cache_folder()
+    source = folder / remote.name
+    converted = source.with_suffix(".safetensors")
+    if _is_conversion_of(remote, converted):
+        return converted
+    folder.mkdir(parents=True, exist_ok=True)
+    with WeakFileLock(folder / f".{converted.name}.lock"):
+        if not _is_conversion_of(remote, converted):
+            _convert(_checked_source(remote, source, given), remote, converted)
+    return converted
+
+
+def _checked_source(remote: RemoteFile, source: Path, given: Path | None) -> Path:
+    """Oxford's file, with the hash that it must have."""
+    if given is not None:
+        remote.check(given)
+        return given
+    if source.exists():
+        try:
+            remote.check(source)
+        except ValueError as error:
+            raise ValueError(f"{error}. Delete it, or put {remote.url} there") from error
+        return source
+    if constants.HF_HUB_OFFLINE:
+        raise ValueError(
+            f"HF_HUB_OFFLINE is set and {remote.name} is not in the cache. Fetch {remote.url} ({remote.size:,} bytes) "
+            f"where there is a network, and put it at {source}, or name it with "
+            'timm.create_model(..., pretrained_cfg_overlay={"file": "PATH.caffemodel"})'
+        )
+    download(remote, source)
+    return source
+
+
+def _convert(source: Path, remote: RemoteFile, target: Path) -> None:
+    """Read the Caffe file and write our tensors under another name first."""
+    tensors = read_weights(source).tensors
+    writing = target.with_name(f".{target.name}.writing")
+    save_file(tensors, writing, {"format": "pt", _SOURCE: remote.digest})
+    writing.replace(target)
+
+
+def _is_conversion_of(remote: RemoteFile, path: Path) -> bool:
+    """Whether a file is a whole safetensors file that was made from this one."""
+    try:
+        with safe_open(path, "pt") as file:
+            return bool((file.metadata() or {}).get(_SOURCE) == remote.digest)
+    except (OSError, SafetensorError):
+        return False
