@@ -64,7 +64,8 @@ class DenseEvaluator:
             image in tiles of so many pixels.
 
     Raises:
-        ValueError: No VGG, an unknown protocol, no scale, or one below the net's smallest input.
+        ValueError: No VGG, no weights, an unknown protocol, no scale, or one below the net's smallest input.
+        OSError: The weights cannot be fetched.
     """
 
     def __init__(

@@ -155,7 +155,7 @@ class _Drawing:
         self.explanation = explanation
         height, width = explanation.photo.shape[:2]
         self.across, self.down = _inches(width, height, 2.6)
-        self.step = max(self.down, 0.75) + _GAP
+        self.step = max(self.down, 0.5) + _GAP  # two lines of label
         photo = _inches(width, height, 3.6)
         header = max(photo[1], 0.36 * len(explanation.predictions) + 1.2, 2.0)
         grid_top = _MARGIN + header + _TITLE
