@@ -11,6 +11,7 @@ from torch import nn
 import vgg_zoo
 from recipes.recipe import Recipe
 from recipes.run_folder import RunFolder
+from vgg_zoo.entrypoints import pretrained_net
 
 
 def random_net(recipe: Recipe, classes: int) -> Any:
@@ -43,10 +44,9 @@ def beginning(recipe: Recipe, init_from: str | None, output: Path) -> Callable[[
             f"the recipe begins with the net of {recipe.init_from}, and {source} is no finished run of it. Train it "
             "first (recipes/reproduce.py trains all that is needed, in order), or name its folder with --init-from"
         )
-    name = f"local-dir:{source}" if Path(source).is_dir() else source
 
     def load(net: nn.Module) -> None:
-        trained: Any = timm.create_model(name, pretrained=True)
+        trained = pretrained_net(source)
         if getattr(trained, "configuration", None) == getattr(net, "configuration", None):
             net.load_state_dict(trained.state_dict())
         else:

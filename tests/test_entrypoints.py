@@ -15,6 +15,8 @@ import torch
 from safetensors.torch import save_file
 
 from tests.helpers import NETS, SMALL, TIMM_NAMES, in_torchvisions_layout, small
+from vgg_zoo.entrypoints import name_for_timm, pretrained_net
+from vgg_zoo.evaluation import DenseEvaluator
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -241,3 +243,29 @@ def test_the_readmes_python_runs(hub_cache: Path, tmp_path: Path) -> None:
         code = f"import os\nos.chdir({str(tmp_path)!r})\n" + block.split("```")[0]
         done = python(code, HF_HUB_CACHE=str(hub_cache))
         assert done.returncode == 0, done.stderr
+
+
+def test_a_folder_is_a_name_for_timm(tmp_path: Path) -> None:
+    """Anything else is left to timm; both give the net in eval mode."""
+    for name in ("vgg_d.tv_in1k", "hf-hub:org/name", f"local-dir:{tmp_path}"):
+        assert name_for_timm(name) == name
+    assert name_for_timm(tmp_path) == f"local-dir:{tmp_path}"
+    DenseEvaluator(small(), (64,)).save_pretrained(tmp_path)
+    for source in (tmp_path, str(tmp_path), f"local-dir:{tmp_path}"):
+        assert not pretrained_net(source).training
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("vgg_f", r"there is no net 'vgg_f' and no folder of this name; near it are vgg_"),
+        ("vgg_b_shallow", "no weights 'vgg_b_shallow': nobody has published any"),
+        ("vgg16.oxford", r"no weights 'vgg16.oxford': it has tv_in1k"),
+        ("resnet18.a1_in1k", "resnet18.a1_in1k is no VGG"),
+        ("local-dir:nowhere", "nowhere is no folder of a trained net: it has no config.json"),
+    ],
+)
+def test_a_net_that_cannot_be_had_is_refused_before_anything_is_fetched(name: str, message: str) -> None:
+    """With what there is."""
+    with pytest.raises(ValueError, match=message):
+        pretrained_net(name)

@@ -1,9 +1,11 @@
 """The timm adapter: one row of `default_cfgs` for each set of weights, and one registered function for each net."""
 
+import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import timm
 from safetensors import SafetensorError
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model, resolve_pretrained_cfg
@@ -12,6 +14,7 @@ from torch import Tensor
 from .configurations import FC_KEYS
 from .model import VGG
 from .weights.fit import check_fit
+from .weights.folder import CONFIG, WEIGHTS
 from .weights.oxford import OXFORD, SUFFIX, oxford_weights
 from .weights.read import OXFORD_MEAN
 from .weights.torchvision import from_torchvision, is_torchvision
@@ -87,6 +90,57 @@ default_cfgs = generate_default_cfgs(
         "vgg_e.oxford_in1k": _oxford_cfg("vgg_e"),
     }
 )
+
+
+def name_for_timm(source: str | Path) -> str:
+    """A folder's path as timm takes it, "local-dir:FOLDER"; any other name, such as "vgg_d.tv_in1k", as it is."""
+    return f"local-dir:{source}" if Path(source).is_dir() else str(source)
+
+
+def pretrained_net(source: str | Path) -> Any:
+    """A net with its weights, in eval mode.
+
+    Args:
+        source: A folder that training or `DenseEvaluator.save_pretrained` wrote, or a name that timm loads with its
+            weights: "vgg_d.tv_in1k", "vgg16", "hf-hub:org/name".
+
+    Raises:
+        ValueError: No such net, no VGG, no weights, or weights that do not fit; the message names what there is.
+        OSError: The weights cannot be fetched.
+    """
+    name = name_for_timm(source)
+    if name.startswith("local-dir:"):
+        _check_folder(Path(name.removeprefix("local-dir:")))
+    elif ":" not in name:
+        _check_name(name)
+    return timm.create_model(name, pretrained=True).eval()
+
+
+def _check_folder(folder: Path) -> None:
+    if not (folder / CONFIG).is_file():
+        raise ValueError(f"{folder} is no folder of a trained net: it has no {CONFIG}")
+    if not any(file.suffix in (".safetensors", ".bin", ".pth", ".pt") for file in folder.iterdir()):
+        raise ValueError(f"{folder} has no weights, only {CONFIG}; {WEIGHTS} is missing")
+
+
+def _check_name(name: str) -> None:
+    """Refuse, before anything is fetched, what timm would refuse with less to go on or load for nothing."""
+    architecture, _, tag = name.partition(".")
+    vggs = [*default_cfgs, *timm.list_models(module="vgg")]
+    if not timm.is_model(architecture):
+        near = difflib.get_close_matches(architecture, vggs)
+        hint = f"near it are {', '.join(near)}" if near else f"the nets are {', '.join(vggs)}"
+        raise ValueError(
+            f"there is no net {name!r} and no folder of this name; {hint}. "
+            "`python -m vgg_zoo` lists the zoo's nets and their weights"
+        )
+    module = timm.model_entrypoint(architecture).__module__
+    if module.startswith("timm.") and module != "timm.models.vgg":
+        raise ValueError(f"{name} is no VGG; choose one of the zoo's or timm's own: {', '.join(vggs)}")
+    tags = {full.partition(".")[2] for full in timm.list_pretrained(f"{architecture}.*")}
+    if tag not in tags | {""} or not tags:
+        published = f"it has {', '.join(sorted(tags))}" if tags else "nobody has published any for this net"
+        raise ValueError(f"there are no weights {name!r}: {published}. `python -m vgg_zoo` lists what there is")
 
 
 def _checked(state_dict: Mapping[str, Tensor], model: VGG) -> dict[str, Tensor]:

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import timm
 import torch
 from PIL import Image
 from timm.data import ImageNetInfo
 from torch import Tensor, nn
 
 from .dense import check_is_vgg, class_score_map, pooling, smallest_side, tiled_class_score_map
+from .entrypoints import pretrained_net
 from .images import BadImageError, Pixels, pixels_of, read_pixels
 from .preprocessing import rescale
 from .weights.folder import save_folder
@@ -53,7 +53,7 @@ class DenseEvaluator:
 
     Args:
         model: A net of the zoo or timm's own `vgg*`; or a name that timm loads with its weights, "vgg_d.tv_in1k",
-            "local-dir:runs/d", "hf-hub:org/name".
+            "hf-hub:org/name"; or a folder, "runs/d".
         scales: Q, smallest sides in pixels; at least the net's smallest input, 224 for the paper's nets.
         flip: Average with the mirrored image.
         protocol: "dense", "multi_crop" or "multi_crop_and_dense".
@@ -64,7 +64,8 @@ class DenseEvaluator:
             image in tiles of so many pixels.
 
     Raises:
-        ValueError: No VGG, an unknown protocol, no scale, or one below the net's smallest input.
+        ValueError: No VGG, no weights, an unknown protocol, no scale, or one below the net's smallest input.
+        OSError: The weights cannot be fetched.
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class DenseEvaluator:
         ceil_mode: bool = False,
         most_pixels: int = 1024 * 1024,
     ) -> None:
-        net: Any = timm.create_model(model, pretrained=True) if isinstance(model, str) else model
+        net: Any = pretrained_net(model) if isinstance(model, str) else model
         check_is_vgg(net)
         if protocol not in PROTOCOLS:
             raise ValueError(f"unknown protocol {protocol!r}; choose from {', '.join(PROTOCOLS)}")
@@ -217,7 +218,7 @@ class DenseEvaluator:
     def _pixels(self, images: Iterable[Input], strict: bool) -> Iterator[Pixels | None]:
         for place, image in enumerate(images):
             try:
-                yield _pixels_of(image)
+                yield decoded(image)
             except BadImageError as error:
                 named = f"image {place}" + (f" ({image})" if isinstance(image, str | Path) else "")
                 if strict:
@@ -332,7 +333,13 @@ def fuse(scores: Sequence[Tensor]) -> Tensor:
     return (total / len(scores)).float()
 
 
-def _pixels_of(image: Input) -> Pixels:
+def decoded(image: Input) -> Pixels:
+    """A PIL image, a path or an array as (H, W, 3) uint8, upright.
+
+    Raises:
+        ValueError: Something else.
+        BadImageError: An image that cannot be decoded.
+    """
     if isinstance(image, Image.Image):
         return pixels_of(image)
     if isinstance(image, str | Path):

@@ -1,0 +1,305 @@
+"""`python -m vgg_zoo.explain PHOTO --model NAME|FOLDER`: where in a photo the dense net sees which class (Sect. 3.2).
+
+Writes a PNG: the photo, its likeliest classes with their posteriors, and for each of these classes (rows) and each test
+scale Q (columns) the soft-max posterior at every place of the class score map, laid over the photo. All maps share one
+colour scale from 0 to 1.
+
+One place of the map is the net applied to one window: a training crop of 224 pixels of the photo rescaled to Q, and the
+next window is 32 pixels further. Its posterior is drawn at the window's centre, bilinear between centres and constant
+beyond the outermost ones; the map is not stretched over the photo, whose border no window is centred on. Dots mark the
+centres. The maps are those of the photo itself; the posteriors beside the photo are the evaluator's, as a rule averaged
+over the mirrored photo and the scales too, and of class scores that were averaged before the soft-max.
+"""
+
+import argparse
+import sys
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from .configurations import STRIDE
+from .evaluation import SETTINGS_FILE, DenseEvaluator, Input, decoded
+from .images import BadImageError, Pixels
+from .preprocessing import rescaled_size
+
+SCALES = (256, 384, 512)
+SHOWN = 1024
+"""Pixels of the longer side of the photo that is drawn, at the most."""
+
+Values = np.ndarray[Any, np.dtype[np.float64]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlacedMap:
+    """Posteriors of some classes at every place of the class score map of one test scale.
+
+    Attributes:
+        scale: Q in pixels.
+        posteriors: (classes, h, w), the soft-max over all the net's classes at each place.
+        rows: (h,), where the windows' centres lie in the photo, from 0 at its upper border to 1 at its lower.
+        columns: (w,), from 0 at its left border to 1 at its right.
+    """
+
+    scale: int
+    posteriors: Values
+    rows: Values
+    columns: Values
+
+    def over(self, height: int, width: int) -> Values:
+        """(classes, height, width): bilinear between the windows' centres, constant beyond the outermost."""
+        return _weights(self.rows, height) @ self.posteriors @ _weights(self.columns, width).T
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Explanation:
+    """What a net sees in a photo, and where.
+
+    Attributes:
+        photo: At most `SHOWN` pixels high and wide.
+        predictions: The likeliest classes' names and posteriors, in falling order.
+        maps: One for each test scale; their classes are those of `predictions`.
+    """
+
+    photo: Pixels
+    predictions: tuple[tuple[str, float], ...]
+    maps: tuple[PlacedMap, ...]
+
+
+def explain(evaluator: DenseEvaluator, image: Input, top: int = 5) -> Explanation:
+    """The likeliest classes of an image, and their posteriors at every place of the class score map of every scale.
+
+    Args:
+        evaluator: Its scales are those of the maps; its posteriors decide which classes are likeliest.
+        image: A PIL image, a path, or an (H, W, 3) array of RGB in 0–255; decoded once.
+        top: How many classes; no more than the net has.
+
+    Raises:
+        ValueError: `top` is below 1.
+        BadImageError: An image that cannot be decoded.
+    """
+    if top < 1:
+        raise ValueError(f"top must be at least 1, the likeliest class; got {top}")
+    pixels = decoded(image)
+    names = evaluator.class_names
+    values, classes = evaluator([pixels])[0].topk(min(top, len(names)))
+    likeliest = zip(classes.tolist(), values.tolist(), strict=True)
+    shown = Image.fromarray(pixels)
+    shown.thumbnail((SHOWN, SHOWN))
+    return Explanation(
+        photo=np.array(shown),
+        predictions=tuple((names[index], value) for index, value in likeliest),
+        maps=tuple(_placed_map(evaluator, pixels, scale, classes) for scale in evaluator.scales),
+    )
+
+
+def _placed_map(evaluator: DenseEvaluator, pixels: Pixels, scale: int, classes: torch.Tensor) -> PlacedMap:
+    posteriors = evaluator.class_score_map(pixels, scale).double().softmax(0)[classes].numpy()
+    width, height = rescaled_size(pixels.shape[1], pixels.shape[0], scale)
+    return PlacedMap(
+        scale=scale,
+        posteriors=posteriors,
+        rows=window_centres(posteriors.shape[1], evaluator.side) / height,
+        columns=window_centres(posteriors.shape[2], evaluator.side) / width,
+    )
+
+
+def window_centres(count: int, side: int) -> Values:
+    """Centres of the windows of one row or column of the map, in pixels of the rescaled image.
+
+    Args:
+        count: Places in the row or column.
+        side: Of a window in pixels, `dense.smallest_side(net)`.
+    """
+    return STRIDE * np.arange(count) + side / 2
+
+
+def _weights(centres: Values, length: int) -> Values:
+    """(length, places): how much each place counts at the middle of each of `length` pixels; rows sum to 1."""
+    middles = (np.arange(length) + 0.5) / length
+    return np.stack([np.interp(middles, centres, one) for one in np.eye(len(centres))], axis=1)
+
+
+def draw(explanation: Explanation, path: str | Path) -> None:
+    """Write the PNG that this module describes; under another name first.
+
+    Raises:
+        ImportError: matplotlib is missing.
+        OSError: The file cannot be written.
+    """
+    figure, path = _Drawing(explanation).figure, Path(path)
+    writing = path.with_name(f".{path.name}.writing")
+    try:
+        figure.savefig(writing, format="png", dpi=_DPI)
+        writing.replace(path)
+    finally:
+        writing.unlink(missing_ok=True)
+
+
+_DPI = 110
+_HEAT = {"cmap": "magma", "vmin": 0.0, "vmax": 1.0}
+_GREY = {"cmap": "gray", "vmin": -0.5, "vmax": 1.0}  # no black: colours are to be seen on every photo
+_SEEN_THROUGH = {"alpha": 0.6}
+_MARGIN, _GAP, _LABEL, _TITLE = 0.3, 0.14, 1.6, 0.75
+
+
+class _Drawing:
+    """The figure, laid out in inches from its upper left corner; no state of matplotlib's is touched."""
+
+    def __init__(self, explanation: Explanation) -> None:
+        self.explanation = explanation
+        height, width = explanation.photo.shape[:2]
+        self.across, self.down = _inches(width, height, 2.6)
+        self.step = max(self.down, 0.5) + _GAP  # two lines of label
+        photo = _inches(width, height, 3.6)
+        header = max(photo[1], 0.36 * len(explanation.predictions) + 1.2, 2.0)
+        grid_top = _MARGIN + header + _TITLE
+        grid = _LABEL + len(explanation.maps) * (self.across + _GAP) - _GAP
+        bottom = grid_top + len(explanation.predictions) * self.step
+        size = max(photo[0] + 5.4, grid) + 2 * _MARGIN, bottom + 0.2 + _MARGIN
+        self.figure = _figure_class()(figsize=size)
+        self._photo(photo)
+        self._bars(_MARGIN + photo[0] + 2.5, size[0] - _MARGIN - 0.4, header)
+        for column, placed in enumerate(explanation.maps):
+            self._column(placed, _MARGIN + _LABEL + column * (self.across + _GAP), grid_top)
+        for row, (name, posterior) in enumerate(explanation.predictions):
+            middle = grid_top + row * self.step + self.down / 2
+            self._text(_MARGIN + _LABEL - 0.15, middle, f"{_lines(name)}\n{posterior:.3f}", ha="right")
+        legend = "each dot: the centre of one window that the net is applied to"
+        self._text(_MARGIN + _LABEL, bottom + 0.12, legend, fontsize=9, color="0.4")
+
+    def _axes(self, left: float, top: float, across: float, down: float) -> Any:
+        width, height = self.figure.get_size_inches()
+        return self.figure.add_axes((left / width, 1 - (top + down) / height, across / width, down / height))
+
+    def _text(self, left: float, top: float, text: str, **options: Any) -> None:
+        width, height = self.figure.get_size_inches()
+        style = {"va": "center", "parse_math": False, "fontsize": 10, **options}
+        self.figure.text(left / width, 1 - top / height, text, **style)
+
+    def _photo(self, size: tuple[float, float]) -> None:
+        axes = self._axes(_MARGIN, _MARGIN, *size)
+        axes.imshow(self.explanation.photo, extent=(0, 1, 1, 0), aspect="auto")
+        axes.set_axis_off()
+
+    def _bars(self, left: float, right: float, header: float) -> None:
+        names, values = zip(*self.explanation.predictions, strict=True)
+        axes = self._axes(left, _MARGIN + 0.2, right - left, header - 1.2)
+        axes.barh(range(len(names)), values, height=0.62, color="#8c2981")
+        axes.set(xlim=(0, 1), ylim=(len(names) - 0.5, -0.5), xticks=())
+        axes.set_title("posteriors of the whole photo", loc="left", fontsize=10)
+        axes.set_yticks(range(len(names)), [_short(name, 28) for name in names], parse_math=False)
+        axes.tick_params(left=False)
+        axes.spines[["top", "right", "bottom"]].set_visible(False)
+        for row, value in enumerate(values):
+            axes.text(value + 0.015, row, f"{value:.3f}", va="center")
+        self._colour_bar(left, _MARGIN + header - 0.62, right - left)
+
+    def _colour_bar(self, left: float, top: float, across: float) -> None:
+        """Over mid-grey, as the maps are over the photo's grey."""
+        axes = self._axes(left, top, across, 0.16)
+        for values, options in ((np.full((1, 2), 0.5), _GREY), (np.linspace(0, 1, 256)[None], _HEAT | _SEEN_THROUGH)):
+            axes.imshow(values, extent=(0, 1, 0, 1), aspect="auto", **options)
+        axes.set(yticks=(), xlabel="posterior of the class at each place of the map")
+
+    def _column(self, placed: PlacedMap, left: float, top: float) -> None:
+        height, width = self.explanation.photo.shape[:2]
+        grey = np.asarray(Image.fromarray(self.explanation.photo).convert("L")) / 255
+        title = f"Q = {placed.scale}, {len(placed.rows)} × {len(placed.columns)} places"
+        self._text(left + self.across / 2, top - 0.16, title, ha="center")
+        for row, heat in enumerate(placed.over(height, width)):
+            axes = self._axes(left, top + row * self.step, self.across, self.down)
+            axes.imshow(grey, extent=(0, 1, 1, 0), aspect="auto", **_GREY)
+            axes.imshow(heat, extent=(0, 1, 1, 0), aspect="auto", **_HEAT, **_SEEN_THROUGH)
+            x, y = np.meshgrid(placed.columns, placed.rows)
+            axes.scatter(x, y, s=2, color="white", alpha=0.5, linewidths=0)
+            axes.set(xlim=(0, 1), ylim=(1, 0))
+            axes.set_axis_off()
+
+
+def _figure_class() -> Any:
+    try:
+        from matplotlib.figure import Figure  # an extra, and slow to import
+    except ImportError as error:
+        raise ImportError("drawing needs matplotlib: pip install 'vgg-zoo[recipes]'") from error
+    return Figure
+
+
+def _inches(width: int, height: int, side: float) -> tuple[float, float]:
+    """Of a picture with the area of a square of `side` inches, and not much longer than that."""
+    factor = min(side / (width * height) ** 0.5, 1.3 * side / max(width, height))
+    return width * factor, height * factor
+
+
+def _short(name: str, most: int) -> str:
+    """The first of a class's synonyms, cut to `most` letters."""
+    first = name.split(",")[0].strip()
+    return first if len(first) <= most else first[: most - 1].rstrip() + "…"
+
+
+def _lines(name: str) -> str:
+    return "\n".join(textwrap.wrap(_short(name, 40), 19)) or name
+
+
+def evaluator_of(model: str, scales: Sequence[int] | None) -> DenseEvaluator:
+    """The evaluator that the command asks for.
+
+    Args:
+        model: A name that timm loads with weights, or a folder; the settings that `DenseEvaluator.save_pretrained` kept
+            there count.
+        scales: None takes the folder's, or the paper's.
+    """
+    if not (Path(model) / SETTINGS_FILE).is_file():
+        return DenseEvaluator(model, scales or SCALES)
+    kept = DenseEvaluator.from_pretrained(model)
+    return kept if scales is None else DenseEvaluator(kept.model, **kept.settings | {"scales": scales})
+
+
+def _output(photo: Path, output: Path | None) -> Path:
+    """Where to write, checked before anything is computed."""
+    path = output or Path(f"{photo.stem}.explained.png")
+    if path.suffix.lower() != ".png":
+        raise ValueError(f"{path} does not end in .png, and a PNG is what is written")
+    if not path.parent.is_dir():
+        raise ValueError(f"there is no folder {path.parent} to write {path.name} to")
+    if path.is_dir() or (path.exists() and path.samefile(photo)):
+        raise ValueError(f"{path} is {'a folder' if path.is_dir() else 'the photo'}; name another file with --output")
+    if output is None and path.exists():
+        raise ValueError(f"{path} is there already; name it with --output to replace it, or name another file")
+    return path
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Explain one photo; 1 if that cannot be done."""
+    parser = argparse.ArgumentParser(prog="python -m vgg_zoo.explain", description=__doc__.partition("\n")[0])
+    parser.add_argument("photo", type=Path)
+    parser.add_argument("--model", required=True, help="a name that timm loads with its weights, or a folder of a net")
+    parser.add_argument("--scales", type=int, nargs="+", metavar="Q", help="default: the folder's, or 256 384 512")
+    parser.add_argument("--top", type=int, default=5, help="classes, 5 by default")
+    parser.add_argument("--output", type=Path, help="a PNG, replaced if it is there; default: PHOTO.explained.png here")
+    options = parser.parse_args(arguments)
+    try:
+        _figure_class()  # what is missing is said before the net is fetched and run
+        output = _output(options.photo, options.output)
+        try:
+            pixels = decoded(options.photo)
+        except BadImageError as error:
+            raise ValueError(f"{options.photo}: {error}") from error
+        explanation = explain(evaluator_of(options.model, options.scales), pixels, options.top)
+        draw(explanation, output)
+    except (ValueError, OSError, ImportError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    for name, posterior in explanation.predictions:
+        print(f"{posterior:.3f}  {name}")
+    print(f"see {output}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
