@@ -8,9 +8,13 @@ from typing import Any
 
 from huggingface_hub import try_to_load_from_cache
 
+from recipes.paper_tables import JITTERED
 from recipes.report import sha256
 from vgg_zoo.evaluation import SETTINGS_FILE, DenseEvaluator, read_settings
 from vgg_zoo.weights.folder import WEIGHTS
+
+OXFORD_TAG = "oxford_in1k"
+"""Of the paper's own nets, which were trained with scale jittering."""
 
 TIMMS = {"vgg11": "A", "vgg13": "B", "vgg16": "D", "vgg19": "E"}
 """The paper's names of timm's own nets."""
@@ -61,8 +65,10 @@ def load_tested(
     if folder and (folder / SETTINGS_FILE).is_file():
         settings |= read_settings(folder / SETTINGS_FILE)
     settings |= {name: value for name, value in chosen.items() if value is not None}
-    evaluator = DenseEvaluator(f"local-dir:{folder}" if folder else model, most_pixels=most_pixels, **settings)
-    return TestedNet(str(model), evaluator, trained)
+    evaluator = DenseEvaluator(model, most_pixels=most_pixels, **settings)
+    if trained is None and evaluator.model.pretrained_cfg.get("tag") == OXFORD_TAG:
+        trained = list(JITTERED)
+    return TestedNet(model, evaluator, trained)
 
 
 def test_scales(trained: Sequence[int], crop_size: int) -> list[int]:

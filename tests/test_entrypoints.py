@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 import timm
 import torch
+from huggingface_hub import cached_assets_path
 from safetensors.torch import save_file
 
 from tests.helpers import NETS, SMALL, TIMM_NAMES, in_torchvisions_layout, small
 from vgg_zoo.entrypoints import name_for_timm, pretrained_net
 from vgg_zoo.evaluation import DenseEvaluator
+from vgg_zoo.weights.oxford import OXFORD
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -48,7 +50,8 @@ assert {name: cfg for name, cfg in new_cfgs.items() if name in cfgs} == cfgs
 assert {name.split(".")[0] for name in new_cfgs.keys() - cfgs.keys()} == set(NETS)
 assert {name: models for name, models in new_modules.items() if name in modules} == modules
 assert list(new_modules.keys() - modules.keys()) == ["entrypoints"]
-assert set(new_pretrained) - set(pretrained) == {f"vgg_{net}.tv_in1k" for net in "abde"}
+oxford = {"vgg_d.oxford_in1k", "vgg_e.oxford_in1k"}
+assert set(new_pretrained) - set(pretrained) == {f"vgg_{net}.tv_in1k" for net in "abde"} | oxford
 assert set(pretrained) <= set(new_pretrained)
 """
     done = python(f"NETS = {NETS!r}\n{code}")
@@ -216,6 +219,10 @@ def hub_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         (repository / "refs").mkdir()
         (repository / "refs" / "main").write_text("0" * 40)
         save_file(timm.create_model(name).state_dict(), snapshot / "model.safetensors")
+    # And Oxford's net D, as it is kept when it is converted.
+    converted = cached_assets_path("vgg_zoo", namespace="oxford", subfolder="caffe", assets_dir=cache)
+    file = converted / Path(OXFORD["vgg_d"].name).with_suffix(".safetensors")
+    save_file(timm.create_model("vgg_d").state_dict(), file, {"source": OXFORD["vgg_d"].digest})
     yield cache
     shutil.rmtree(cache)
 
@@ -241,7 +248,7 @@ def test_the_readmes_python_runs(hub_cache: Path, tmp_path: Path) -> None:
     assert len(blocks) >= 3
     for block in blocks:
         code = f"import os\nos.chdir({str(tmp_path)!r})\n" + block.split("```")[0]
-        done = python(code, HF_HUB_CACHE=str(hub_cache))
+        done = python(code, HF_HUB_CACHE=str(hub_cache), HF_ASSETS_CACHE=str(hub_cache))
         assert done.returncode == 0, done.stderr
 
 

@@ -277,7 +277,7 @@ def test_only_a_named_output_is_replaced(folder: Path, photo: Path) -> None:
         (["--model", "vgg_dd"], "there is no net 'vgg_dd' and no folder of this name; near it are vgg_d, "),
         (["--model", "some/folder"], "there is no net 'some/folder' and no folder of this name; the nets are vgg_a, "),
         (["--model", "vgg_c"], "there are no weights 'vgg_c': nobody has published any for this net"),
-        (["--model", "vgg_d.oxford"], "there are no weights 'vgg_d.oxford': it has tv_in1k"),
+        (["--model", "vgg_d.oxford"], "there are no weights 'vgg_d.oxford': it has oxford_in1k, tv_in1k"),
         (["--model", "resnet18"], "resnet18 is no VGG; choose one of the zoo's or timm's own: vgg_a, "),
         (["--model", "."], "is no folder of a trained net: it has no config.json"),
         (["--scales", "63", "96"], "scales must be smallest sides of at least 64 pixels, the net's crop; got (63, 96)"),
