@@ -2,11 +2,13 @@
 
 import pickle
 import random
+import shutil
 import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import cv2
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -166,6 +168,35 @@ def test_files_cut_short_are_told(tmp_path: Path, kind: str) -> None:
         file.write_bytes(whole[:part])
         with pytest.raises(ValueError, match=str(file)):
             read_weights(file)
+
+
+def test_keras_files_cannot_lead_out_of_themselves(tmp_path: Path) -> None:
+    """Links to another file, arrays kept in one, and shapes that no bytes are behind."""
+    net = small("vgg_a")
+    whole = write_keras(tmp_path / "whole.h5", arrays_of(net))
+    (tmp_path / "secret").write_bytes(b"\0" * 4096)
+
+    def altered(name: str) -> Path:
+        return Path(shutil.copy(whole, tmp_path / name))
+
+    with h5py.File(altered("link"), "a") as file:
+        del file["block1_conv1"]
+        file["block1_conv1"] = h5py.ExternalLink(str(whole), "block1_conv1")
+    with h5py.File(altered("kept"), "a") as file:
+        shape = file["block1_conv1/block1_conv1_b_1:0"].shape
+        del file["block1_conv1/block1_conv1_b_1:0"]
+        place = [(str(tmp_path / "secret"), 0, h5py.h5f.UNLIMITED)]
+        file["block1_conv1"].create_dataset("block1_conv1_b_1:0", shape, "f4", external=place)
+    with h5py.File(altered("huge"), "a") as file:
+        del file["fc1/fc1_W_1:0"]
+        file["fc1"].create_dataset("fc1_W_1:0", (10**6, 10**6), "f4", chunks=True)
+    for name, message in (
+        ("link", "those of none of"),
+        ("kept", "holds block1_conv1/block1_conv1_b_1:0"),
+        ("huge", "holds fc1/fc1_W_1:0"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            read_weights(tmp_path / name)
 
 
 def mutated(whole: bytes, generator: random.Random) -> bytes:

@@ -29,7 +29,7 @@ def save_folder(
 ) -> None:
     """Write weights and config so that `timm.create_model("local-dir:FOLDER", pretrained=True)` gives this net.
 
-    Both files are written whole under another name first. Never writes a pickle.
+    Both files are written whole under another name first, and that is removed after an error. Never writes a pickle.
 
     Args:
         model: A net made by `timm.create_model`, on any device, in any memory format.
@@ -43,8 +43,10 @@ def save_folder(
         class_names: In the order of the net's outputs.
         description: A sentence on where the weights come from.
     """
-    # safetensors takes only contiguous tensors, and the caller's net must stay as it is.
-    saved = copy.deepcopy(model).cpu().to(memory_format=torch.contiguous_format)
+    saved = model
+    if not all(value.is_cpu and value.is_contiguous() for value in model.state_dict().values()):
+        # safetensors takes only contiguous tensors, and the caller's net must stay as it is.
+        saved = copy.deepcopy(model).cpu().to(memory_format=torch.contiguous_format)
     settings: dict[str, Any] = {
         "tag": tag,
         "license": licence,
@@ -57,19 +59,21 @@ def save_folder(
     }
     folder.mkdir(parents=True, exist_ok=True)
     writing = folder / ".writing"
-    save_for_hf(
-        saved,
-        str(writing),
-        model_config={"pretrained_cfg": settings, "label_names": list(class_names or ()) or None},
-        data_config={key: settings[key] for key in ("mean", "std", "input_size", "crop_pct")},
-        safe_serialization=True,
-    )
-    config = json.loads((writing / CONFIG).read_text())
-    # transformers' TimmWrapper passes num_classes itself and fails on a second one.
-    config.get("model_args", {}).pop("num_classes", None)
-    config["pretrained_cfg"] = {key: value for key, value in config["pretrained_cfg"].items() if value is not None}
-    (writing / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
-    (writing / WEIGHTS).chmod((writing / CONFIG).stat().st_mode)  # safetensors makes it readable by the owner only
-    for name in (WEIGHTS, CONFIG):
-        (writing / name).replace(folder / name)
-    shutil.rmtree(writing)
+    try:
+        save_for_hf(
+            saved,
+            str(writing),
+            model_config={"pretrained_cfg": settings, "label_names": list(class_names or ()) or None},
+            data_config={key: settings[key] for key in ("mean", "std", "input_size", "crop_pct")},
+            safe_serialization=True,
+        )
+        config = json.loads((writing / CONFIG).read_text())
+        # transformers' TimmWrapper passes num_classes itself and fails on a second one.
+        config.get("model_args", {}).pop("num_classes", None)
+        config["pretrained_cfg"] = {key: value for key, value in config["pretrained_cfg"].items() if value is not None}
+        (writing / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
+        (writing / WEIGHTS).chmod((writing / CONFIG).stat().st_mode)  # safetensors makes it readable by the owner only
+        for name in (WEIGHTS, CONFIG):
+            (writing / name).replace(folder / name)
+    finally:
+        shutil.rmtree(writing, ignore_errors=True)
