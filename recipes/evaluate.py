@@ -99,13 +99,9 @@ def check_submission(file: Path, outputs: list[int], classes: int) -> None:
     submission(torch.zeros(0, classes), outputs)
 
 
-def identity(net: dict[str, Any], args: argparse.Namespace, split: LabelledImages) -> dict[str, Any]:
+def identity(net: dict[str, Any], args: argparse.Namespace, split: LabelledImages, precision: str) -> dict[str, Any]:
     """What decides the scores: the same in every part of an interrupted test."""
-    return {
-        "net": net,
-        "data": about_data(args, split) | {"images": len(split)},
-        "precision": args.precision,
-    }
+    return {"net": net, "data": about_data(args, split) | {"images": len(split)}, "precision": precision}
 
 
 def about_data(args: argparse.Namespace, split: LabelledImages) -> dict[str, Any]:
@@ -133,7 +129,8 @@ def run(args: argparse.Namespace) -> None:
     outputs = from_main(accelerator, lambda: outputs_of_classes(split.class_names, evaluator.model, args.class_index))
     if args.submission is not None:
         check_submission(args.submission, outputs, int(evaluator.model.num_classes))
-    net = from_main(accelerator, lambda: prepare(folder, tested, args, split))
+    precision = "fp64" if args.precision == "fp64" else accelerator.mixed_precision  # the launcher may have said it
+    net = from_main(accelerator, lambda: prepare(folder, tested, args, split, precision))
     accelerator.print(
         f"{args.model} on {len(split)} images of {args.data}: {net['protocol']}, Q = {net['scales']}, "
         f"{accelerator.num_processes} process(es) on {accelerator.device.type}"
@@ -147,10 +144,12 @@ def run(args: argparse.Namespace) -> None:
     accelerator.end_training()
 
 
-def prepare(folder: RunFolder, tested: TestedNet, args: argparse.Namespace, split: LabelledImages) -> dict[str, Any]:
+def prepare(
+    folder: RunFolder, tested: TestedNet, args: argparse.Namespace, split: LabelledImages, precision: str
+) -> dict[str, Any]:
     """Make the folder, or make sure that it is this test's; what is said of the net."""
     net = tested.description()
-    folder.begin(identity(net, args, split), args.overwrite)
+    folder.begin(identity(net, args, split, precision), args.overwrite)
     return net
 
 
@@ -158,7 +157,7 @@ def main() -> None:
     """Run; a mistake of the user ends in one line, not in a traceback."""
     try:
         run(arguments())
-    except ValueError as error:
+    except (ValueError, OSError) as error:  # the latter where weights cannot be fetched or results not written
         sys.exit(f"error: {error}")
 
 
