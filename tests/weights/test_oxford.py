@@ -13,8 +13,8 @@ import torch
 from timm.data import resolve_data_config
 
 from tests.helpers import SMALL, small
+from tests.weights.formats import caffe, in_oxfords_layout
 from tests.weights.server import Server, answer
-from tests.weights.writers import arrays_of, write_caffe
 from vgg_zoo.weights import oxford
 from vgg_zoo.weights.download import RemoteFile
 
@@ -26,7 +26,8 @@ NAME = "vgg_d.oxford_in1k"
 def original(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A small net D whose Caffe file is Oxford's for this test, on a server, and an empty cache."""
     net = small("vgg_d", num_classes=1000)
-    content = write_caffe(tmp_path / "original.caffemodel", arrays_of(net)).read_bytes()
+    content = caffe(in_oxfords_layout(net.state_dict(), "vgg_d"))
+    (tmp_path / "original.caffemodel").write_bytes(content)
     server.answers = [answer(200, content)]
     monkeypatch.setitem(oxford.OXFORD, "vgg_d", server.file(content))
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)  # as it is outside the tests
@@ -177,18 +178,15 @@ def test_the_cache_moves_with_the_hubs(monkeypatch: pytest.MonkeyPatch, tmp_path
 MEASURED = """
 import json, resource, sys
 from pathlib import Path
-import torch, vgg_zoo, vgg_zoo.convert
+import torch, vgg_zoo
 from vgg_zoo.weights import oxford
 def peak():
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) * 1024
 torch.zeros(1) + 1
 source, target = Path(sys.argv[1]), Path(sys.argv[2])
 before = peak()
-if sys.argv[3] == "cache":
-    remote = oxford.RemoteFile("http://localhost/x.caffemodel", source.stat().st_size, "sha256:0")
-    oxford._convert(source, remote, target)
-else:
-    vgg_zoo.convert.convert(source, target)
+remote = oxford.RemoteFile("http://localhost/x.caffemodel", source.stat().st_size, "sha256:0")
+oxford._convert(source, remote, target)
 print(json.dumps((peak() - before) / source.stat().st_size))
 """
 
@@ -199,16 +197,12 @@ def test_a_conversion_takes_little_memory(tmp_path: Path) -> None:
     """Of a net D of full size: at most 2.2 times the file."""
     torch.manual_seed(0)
     net: Any = timm.create_model("vgg_d")
-    source = write_caffe(tmp_path / "d.caffemodel", arrays_of(net))
+    source = tmp_path / "d.caffemodel"
+    source.write_bytes(caffe(in_oxfords_layout(net.state_dict(), "vgg_d")))
     assert source.stat().st_size > 550_000_000
-    for kind in ("cache", "folder"):
-        done = subprocess.run(
-            [sys.executable, "-c", MEASURED, str(source), str(tmp_path / kind), kind],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert json.loads(done.stdout) < 2.2, kind
+    command = [sys.executable, "-c", MEASURED, str(source), str(tmp_path / "converted")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) < 2.2
 
 
 def test_what_is_published_is_known_by_its_hash() -> None:

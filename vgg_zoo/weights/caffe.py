@@ -1,174 +1,181 @@
-"""Caffe's .caffemodel files, V1 and V2, read from the bytes of their protobuf messages.
+"""Caffe's `.caffemodel`, as Oxford published nets D and E: both of its layer formats, V1 and V2, without Caffe.
 
-A message is a sequence of fields: a tag (number and wire type), and a value. What is read here of caffe.proto:
-NetParameter.layers = 2 (V1: name = 4, blobs = 6) and NetParameter.layer = 100 (V2: name = 1, blobs = 7);
-BlobProto.num, channels, height, width = 1–4, data = 5, shape = 7 (dim = 1), double_data = 8.
-
-The file is mapped, not loaded. Every length is checked against the message that it is in before anything of that length
-is looked at, and every shape against the numbers that are there.
+The numbers are 32-bit (or 64-bit) floats in a protocol buffer. Oxford's are V1, with BGR input and legacy 4-D shapes.
 """
 
-import math
 import mmap
-from collections.abc import Iterator
+from math import prod
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-_V1 = {"layer": 2, "name": 4, "blob": 6}
-_V2 = {"layer": 100, "name": 1, "blob": 7}
-_LEGACY_SHAPE, _DATA, _SHAPE, _DOUBLES = (1, 2, 3, 4), 5, 7, 8
-_MOST_LAYERS, _MOST_DIMENSIONS, _MOST_NAME = 10_000, 32, 1000
-Field = tuple[int, int, int, int]
-"""Number, wire type, and either the value and 0, or where the value begins and ends."""
+from ..configurations import FC_KEYS
+from .layout import FIRST_CONV, to_timm
+from .wire import FIXED32, FIXED64, LENGTH, Field, Message
+
+# Field numbers of caffe.proto.
+_NET_LAYERS = {2: (4, 6), 100: (1, 7)}
+"""NetParameter's two lists of layers (V1, V2): where a layer of it has its name and its blobs."""
+_LEGACY_DIMENSIONS, _DATA, _SHAPE, _DOUBLE_DATA, _SHAPE_DIMENSIONS = (1, 2, 3, 4), 5, 7, 8, 1
+_NUMBERS = {_DATA: ("<f4", FIXED32), _DOUBLE_DATA: ("<f8", FIXED64)}
+
+# What no net comes near; a file beyond it would only fill the memory with its table of contents.
+_MOST_LAYERS, _MOST_BLOBS, _MOST_PIECES, _MOST_DIMENSIONS, _LONGEST_NAME = 1000, 8, 1000, 32, 256
 
 
-class _Reader:
-    """Fields of messages inside one buffer."""
+class Piece(NamedTuple):
+    """Numbers of a blob that lie in the file at even distances."""
 
-    def __init__(self, buffer: mmap.mmap | bytes, name: str) -> None:
-        self.buffer, self.name = buffer, name
-
-    def fault(self, place: int, what: str) -> ValueError:
-        return ValueError(f"{self.name} is no whole Caffe model: {what} at byte {place:,}")
-
-    def varint(self, place: int, end: int) -> tuple[int, int]:
-        """A number of at most 64 bits, and where the next thing begins."""
-        value = 0
-        for count in range(10):
-            if place + count >= end:
-                raise self.fault(place, "a number that its message cuts off")
-            byte = self.buffer[place + count]
-            value |= (byte & 0x7F) << (7 * count)
-            if byte < 0x80:
-                return value & (1 << 64) - 1, place + count + 1
-        raise self.fault(place, "a number of more than 10 bytes")
-
-    def fields(self, place: int, end: int) -> Iterator[Field]:
-        """The fields of the message between two places."""
-        while place < end:
-            begin = place
-            tag, place = self.varint(place, end)
-            number, kind = tag >> 3, tag & 7
-            if number == 0:
-                raise self.fault(begin, "a field of number 0")
-            if kind == _VARINT:
-                value, place = self.varint(place, end)
-                yield number, kind, value, 0
-                continue
-            if kind == _BYTES:
-                length, place = self.varint(place, end)
-            elif kind in (_FIXED64, _FIXED32):
-                length = 8 if kind == _FIXED64 else 4
-            else:
-                raise self.fault(begin, f"a field of wire type {kind}")
-            if length > end - place:
-                raise self.fault(begin, f"a field of {length:,} bytes with {end - place:,} left")
-            yield number, kind, place, place + length
-            place += length
-
-    def layers(self) -> Iterator[tuple[str, list[Tensor]]]:
-        """Names and blobs of the layers that have any."""
-        count = 0
-        for number, kind, begin, end in self.fields(0, len(self.buffer)):
-            for version in (_V1, _V2):
-                if number == version["layer"] and kind == _BYTES:
-                    count += 1
-                    if count > _MOST_LAYERS:
-                        raise self.fault(begin, f"layer number {count:,}")
-                    name, blobs = self.layer(begin, end, version)
-                    if blobs:
-                        yield name, blobs
-
-    def layer(self, begin: int, end: int, version: dict[str, int]) -> tuple[str, list[Tensor]]:
-        name, blobs = "", []
-        for number, kind, first, last in self.fields(begin, end):
-            if number == version["name"] and kind == _BYTES:
-                if last - first > _MOST_NAME:
-                    raise self.fault(first, f"a layer's name of {last - first:,} bytes")
-                name = bytes(self.buffer[first:last]).decode("utf-8", "replace")
-            elif number == version["blob"] and kind == _BYTES:
-                blobs.append(self.blob(first, last))
-        return name, blobs
-
-    def blob(self, begin: int, end: int) -> Tensor:
-        """A tensor of float32, copied out of the file."""
-        legacy: dict[int, int] = {}
-        shape: list[int] | None = None
-        parts: list[Tensor] = []
-        single = bytearray()  # of numbers that are not packed, as no known file has them
-        for number, kind, first, last in self.fields(begin, end):
-            if number in _LEGACY_SHAPE and kind == _VARINT:
-                legacy[number] = first
-            elif number == _SHAPE and kind == _BYTES:
-                shape = self.dimensions(first, last)
-            elif number in (_DATA, _DOUBLES) and kind == _BYTES:
-                parts.append(self.numbers(first, last, "<f4" if number == _DATA else "<f8"))
-            elif number == _DATA and kind == _FIXED32:
-                single += self.buffer[first:last]
-        if single:
-            parts.append(torch.from_numpy(np.frombuffer(single, "<f4").copy()))
-        values = parts[0] if len(parts) == 1 else torch.cat(parts) if parts else torch.empty(0)
-        dimensions = shape if shape is not None else [legacy.get(number, 1) for number in _LEGACY_SHAPE]
-        if len(dimensions) > _MOST_DIMENSIONS or math.prod(dimensions) != len(values):
-            raise self.fault(begin, f"a blob of shape {_shown(dimensions)} with {len(values):,} numbers")
-        return values.reshape(dimensions)
-
-    def dimensions(self, begin: int, end: int) -> list[int]:
-        found: list[int] = []
-        for number, kind, first, last in self.fields(begin, end):
-            if number == 1 and kind == _VARINT:
-                found.append(first)
-            elif number == 1 and kind == _BYTES:
-                while first < last:
-                    value, first = self.varint(first, last)
-                    found.append(value)
-            if len(found) > _MOST_DIMENSIONS:
-                raise self.fault(begin, f"a shape of more than {_MOST_DIMENSIONS} dimensions")
-        return found
-
-    def numbers(self, begin: int, end: int, kind: str) -> Tensor:
-        if (end - begin) % np.dtype(kind).itemsize:
-            raise self.fault(begin, f"{end - begin:,} bytes of numbers of {np.dtype(kind).itemsize} bytes")
-        with memoryview(self.buffer) as view:
-            return torch.from_numpy(np.frombuffer(view[begin:end], kind).astype(np.float32))
+    kind: str
+    length: int
+    at: int
+    stride: int
 
 
-def _shown(dimensions: list[int]) -> str:
-    return "×".join(map(str, dimensions[:8])) + ("×..." if len(dimensions) > 8 else "")
+class Blob(NamedTuple):
+    """One array of a layer, still in the file: its shape (checked against its numbers) and where they are."""
+
+    shape: tuple[int, ...]
+    legacy: bool
+    pieces: list[Piece]
+    message: Message
 
 
-def read_caffe(path: Path) -> dict[str, tuple[Tensor, Tensor]]:
-    """Weights and biases of the layers of a .caffemodel, by their names, the first convolution's input as RGB.
+def read_caffe(file: Path) -> tuple[dict[str, Tensor], str]:
+    """Read a `.caffemodel`.
+
+    The file is mapped, and each array copied out of it by itself: the peak is the file and its float32 copy.
+
+    Args:
+        file: Of any size.
+
+    Returns:
+        A state dict in timm's layout (RGB, float32), and "V1" or "V2".
 
     Raises:
-        ValueError: The file is cut short, damaged, no Caffe model, or has layers of other than two blobs; the message
-            says at which byte.
+        ValueError: Names the file and the byte from which on it is no Caffe model; nothing in it is believed unchecked.
     """
-    with path.open("rb") as file:
-        if file.seek(0, 2) == 0:
-            raise ValueError(f"{path} is empty")
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-            return layers_of(mapped, str(path))
+    if file.stat().st_size == 0:
+        raise ValueError(f"{file} is empty")
+    with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        net = Message(data, file, 0, len(data))
+        layers, version = _layers(net)
+        tensors = {}
+        for name, blobs in layers.items():
+            for index, blob in enumerate(blobs):
+                kind = ("weight", "bias")[index] if index < 2 else f"blob{index}"
+                tensors[f"{name}.{kind}"] = _tensor(name, blob)
+    return to_timm(tensors, file), version
 
 
-def layers_of(buffer: mmap.mmap | bytes, name: str) -> dict[str, tuple[Tensor, Tensor]]:
-    """The same of the bytes of a file."""
-    found: dict[str, tuple[Tensor, Tensor]] = {}
-    for layer, blobs in _Reader(buffer, name).layers():
-        if layer in found or len(blobs) != 2:
-            what = "is there twice" if layer in found else f"has {len(blobs)} blobs, not a weight and a bias"
-            raise ValueError(f"{name}: layer {layer!r} {what}")
-        weight, bias = blobs
-        if layer == "conv1_1" and weight.ndim == 4:
-            weight = weight.flip(1)  # Caffe's images are BGR
-        # Legacy shapes have four dimensions: (1, 1, O, I) of FC layers, (1, 1, 1, O) of biases.
-        if layer.startswith("fc") and weight.ndim == 4 and weight.shape[:2] == (1, 1):
-            weight = weight[0, 0]
-        found[layer] = weight, bias.flatten()
-    if not found:
-        raise ValueError(f"{name} is no Caffe model: it has no layer with weights")
+def looks_like_caffe(start: bytes) -> bool:
+    """Whether a file that begins so can be a Caffe model: it begins with its name, its inputs, or a layer."""
+    # Tags of NetParameter's fields 1–8 and 100 with their wire types; 100 takes two bytes.
+    return start[:1] in (b"\x0a", b"\x12", b"\x1a", b"\x20", b"\x28", b"\x32", b"\x38", b"\x42") or (
+        start[:2] == b"\xa2\x06"
+    )
+
+
+def _layers(net: Message) -> tuple[dict[str, list[Blob]], str]:
+    """The layers with weights, by name, and the version of the list that they are in."""
+    layers: dict[str, list[Blob]] = {}
+    used = set()
+    for field in net.fields():
+        if field.number not in _NET_LAYERS:
+            continue
+        name, blobs = _layer(net.inside(field), *_NET_LAYERS[field.number])
+        if not blobs:
+            continue
+        used.add(field.number)
+        if name in layers or len(layers) == _MOST_LAYERS or len(used) > 1:
+            why = "is there twice" if name in layers else f"is one too many, after {len(layers)} in formats {used}"
+            raise net.fault(field.start, f"layer {name!r} {why}")
+        layers[name] = blobs
+    if not layers:
+        raise net.fault(0, "there is no layer with weights in it (a .prototxt has none; take the .caffemodel)")
+    return layers, "V1" if used == {2} else "V2"
+
+
+def _layer(layer: Message, name_field: int, blobs_field: int) -> tuple[str, list[Blob]]:
+    name = ""
+    blobs: list[Blob] = []
+    for field in layer.fields():
+        if field.number == name_field:
+            text = layer.inside(field)
+            if text.end - text.at > _LONGEST_NAME:
+                raise layer.fault(field.start, f"a layer has a name of {text.end - text.at} bytes")
+            name = layer.data[text.at : text.end].decode("utf-8", "replace")
+        elif field.number == blobs_field:
+            if len(blobs) == _MOST_BLOBS:
+                raise layer.fault(field.start, f"layer {name!r} has more than {_MOST_BLOBS} arrays")
+            blobs.append(_blob(layer.inside(field)))
+    return name, blobs
+
+
+def _blob(blob: Message) -> Blob:
+    begin = blob.at
+    legacy: dict[int, int] = {}
+    shape: list[int] | None = None
+    pieces: list[Piece] = []
+    for field in blob.fields():
+        if field.number in _LEGACY_DIMENSIONS:
+            legacy[field.number] = blob.integer(field)
+        elif field.number == _SHAPE:
+            shape = [*(shape or []), *_dimensions(blob.inside(field))]
+        elif field.number in _NUMBERS:
+            pieces.append(_piece(blob, field))
+        if len(pieces) > _MOST_PIECES or len(shape or ()) > _MOST_DIMENSIONS:
+            raise blob.fault(field.start, f"an array has over {_MOST_PIECES} pieces or {_MOST_DIMENSIONS} dimensions")
+    if len({piece.kind for piece in pieces}) > 1:
+        raise blob.fault(begin, "an array has both floats and doubles")
+    dimensions = [legacy.get(number, 0) for number in _LEGACY_DIMENSIONS] if shape is None else shape
+    count = sum(piece.length for piece in pieces)
+    if any(size < 1 for size in dimensions) or prod(dimensions) != count:
+        raise blob.fault(begin, f"an array of shape {_by(dimensions)} has {count} numbers")
+    return Blob(tuple(dimensions), shape is None, pieces, blob)
+
+
+def _dimensions(shape: Message) -> list[int]:
+    found: list[int] = []
+    for field in shape.fields():
+        if field.number == _SHAPE_DIMENSIONS:
+            for size in shape.varints(field):
+                found.append(size)
+                if len(found) > _MOST_DIMENSIONS:
+                    raise shape.fault(field.start, f"a shape has more than {_MOST_DIMENSIONS} dimensions")
     return found
+
+
+def _piece(blob: Message, field: Field) -> Piece:
+    kind, unpacked = _NUMBERS[field.number]
+    size = np.dtype(kind).itemsize
+    if field.kind == unpacked:
+        return Piece(kind, blob.run(field), field.start, size + 1)
+    length = field.end - field.start
+    if field.kind != LENGTH or length % size:
+        raise blob.fault(field.start, f"{length} bytes of wire type {field.kind} are no list of {size}-byte numbers")
+    return Piece(kind, length // size, field.start, size)
+
+
+def _tensor(name: str, blob: Blob) -> Tensor:
+    """Copy an array out of the file, as float32 and RGB."""
+    values = np.empty(prod(blob.shape), np.float32)
+    done = 0
+    with np.errstate(over="ignore", invalid="ignore"):  # doubles beyond float32 become infinite
+        for piece in blob.pieces:
+            values[done : done + piece.length] = blob.message.numbers(*piece)
+            done += piece.length
+    shape = blob.shape
+    if blob.legacy and name in FC_KEYS and shape[:2] == (1, 1):
+        shape = shape[2:]  # Oxford's matrices are (1, 1, out, in)
+    tensor = torch.from_numpy(values).view(shape)
+    if name == FIRST_CONV and tensor.ndim == 4 and shape[1] == 3:
+        tensor = tensor.flip(1)  # BGR → RGB
+    return tensor
+
+
+def _by(dimensions: list[int]) -> str:
+    return "×".join(map(str, dimensions)) or "none"

@@ -1,5 +1,9 @@
-"""MatConvNet's imagenet-vgg-verydeep files (.mat): Oxford's weights, RGB, kernels as (k, k, I, O)."""
+"""MatConvNet's `imagenet-vgg-verydeep-16.mat` and `-19.mat`: Oxford's nets in MATLAB's format 5.
 
+Filters are (height, width, in, out) and take RGB; FC layers are convolutions.
+"""
+
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -7,60 +11,69 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .extra import needs_extra
+from .layout import to_timm
 
-def read_matconvnet(path: Path) -> dict[str, tuple[Tensor, Tensor]]:
-    """Weights and biases under the paper's names; kernels (k, k, I, O) become (O, I, k, k).
+
+def read_matconvnet(file: Path) -> dict[str, Tensor]:
+    """Read a SimpleNN file: a list `layers` of structs with `name` and `weights`, or `filters` and `biases`.
+
+    Nothing in it is run: SciPy hands function handles and objects out as opaque bytes, and they are not looked at.
+
+    Args:
+        file: In format 5, as MatConvNet's site has them.
+
+    Returns:
+        A state dict in timm's layout (RGB, float32).
 
     Raises:
-        ValueError: No net of MatConvNet, a file of MATLAB 7.3, or SciPy is not installed.
+        ValueError: Not a whole file, or not of SimpleNN's form.
+        ImportError: SciPy is not installed.
     """
+    with needs_extra(file):
+        from scipy.io import loadmat
     try:
-        from scipy.io import loadmat  # only here is it needed
-    except ImportError as error:
-        raise ValueError("reading MATLAB's files needs SciPy: pip install 'vgg-zoo[convert]'") from error
-    try:
-        content = loadmat(path)
-    except NotImplementedError as error:
-        raise ValueError(f"{path} is a file of MATLAB 7.3; save it again with save(..., '-v7')") from error
+        layers = loadmat(str(file), variable_names=["layers"]).get("layers")
     except Exception as error:  # SciPy's reader raises a dozen kinds over damaged bytes
-        raise ValueError(f"{path} is no whole file of MATLAB ({type(error).__name__}: {error})") from error
-    layers = content.get("layers", content["net"]["layers"][0, 0] if _has(content.get("net"), "layers") else None)
-    if layers is None or layers.dtype != object:
-        names = ", ".join(name for name in content if not name.startswith("__")) or "nothing"
-        raise ValueError(f"{path} is no net of MatConvNet: it has {names}, and no cell array of layers")
-    found = dict(part for cell in layers.ravel() if (part := _layer(path, cell)) is not None)
+        raise ValueError(
+            f"{file} is no whole MATLAB file of format 5 ({error}): cut short or damaged. Fetch it again."
+        ) from error
+    if not isinstance(layers, np.ndarray):
+        raise ValueError(f"{file} has no list `layers`: it is not one of MatConvNet's SimpleNN files (nor DagNN's)")
+    found: dict[str, Tensor] = {}
+    for layer in layers.flat:
+        name, arrays = _layer(layer)
+        for kind, value in zip(("weight", "bias"), arrays, strict=False):
+            if f"{name}.{kind}" in found:
+                raise ValueError(f"{file} has two layers {name!r} with weights")
+            found[f"{name}.{kind}"] = _tensor(file, name, kind, value)
     if not found:
-        raise ValueError(f"{path} has no layer with weights")
-    return found
+        raise ValueError(f"{file} has no layer with weights")
+    return to_timm(found, file)
 
 
-def _layer(path: Path, cell: Any) -> tuple[str, tuple[Tensor, Tensor]] | None:
-    """A layer's name, weight and bias; None for one without weights."""
-    if not _has(cell, "name"):
-        raise ValueError(f"{path}: a layer without a name")
-    layer = cell[0, 0]
-    name = "".join(map(str, layer["name"].ravel()))
-    if _has(cell, "weights"):
-        arrays = list(layer["weights"].ravel())
-    elif _has(cell, "filters"):  # until MatConvNet beta 8
-        arrays = [layer["filters"], layer["biases"]]
+def _layer(layer: Any) -> tuple[str, list[Any]]:
+    """A layer's name and its arrays: two, or none."""
+    names = layer.dtype.names if isinstance(layer, np.ndarray) and layer.size == 1 else None
+    if names is None or "name" not in names:
+        return "", []
+    fields = {field: layer[field].flat[0] for field in names}
+    if "weights" in fields:
+        arrays = list(_elements(fields["weights"]))
     else:
-        return None
-    if not arrays:
-        return None
-    if len(arrays) != 2 or any(array.dtype.kind != "f" or array.ndim > 4 for array in arrays):
-        raise ValueError(f"{path}: layer {name!r} has no filters and biases")
-    kernel, bias = (np.asarray(array, np.float32) for array in arrays)
-    kernel = kernel.reshape(kernel.shape + (1,) * (4 - kernel.ndim))  # MATLAB drops last dimensions of 1
-    weight = torch.from_numpy(np.ascontiguousarray(kernel.transpose(3, 2, 0, 1)))
-    return name, (weight, torch.from_numpy(bias.flatten()))
+        arrays = [fields[field] for field in ("filters", "biases") if field in fields]
+    return "".join(str(part) for part in np.ravel(fields["name"])), arrays
 
 
-def _has(value: Any, field: str) -> bool:
-    """Whether it is a struct with that field."""
-    return (
-        isinstance(value, np.ndarray)
-        and value.dtype.names is not None
-        and field in value.dtype.names
-        and value.size > 0
-    )
+def _elements(cell: Any) -> Iterator[Any]:
+    if isinstance(cell, np.ndarray) and cell.dtype == object:
+        yield from cell.flat
+
+
+def _tensor(file: Path, name: str, kind: str, value: Any) -> Tensor:
+    if not isinstance(value, np.ndarray) or value.dtype.kind != "f" or value.ndim > 4:
+        raise ValueError(f"{file}: the {kind} of layer {name!r} is no array of floats with four dimensions at most")
+    if kind == "weight":
+        # MATLAB drops trailing dimensions of 1: one output, or one input and one output.
+        value = value.reshape(value.shape + (1,) * (4 - value.ndim)).transpose(3, 2, 0, 1)
+    return torch.from_numpy(np.ascontiguousarray(value, dtype=np.float32))

@@ -85,7 +85,7 @@ def _checked_source(remote: RemoteFile, source: Path, given: Path | None) -> Pat
 
 def _convert(source: Path, remote: RemoteFile, target: Path) -> None:
     """Read the Caffe file and write our tensors under another name first."""
-    tensors = read_weights(source).tensors
+    tensors, _ = read_weights(source)
     writing = target.with_name(f".{target.name}.writing")
     save_file(tensors, writing, {"format": "pt", _SOURCE: remote.digest})
     writing.replace(target)

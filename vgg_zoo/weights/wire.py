@@ -1,0 +1,150 @@
+"""Protocol buffers' wire format over a memory map: enough to read a `.caffemodel`, and no number of it is trusted."""
+
+from collections.abc import Iterator
+from mmap import mmap
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
+_WIDTH = {FIXED64: 8, FIXED32: 4}
+_LONGEST_VARINT = 10
+
+
+class Field(NamedTuple):
+    """One field of a message.
+
+    Attributes:
+        number: Of the field, from the message's definition; at least 1.
+        kind: `VARINT`, `FIXED64`, `LENGTH` or `FIXED32`.
+        start: First byte of the content, in bytes from the beginning of the file.
+        end: Byte behind the content; never behind the end of the message.
+        value: Of a varint, unsigned, below 2⁶⁴; 0 for other kinds.
+    """
+
+    number: int
+    kind: int
+    start: int
+    end: int
+    value: int
+
+
+class Message:
+    """The bytes `start` to `end` of a file, read as a message.
+
+    Args:
+        data: The whole file.
+        file: Its name, for messages.
+        start: First byte.
+        end: Byte behind the last.
+    """
+
+    def __init__(self, data: mmap, file: Path, start: int, end: int) -> None:
+        self.data, self.file = data, file
+        self.at, self.end = start, end
+
+    def fields(self) -> Iterator[Field]:
+        """The message's fields, one at a time.
+
+        Raises:
+            ValueError: A varint, tag or length that is no valid one, or that leads out of the message.
+        """
+        while self.at < self.end:
+            yield self._field()
+
+    def inside(self, field: Field) -> "Message":
+        """The message that is the content of a field."""
+        if field.kind != LENGTH:
+            raise self.fault(field.start, f"field {field.number} has wire type {field.kind}; a message has {LENGTH}")
+        return Message(self.data, self.file, field.start, field.end)
+
+    def integer(self, field: Field) -> int:
+        """The signed number that is the content of a field."""
+        if field.kind != VARINT:
+            raise self.fault(field.start, f"field {field.number} has wire type {field.kind}; a number has {VARINT}")
+        return _signed(field.value)
+
+    def varints(self, field: Field) -> Iterator[int]:
+        """The numbers of a repeated field, signed: all of them if it is packed, else its only one."""
+        if field.kind == VARINT:
+            yield _signed(field.value)
+            return
+        packed = self.inside(field)
+        while packed.at < packed.end:
+            yield _signed(packed._varint())
+
+    def run(self, field: Field) -> int:
+        """Count the fields like this one that follow it without a gap, itself included, and go on behind them.
+
+        A file with 10⁸ unpacked floats is read as one array, not by 10⁸ steps.
+
+        Args:
+            field: Of fixed width, the one that was read last, under a tag of one byte.
+        """
+        width = _WIDTH[field.kind]
+        tag, stride = self.data[field.start - 1], 1 + width
+        count, step = 1, 1
+        while step:  # steps double while all their tags match: the work stays in proportion to the run
+            step = min(step, (self.end - self.at) // stride)
+            if step == 0:
+                break
+            other = np.flatnonzero(self.numbers("u1", step, self.at, stride) != tag)
+            found = int(other[0]) if other.size else step
+            count += found
+            self.at += found * stride
+            step = 0 if other.size else 2 * step
+        return count
+
+    def numbers(self, kind: str, count: int, at: int, stride: int) -> NDArray[np.generic]:
+        """A view of the file: `count` numbers of NumPy's `kind`, the first at byte `at`, `stride` bytes apart.
+
+        The map cannot be closed while the view exists.
+        """
+        assert at + (count - 1) * stride + np.dtype(kind).itemsize <= self.end
+        return np.ndarray((count,), kind, buffer=self.data, offset=at, strides=(stride,))
+
+    def fault(self, at: int, what: str) -> ValueError:
+        """The error that says where the file is wrong."""
+        return ValueError(
+            f"{self.file}, byte {at}: {what}. It is no whole Caffe model: damaged, cut short, or another format. "
+            "Fetch the file again and compare its size and hash with its publisher's."
+        )
+
+    def _field(self) -> Field:
+        begin = self.at
+        tag = self._varint()
+        number, kind = tag >> 3, tag & 7
+        if number == 0 or tag >= 2**32:
+            raise self.fault(begin, f"{tag} is no field's tag")
+        value, start = 0, self.at
+        if kind == VARINT:
+            value = self._varint()
+        elif kind in (LENGTH, FIXED64, FIXED32):
+            length = self._varint() if kind == LENGTH else _WIDTH[kind]
+            start = self.at
+            if length > self.end - start:
+                raise self.fault(begin, f"field {number} has {length} bytes where {self.end - start} are left")
+            self.at = start + length
+        else:
+            raise self.fault(begin, f"field {number} has the unknown wire type {kind}")
+        return Field(number, kind, start, self.at, value)
+
+    def _varint(self) -> int:
+        begin, value = self.at, 0
+        for place in range(_LONGEST_VARINT):
+            if self.at >= self.end:
+                raise self.fault(begin, "a number is cut off")
+            byte = self.data[self.at]
+            self.at += 1
+            value |= (byte & 0x7F) << (7 * place)
+            if byte < 0x80:
+                if value >= 2**64:
+                    break
+                return value
+        raise self.fault(begin, "a number has more than 64 bits")
+
+
+def _signed(value: int) -> int:
+    return value - 2**64 if value >= 2**63 else value
