@@ -3,6 +3,7 @@
 import ctypes
 import os
 import platform
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -19,6 +20,7 @@ from accelerate.utils import (
     broadcast_object_list,
 )
 
+_PR_SET_PDEATHSIG = 1  # of Linux' sys/prctl.h
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
 ON_CPU = {"ACCELERATE_USE_CPU": "true"}
@@ -36,6 +38,17 @@ def keep_freed_memory() -> None:
         libc = ctypes.CDLL(None)
         libc.mallopt(_M_MMAP_MAX, 0)  # allocate from the heap, whatever the size
         libc.mallopt(_M_TRIM_THRESHOLD, -1)  # and never shrink it
+
+
+def die_with_launcher() -> None:
+    """Let Linux kill this process when its launcher is killed.
+
+    torchrun and Accelerate's launcher start every process in a session of its own. If the launcher is killed and cannot
+    stop them, they go on training, and write into the folder of the run that its user then begins anew. Without a
+    launcher, or elsewhere than on Linux, nothing happens.
+    """
+    if sys.platform == "linux" and "TORCHELASTIC_RUN_ID" in os.environ:
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def launch_command(processes: int) -> list[str]:
@@ -68,6 +81,7 @@ def make_accelerator(
         bf16_gradients: DDP sends gradients as bf16.
         trackers: Names that Accelerate knows.
     """
+    die_with_launcher()
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it
         torch.use_deterministic_algorithms(True)

@@ -60,7 +60,7 @@ def load_tested(
     run = _json(folder / "results.json").get("settings", {}) if folder else {}
     trained = sorted(set(train_scales or run.get("train_scales") or ())) or None
     settings: dict[str, Any] = {}
-    if trained and run:
+    if trained and {"crop_size", "flip"} <= run.keys():
         settings = {"scales": test_scales(trained, run["crop_size"]), "flip": run["flip"]}
     if folder and (folder / SETTINGS_FILE).is_file():
         settings |= read_settings(folder / SETTINGS_FILE)

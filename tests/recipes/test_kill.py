@@ -58,9 +58,11 @@ def wait_for_progress(output: Path, process: subprocess.Popen[bytes], before: se
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
-    """SIGKILL to the launcher and all that it started."""
+    """SIGKILL to the launcher, with which all that it started dies."""
+    started = psutil.Process(process.pid).children(recursive=True)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+    assert psutil.wait_procs(started, timeout=3)[1] == []
 
 
 def epochs(output: Path) -> list[dict[str, str]]:

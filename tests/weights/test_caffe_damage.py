@@ -60,6 +60,8 @@ BAD = {
     "1001 layers": (b"".join(layer(GOOD, name=b"%d" % at) for at in range(1001)), "one too many, after 1000", None),
     "a layer twice": (layer(GOOD) + layer(GOOD), "layer 'conv1_1' is there twice", None),
     "V1 and V2": (layer(GOOD) + field(100, field(1, b"x") + field(7, GOOD)), "formats {2, 100}", None),
+    "a million fields": (bytes.fromhex("0800") * 1_000_001, "more than 1,000,000 fields", 2_000_000),
+    "a million in layers": (b"\x12\x04\x08\x00\x08\x00" * 400_000, "more than 1,000,000 fields", None),
     "no layer": (field(1, b"VGG"), "no layer with weights in it", 0),
 }
 

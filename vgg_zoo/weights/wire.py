@@ -1,6 +1,7 @@
 """Protocol buffers' wire format over a memory map: enough to read a `.caffemodel`, and no number of it is trusted."""
 
 from collections.abc import Iterator
+from itertools import count
 from mmap import mmap
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
 _WIDTH = {FIXED64: 8, FIXED32: 4}
 _LONGEST_VARINT = 10
+_MOST_FIELDS = 1_000_000
+"""Of a file, those within others included; a net has some thousands. Reading a million takes about a second."""
 
 
 class Field(NamedTuple):
@@ -39,26 +42,30 @@ class Message:
         file: Its name, for messages.
         start: First byte.
         end: Byte behind the last.
+        read: Counts the file's fields, those of messages within others included.
     """
 
-    def __init__(self, data: mmap, file: Path, start: int, end: int) -> None:
+    def __init__(self, data: mmap, file: Path, start: int, end: int, read: "count[int] | None" = None) -> None:
         self.data, self.file = data, file
+        self.read = count(1) if read is None else read
         self.at, self.end = start, end
 
     def fields(self) -> Iterator[Field]:
         """The message's fields, one at a time.
 
         Raises:
-            ValueError: A varint, tag or length that is no valid one, or that leads out of the message.
+            ValueError: A varint, tag or length that is no valid one, or that leads out of the message; too many fields.
         """
         while self.at < self.end:
+            if next(self.read) > _MOST_FIELDS:
+                raise self.fault(self.at, f"there are more than {_MOST_FIELDS:,} fields")
             yield self._field()
 
     def inside(self, field: Field) -> "Message":
         """The message that is the content of a field."""
         if field.kind != LENGTH:
             raise self.fault(field.start, f"field {field.number} has wire type {field.kind}; a message has {LENGTH}")
-        return Message(self.data, self.file, field.start, field.end)
+        return Message(self.data, self.file, field.start, field.end, self.read)
 
     def integer(self, field: Field) -> int:
         """The signed number that is the content of a field."""
@@ -85,25 +92,25 @@ class Message:
         """
         width = _WIDTH[field.kind]
         tag, stride = self.data[field.start - 1], 1 + width
-        count, step = 1, 1
+        found, step = 1, 1
         while step:  # steps double while all their tags match: the work stays in proportion to the run
             step = min(step, (self.end - self.at) // stride)
             if step == 0:
                 break
             other = np.flatnonzero(self.numbers("u1", step, self.at, stride) != tag)
-            found = int(other[0]) if other.size else step
-            count += found
-            self.at += found * stride
+            matching = int(other[0]) if other.size else step
+            found += matching
+            self.at += matching * stride
             step = 0 if other.size else 2 * step
-        return count
+        return found
 
-    def numbers(self, kind: str, count: int, at: int, stride: int) -> NDArray[np.generic]:
-        """A view of the file: `count` numbers of NumPy's `kind`, the first at byte `at`, `stride` bytes apart.
+    def numbers(self, kind: str, length: int, at: int, stride: int) -> NDArray[np.generic]:
+        """A view of the file: `length` numbers of NumPy's `kind`, the first at byte `at`, `stride` bytes apart.
 
         The map cannot be closed while the view exists.
         """
-        assert at + (count - 1) * stride + np.dtype(kind).itemsize <= self.end
-        return np.ndarray((count,), kind, buffer=self.data, offset=at, strides=(stride,))
+        assert at + (length - 1) * stride + np.dtype(kind).itemsize <= self.end
+        return np.ndarray((length,), kind, buffer=self.data, offset=at, strides=(stride,))
 
     def fault(self, at: int, what: str) -> ValueError:
         """The error that says where the file is wrong."""
