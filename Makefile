@@ -16,7 +16,7 @@ help: ## say what there is
 install: ## make .venv and install into it, if that is due
 	@sh .ci/install.sh "$(PYTHON)" "$(CONSTRAINTS)"
 
-demo: install ## train, test, fuse, save and reload a small net A on real digits (about two minutes)
+demo: install ## train, test, fuse, save and reload a small net A on real digits (about three minutes)
 	@$(offline) $(bin)/python recipes/demo.py --output runs/demo
 
 test: install ## all tests, offline, on the CPU
