@@ -20,16 +20,15 @@ import datasets
 import torch
 
 import vgg_zoo  # noqa: F401 (registers the nets)
-from recipes.classes import outputs_of_classes, submission
+from recipes.classes import outputs_of_classes
 from recipes.data import LabelledImages, load_test_split
 from recipes.launch import from_main, make_accelerator, too_few_processes
+from recipes.net_under_test import NetUnderTest, load_net
 from recipes.options import add_data_options, add_precision, data_source
 from recipes.run_folder import RunFolder
-from recipes.score_report import write_results
+from recipes.score_report import check_output, check_submission, write_results
 from recipes.scores import ScoreFolder, compute_scores
-from recipes.tested import TestedNet, load_tested
 from vgg_zoo.evaluation import PROTOCOLS
-from vgg_zoo.weights.folder import WEIGHTS
 
 
 def arguments() -> argparse.Namespace:
@@ -77,28 +76,6 @@ def arguments() -> argparse.Namespace:
     return args
 
 
-def check_output(folder: RunFolder, overwrite: bool) -> None:
-    """Refuse a folder that is something else's, a net's above all: --overwrite must not cost anybody a training.
-
-    Raises:
-        ValueError: It is.
-    """
-    folder.check(overwrite)
-    if (folder.path / WEIGHTS).exists():
-        raise ValueError(f"--output {folder.path} is the folder of a net; choose another one for its test")
-
-
-def check_submission(file: Path, outputs: list[int], classes: int) -> None:
-    """Find out before the work of days that its result cannot be written.
-
-    Raises:
-        ValueError: No such folder, or classes that are not the net's outputs one to one.
-    """
-    if not file.parent.is_dir():
-        raise ValueError(f"--submission {file}: there is no folder {file.parent}")
-    submission(torch.zeros(0, classes), outputs)
-
-
 def identity(net: dict[str, Any], args: argparse.Namespace, split: LabelledImages, precision: str) -> dict[str, Any]:
     """What decides the scores: the same in every part of an interrupted test."""
     return {"net": net, "data": about_data(args, split) | {"images": len(split)}, "precision": precision}
@@ -122,13 +99,13 @@ def run(args: argparse.Namespace) -> None:
         datasets.disable_progress_bars()
     chosen = {name: getattr(args, name) for name in ("protocol", "scales", "flip", "softmax_first", "ceil_mode")}
     with accelerator.main_process_first():  # the others find weights and data set in the cache
-        tested = load_tested(args.model, args.train_scales, args.most_pixels, chosen)
+        tested = load_net(args.model, args.train_scales, args.most_pixels, chosen)
         split = load_test_split(data_source(args), labelled=not args.unlabelled)
     evaluator = tested.evaluator
     evaluator.model.to(accelerator.device, torch.float64 if args.precision == "fp64" else torch.float32)
     outputs = from_main(accelerator, lambda: outputs_of_classes(split.class_names, evaluator.model, args.class_index))
     if args.submission is not None:
-        check_submission(args.submission, outputs, int(evaluator.model.num_classes))
+        check_submission(args.submission, folder, outputs, int(evaluator.model.num_classes))
     precision = "fp64" if args.precision == "fp64" else accelerator.mixed_precision  # the launcher may have said it
     net = from_main(accelerator, lambda: prepare(folder, tested, args, split, precision))
     accelerator.print(
@@ -145,7 +122,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def prepare(
-    folder: RunFolder, tested: TestedNet, args: argparse.Namespace, split: LabelledImages, precision: str
+    folder: RunFolder, tested: NetUnderTest, args: argparse.Namespace, split: LabelledImages, precision: str
 ) -> dict[str, Any]:
     """Make the folder, or make sure that it is this test's; what is said of the net."""
     net = tested.description()

@@ -18,7 +18,7 @@ if __name__ == "__main__":  # run as a script, Python looks for modules beside t
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from recipes.run_folder import RunFolder
-from recipes.score_report import write_results
+from recipes.score_report import check_output, check_submission, write_results
 from recipes.scores import ScoreFolder, Scores
 from vgg_zoo.evaluation import fuse
 
@@ -108,15 +108,17 @@ def main() -> None:
     args = parser.parse_args()
     try:
         folder = RunFolder(args.output)
-        folder.check(args.overwrite)
+        check_output(folder, args.overwrite)
         if args.output.resolve() in [path.resolve() for path in args.folders]:
             raise ValueError(f"--output {args.output} is one of the folders to fuse; choose another one")
         nets, data, scores, outputs = fused(args.folders)
+        if args.submission is not None:
+            check_submission(args.submission, folder, outputs, scores.posteriors.shape[1])
         folder.begin({"nets": nets, "data": data}, args.overwrite)
         store = ScoreFolder(folder.scores, len(scores))
         store.write_all(scores)
         write_results(folder, nets, data, scores, outputs, args.submission)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")
 
 

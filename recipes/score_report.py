@@ -5,11 +5,42 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from recipes.classes import submission, targets
+from recipes.error_rates import ErrorRates, mistakes
 from recipes.report import provenance, write_json, write_problems, write_text
 from recipes.run_folder import RunFolder
 from recipes.scores import Scores
-from recipes.testing import ErrorRates, mistakes
+from vgg_zoo.weights.folder import WEIGHTS
+
+
+def check_output(folder: RunFolder, overwrite: bool) -> None:
+    """Refuse a folder that is something else's, a training's above all: --overwrite must not cost anybody a net.
+
+    Raises:
+        ValueError: It is.
+    """
+    folder.check(overwrite)
+    if (folder.path / WEIGHTS).exists() or folder.checkpoints.exists():
+        raise ValueError(f"--output {folder.path} is the folder of a net or of its training; choose another one")
+
+
+def check_submission(file: Path, folder: RunFolder, outputs: Sequence[int], classes: int) -> None:
+    """Find out before the work of days that its result cannot be written.
+
+    Args:
+        file: To be written.
+        folder: Of the results, which may not be there yet.
+        outputs: The net's output for each class of the data set.
+        classes: Outputs of the net.
+
+    Raises:
+        ValueError: No such folder, or classes that are not the net's outputs one to one.
+    """
+    if not file.parent.is_dir() and file.parent.resolve() != folder.path.resolve():
+        raise ValueError(f"--submission {file}: there is no folder {file.parent}")
+    submission(torch.zeros(0, classes), outputs)
 
 
 def error_rates_of(scores: Scores, outputs: Sequence[int]) -> ErrorRates | None:

@@ -28,12 +28,12 @@ from recipes.beginning import beginning, random_net
 from recipes.checkpoint import Checkpoints
 from recipes.data import LabelledImages, load_splits
 from recipes.dry_run import dry_run
+from recipes.error_rates import Protocol, error_rates
 from recipes.launch import from_main, make_accelerator, too_few_processes
 from recipes.options import add_data_options, add_hardware_options, data_source
 from recipes.recipe import Recipe, load_recipe, recipe_names
 from recipes.report import plot_learning_curve, provenance, sha256, write_json, write_problems
 from recipes.run_folder import RunFolder
-from recipes.testing import Protocol, error_rates
 from recipes.training import Limits, StoppedError, Training
 from vgg_zoo.preprocessing import Colours, centre_crop, subtract_mean
 from vgg_zoo.weights.folder import CONFIG, WEIGHTS, save_folder

@@ -27,11 +27,11 @@ from recipes.batches import Batch, GlobalBatches, training_images
 from recipes.checkpoint import AVERAGE, MOMENTUM, Checkpoint, Checkpoints
 from recipes.data import LabelledImages, Problem
 from recipes.dropout import GlobalMasks
+from recipes.error_rates import Protocol, error_rates
 from recipes.guard import DivergedError, Guard, diagnosis
 from recipes.recipe import Recipe
 from recipes.report import write_metrics
 from recipes.schedule import Schedule
-from recipes.testing import Protocol, error_rates
 from vgg_zoo.preprocessing import Colours
 from vgg_zoo.weights.folder import WEIGHTS
 

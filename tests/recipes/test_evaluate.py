@@ -16,6 +16,7 @@ from PIL import Image
 from sklearn.metrics import top_k_accuracy_score
 
 import vgg_zoo  # noqa: F401 (registers the nets)
+from recipes.net_under_test import NetUnderTest
 from recipes.scores import CHUNK, ScoreFolder, Scores
 from tests.recipes.commands import ENVIRONMENT, ROOT, command, run, succeed
 from vgg_zoo.evaluation import DenseEvaluator
@@ -175,8 +176,9 @@ def test_a_submission_for_images_without_labels(tmp_path: Path, photos: Path) ->
     save_net(tmp_path / "net", ["a", "b", "c", "d", "e", "f"])
     (tmp_path / "index.txt").write_text("f\ne\nd\nc\nb\na\n")
     options = ["--model", tmp_path / "net", "--data", flat, "--unlabelled", "--class-index", tmp_path / "index.txt"]
-    succeed(command("evaluate", *options, *SCALES, "--output", tmp_path / "out", "--submission", tmp_path / "top5.txt"))
-    lines = [list(map(int, line.split())) for line in (tmp_path / "top5.txt").read_text().splitlines()]
+    submitted = tmp_path / "out" / "top5.txt"
+    succeed(command("evaluate", *options, *SCALES, "--output", tmp_path / "out", "--submission", submitted))
+    lines = [list(map(int, line.split())) for line in submitted.read_text().splitlines()]
     scores = scores_of(tmp_path / "out")
     assert results_of(tmp_path / "out")["results"] is None
     assert len(lines) == 12
@@ -210,8 +212,23 @@ def test_mistakes_are_told_before_any_work(
     assert sorted(file.name for file in (tested / "scores").iterdir()) == before
 
 
-def test_the_folder_of_a_net_is_never_overwritten(net: Path) -> None:
-    """--output and --model mixed up must not cost a training."""
-    done = run(command("evaluate", "--model", net, "--data", "digits", "--output", net, "--overwrite"))
-    assert done.returncode == 1
+@pytest.mark.parametrize("script", ["evaluate", "fuse"])
+def test_the_folder_of_a_net_is_never_overwritten(net: Path, tested: Path, tmp_path: Path, script: str) -> None:
+    """--output and --model mixed up must not cost a training, nor one that is still running."""
+    begun = tmp_path / "begun" / "checkpoints"
+    begun.mkdir(parents=True)
+    (begun.parent / "run.json").write_text("{}")
+    options = ["--model", net, "--data", "digits"] if script == "evaluate" else [tested]
+    for output in (net, begun.parent):
+        done = run(command(script, *options, "--output", output, "--overwrite"))
+        assert done.returncode == 1
+        assert "is the folder of a net or of its training" in done.stderr
     assert (net / "model.safetensors").exists()
+    assert begun.is_dir()
+
+
+def test_timms_nets_are_named_as_the_paper_names_them() -> None:
+    """By their convolutions; those with batch normalisation are none of the paper's."""
+    for name, expected in (("vgg11", "A"), ("vgg16", "D"), ("vgg16_bn", None)):
+        evaluator = DenseEvaluator(timm.create_model(name))
+        assert NetUnderTest(name, evaluator, None).description()["configuration"] == expected

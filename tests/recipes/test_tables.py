@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from recipes.error_rates import wilson_interval
 from recipes.paper_tables import PAPER, PaperNet, PaperResult
 from recipes.tables import plot, read, tables
-from recipes.testing import wilson_interval
 from tests.recipes.commands import command, run, succeed
 
 

@@ -51,6 +51,8 @@ def oxford_weights(net: str, given: Path | None = None, folder: Path | None = No
         ValueError: The file cannot be had or is another one, and what to do.
     """
     remote, folder = OXFORD[net], folder or cache_folder()
+    if given is not None:
+        remote.check(given)  # also where a conversion is there: who names a file must not get another one's weights
     source = folder / remote.name
     converted = source.with_suffix(".safetensors")
     if _is_conversion_of(remote, converted):
@@ -58,15 +60,12 @@ def oxford_weights(net: str, given: Path | None = None, folder: Path | None = No
     folder.mkdir(parents=True, exist_ok=True)
     with WeakFileLock(folder / f".{converted.name}.lock"):
         if not _is_conversion_of(remote, converted):
-            _convert(_checked_source(remote, source, given), remote, converted)
+            _convert(given or _checked_source(remote, source), remote, converted)
     return converted
 
 
-def _checked_source(remote: RemoteFile, source: Path, given: Path | None) -> Path:
-    """Oxford's file, with the hash that it must have."""
-    if given is not None:
-        remote.check(given)
-        return given
+def _checked_source(remote: RemoteFile, source: Path) -> Path:
+    """Oxford's file in the cache, with the hash that it must have."""
     if source.exists():
         try:
             remote.check(source)
@@ -84,10 +83,10 @@ def _checked_source(remote: RemoteFile, source: Path, given: Path | None) -> Pat
 
 
 def _convert(source: Path, remote: RemoteFile, target: Path) -> None:
-    """Read the Caffe file and write our tensors under another name first."""
+    """Read the Caffe file and write our tensors under another name first, the same bytes everywhere."""
     tensors, _ = read_weights(source)
     writing = target.with_name(f".{target.name}.writing")
-    save_file(tensors, writing, {"format": "pt", _SOURCE: remote.digest})
+    save_file(tensors, writing, {_SOURCE: remote.digest})  # safetensors would write two entries in any order
     writing.replace(target)
 
 

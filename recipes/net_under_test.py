@@ -11,17 +11,15 @@ from huggingface_hub import try_to_load_from_cache
 from recipes.paper_tables import JITTERED
 from recipes.report import sha256
 from vgg_zoo.evaluation import SETTINGS_FILE, DenseEvaluator, read_settings
+from vgg_zoo.weights.fit import fitting_configurations
 from vgg_zoo.weights.folder import WEIGHTS
 
 OXFORD_TAG = "oxford_in1k"
 """Of the paper's own nets, which were trained with scale jittering."""
 
-TIMMS = {"vgg11": "A", "vgg13": "B", "vgg16": "D", "vgg19": "E"}
-"""The paper's names of timm's own nets."""
-
 
 @dataclass(frozen=True, slots=True)
-class TestedNet:
+class NetUnderTest:
     """An evaluator, and the S its net was trained at: [S], [S_min, S_max], or None where nobody tells."""
 
     model: str
@@ -33,20 +31,21 @@ class TestedNet:
         net: Any = self.evaluator.model
         architecture = net.pretrained_cfg["architecture"].split(".")[0]
         ours = getattr(net, "configuration", None)
+        fitting = [ours.name] if ours else fitting_configurations(net.state_dict())
         file = weights_file(self.model, net)
         return {
             "model": self.model,
             "architecture": architecture,
-            "configuration": ours.name if ours else TIMMS.get(architecture.removesuffix("_bn")),
+            "configuration": fitting[0] if fitting else None,  # timm's vgg16_bn is no net of the paper
             "weights_sha256": sha256(file) if file else None,
             "train_scales": self.train_scales,
             **self.evaluator.settings,
         }
 
 
-def load_tested(
+def load_net(
     model: str, train_scales: Sequence[int] | None, most_pixels: int, chosen: Mapping[str, Any]
-) -> TestedNet:
+) -> NetUnderTest:
     """Load a net for its test.
 
     Args:
@@ -61,17 +60,17 @@ def load_tested(
     trained = sorted(set(train_scales or run.get("train_scales") or ())) or None
     settings: dict[str, Any] = {}
     if trained and {"crop_size", "flip"} <= run.keys():
-        settings = {"scales": test_scales(trained, run["crop_size"]), "flip": run["flip"]}
+        settings = {"scales": scales_after_training(trained, run["crop_size"]), "flip": run["flip"]}
     if folder and (folder / SETTINGS_FILE).is_file():
         settings |= read_settings(folder / SETTINGS_FILE)
     settings |= {name: value for name, value in chosen.items() if value is not None}
     evaluator = DenseEvaluator(model, most_pixels=most_pixels, **settings)
     if trained is None and evaluator.model.pretrained_cfg.get("tag") == OXFORD_TAG:
         trained = list(JITTERED)
-    return TestedNet(model, evaluator, trained)
+    return NetUnderTest(model, evaluator, trained)
 
 
-def test_scales(trained: Sequence[int], crop_size: int) -> list[int]:
+def scales_after_training(trained: Sequence[int], crop_size: int) -> list[int]:
     """Q of Sect. 4.2: {S - 32, S, S + 32} after training at a fixed S, {S_min, their mean, S_max} after jittering.
 
     For crops smaller than 224 pixels the step of 32 shrinks with them.
