@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from recipes.report import sha256
+from vgg_zoo.weights.hashing import file_digest
 
 STATE, MOMENTUM, AVERAGE = "state.json", "momentum.safetensors", "average.safetensors"
 
@@ -80,7 +80,7 @@ class Checkpoints:
         for name, content in tensors.items():
             if content:
                 save_file({key: value.detach().cpu().contiguous() for key, value in content.items()}, writing / name)
-        hashes = {path.name: sha256(path) for path in sorted(writing.iterdir())}
+        hashes = {path.name: file_digest(path) for path in sorted(writing.iterdir())}
         (writing / STATE).write_text(json.dumps({"step": step, **state, "sha256": hashes}, indent=2) + "\n")
         for path in writing.iterdir():
             _to_disk(path)
@@ -140,7 +140,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         hashes: dict[str, str] = state["sha256"]
         int(state["step"])
         for name, expected in hashes.items():
-            if Path(name).name != name or sha256(folder / name) != expected:
+            if Path(name).name != name or file_digest(folder / name) != expected:
                 raise ValueError(f"{folder}/{name} is not as it was written")
     except (OSError, KeyError, TypeError, AttributeError, json.JSONDecodeError, SafetensorError) as error:
         raise ValueError(f"{folder} is incomplete ({type(error).__name__}: {error})") from error

@@ -7,7 +7,6 @@ an evaluation leaves, so that recipes/tables.py shows it and further fusions can
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,7 +17,7 @@ if __name__ == "__main__":  # run as a script, Python looks for modules beside t
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from recipes.run_folder import RunFolder
-from recipes.score_report import check_output, check_submission, write_results
+from recipes.score_report import check_output, check_submission, read_results, write_results
 from recipes.scores import ScoreFolder, Scores
 from vgg_zoo.evaluation import fuse
 
@@ -30,11 +29,7 @@ def load(path: Path) -> tuple[dict[str, Any], Scores, list[int]]:
         ValueError: It is not finished, or its scores are gone.
     """
     folder = RunFolder(path)
-    if not folder.results.is_file():
-        raise ValueError(f"{path} has no results.json; finish its recipes/evaluate.py first")
-    results = json.loads(folder.results.read_text())
-    if "nets" not in results:
-        raise ValueError(f"{path} is no evaluation; run recipes/evaluate.py --model {path} and name its --output here")
+    results = read_results(folder)
     if not folder.scores.is_dir():
         raise ValueError(f"{path} has no scores; it was made with --no-keep-scores")
     scores = ScoreFolder(folder.scores, results["data"]["images"]).read_all()

@@ -8,11 +8,11 @@ from typing import Any
 
 from huggingface_hub import try_to_load_from_cache
 
-from recipes.paper_tables import JITTERED
-from recipes.report import sha256
 from vgg_zoo.evaluation import SETTINGS_FILE, DenseEvaluator, read_settings
+from vgg_zoo.paper_tables import JITTERED
 from vgg_zoo.weights.fit import fitting_configurations
 from vgg_zoo.weights.folder import WEIGHTS
+from vgg_zoo.weights.hashing import file_digest
 
 OXFORD_TAG = "oxford_in1k"
 """Of the paper's own nets, which were trained with scale jittering."""
@@ -37,7 +37,7 @@ class NetUnderTest:
             "model": self.model,
             "architecture": architecture,
             "configuration": fitting[0] if fitting else None,  # timm's vgg16_bn is no net of the paper
-            "weights_sha256": sha256(file) if file else None,
+            "weights_sha256": file_digest(file) if file else None,
             "train_scales": self.train_scales,
             **self.evaluator.settings,
         }

@@ -1,7 +1,6 @@
 """What a run leaves behind: metrics.csv, results.json and the learning curve."""
 
 import csv
-import hashlib
 import io
 import json
 import os
@@ -50,15 +49,6 @@ def write_text(path: Path, text: str) -> None:
     writing = path.with_name(f".{path.name}.writing")
     writing.write_text(text)
     writing.replace(path)
-
-
-def sha256(path: Path) -> str:
-    """Hash of a file's bytes, in hexadecimal."""
-    digest = hashlib.sha256()  # hashlib.file_digest came with Python 3.11
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def provenance() -> dict[str, Any]:

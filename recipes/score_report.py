@@ -1,5 +1,6 @@
 """What an evaluation or a fusion leaves: results.json, bad_images.csv, and a test-server submission."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +14,8 @@ from recipes.report import provenance, write_json, write_problems, write_text
 from recipes.run_folder import RunFolder
 from recipes.scores import Scores
 from vgg_zoo.weights.folder import WEIGHTS
+
+_KEYS = {"nets", "data", "outputs_of_classes", "results"}
 
 
 def check_output(folder: RunFolder, overwrite: bool) -> None:
@@ -41,6 +44,27 @@ def check_submission(file: Path, folder: RunFolder, outputs: Sequence[int], clas
     if not file.parent.is_dir() and file.parent.resolve() != folder.path.resolve():
         raise ValueError(f"--submission {file}: there is no folder {file.parent}")
     submission(torch.zeros(0, classes), outputs)
+
+
+def read_results(folder: RunFolder) -> dict[str, Any]:
+    """What `write_results` wrote.
+
+    Raises:
+        ValueError: Nothing, a training's results, or something else.
+    """
+    try:
+        content = json.loads(folder.results.read_text())
+    except FileNotFoundError as error:
+        raise ValueError(f"{folder.path} has no results.json; name the --output of recipes/evaluate.py") from error
+    except ValueError as error:
+        raise ValueError(f"{folder.results} is not JSON ({error})") from error
+    if isinstance(content, dict) and "recipe" in content:
+        raise ValueError(
+            f"{folder.results} is of a training; run recipes/evaluate.py --model {folder.path} and name its --output"
+        )
+    if not isinstance(content, dict) or not content.keys() >= _KEYS:
+        raise ValueError(f"{folder.results} is not what recipes/evaluate.py writes: it must have {sorted(_KEYS)}")
+    return content
 
 
 def error_rates_of(scores: Scores, outputs: Sequence[int]) -> ErrorRates | None:

@@ -6,7 +6,6 @@ Prints Markdown; with --output also writes tables.md and tables.png, the errors 
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -16,14 +15,14 @@ from typing import Any
 if __name__ == "__main__":  # run as a script, Python looks for modules beside this file; the recipes are a package
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from recipes.paper_tables import PAPER, PaperNet, PaperResult
+from recipes.error_rates import ErrorRates
 from recipes.report import write_text
+from recipes.run_folder import RunFolder
+from recipes.score_report import read_results
 from vgg_zoo.configurations import TABLE_1
+from vgg_zoo.paper_tables import ILSVRC, PaperNet, PaperResult, paper_result
 
 PROTOCOLS = {"dense": "dense", "multi_crop": "multi-crop", "multi_crop_and_dense": "multi-crop & dense"}
-ILSVRC = (1000, 50_000)
-"""Classes and images of the validation set that the paper's figures are of."""
-
 NOTES = {"softmax_first": "soft-max before the mean over places", "ceil_mode": "Caffe's pooling", "flip": "no flips"}
 
 
@@ -31,39 +30,38 @@ NOTES = {"softmax_first": "soft-max before the mean over places", "ceil_mode": "
 class Result:
     """What one results.json says of labelled images."""
 
-    nets: list[dict[str, Any]]
-    data: dict[str, Any]
-    rates: dict[str, Any]
+    models: tuple[str, ...]
+    as_the_papers: tuple[PaperNet, ...]
+    notes: tuple[str, ...]
+    data_set: tuple[str, str]
+    classes: int
+    unreadable: int
+    rates: ErrorRates
 
-    @property
-    def as_the_papers(self) -> tuple[PaperNet, ...]:
-        """The nets in the paper's terms."""
-        return tuple(
-            PaperNet(
-                str(net["configuration"]),
-                tuple(net["train_scales"] or ()),
-                tuple(sorted(net["scales"])),
-                net["protocol"],
-            )
-            for net in self.nets
+    @classmethod
+    def of(cls, content: dict[str, Any]) -> "Result":
+        """Everything that the tables need, so that what is missing is told before they begin."""
+        nets, data, rates = content["nets"], content["data"], content["results"]
+        unusual = {"softmax_first": True, "ceil_mode": True, "flip": False}
+        return cls(
+            models=tuple(net["model"] for net in nets),
+            as_the_papers=tuple(map(PaperNet.described, nets)),
+            notes=tuple(NOTES[name] for name, value in unusual.items() if any(net[name] is value for net in nets)),
+            data_set=(data["spec"], data["split"]),
+            classes=data["classes"],
+            unreadable=data["unreadable_images"],
+            rates=ErrorRates(top1=rates["top1"], top5=rates["top5"], images=rates["images"]),
         )
 
     @property
     def paper(self) -> PaperResult | None:
         """The paper's figures of the same nets, S, Q and protocols."""
-        wanted = sorted(map(repr, self.as_the_papers))
-        return next((row for row in PAPER if sorted(map(repr, row.nets)) == wanted), None)
+        return paper_result(self.as_the_papers)
 
     @property
     def is_ilsvrc(self) -> bool:
         """The images may be the paper's."""
-        return (self.data["classes"], self.rates["images"]) == ILSVRC
-
-    @property
-    def notes(self) -> list[str]:
-        """Settings that are not the paper's."""
-        unusual = {"softmax_first": True, "ceil_mode": True, "flip": False}
-        return [NOTES[name] for name, value in unusual.items() if any(net[name] is value for net in self.nets)]
+        return (self.classes, self.rates.images) == ILSVRC
 
 
 def read(folder: Path) -> Result | None:
@@ -72,34 +70,18 @@ def read(folder: Path) -> Result | None:
     Raises:
         ValueError: There is none, or something else.
     """
-    file = folder / "results.json"
+    content = read_results(RunFolder(folder))
     try:
-        content = json.loads(file.read_text())
-        if "nets" not in content and "recipe" in content:
-            raise ValueError(
-                f"{file} is of a training; run recipes/evaluate.py --model {folder} and name its --output here"
-            )
-        if content["results"] is None:
-            return None
-        result = Result(content["nets"], content["data"], content["results"])
-        _ = (
-            result.paper,
-            result.notes,
-            result.is_ilsvrc,
-            *(result.rates[f"{name}_interval"] for name in ("top1", "top5")),
-        )
-    except FileNotFoundError as error:
-        raise ValueError(f"{folder} has no results.json; name the --output of recipes/evaluate.py") from error
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{file} is not what recipes/evaluate.py writes ({error!r})") from error
-    return result
+        return Result.of(content) if content["results"] is not None else None
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{folder / 'results.json'} is not what recipes/evaluate.py writes ({error!r})") from error
 
 
 def tables(results: Iterable[Result]) -> str:
     """Markdown: for each data set the tables that there are results for."""
     of_data: dict[tuple[str, str], list[Result]] = {}
     for result in results:
-        of_data.setdefault((result.data["spec"], result.data["split"]), []).append(result)
+        of_data.setdefault(result.data_set, []).append(result)
     parts = []
     for (spec, split), found in of_data.items():
         parts.append(f"# {spec}, {split}\n")
@@ -128,12 +110,12 @@ def _order(result: Result) -> Any:
         )
         for net in result.as_the_papers
     ]
-    return len(nets), nets, [net["model"] for net in result.nets]
+    return len(nets), nets, result.models
 
 
 def _tables_of(result: Result) -> set[int]:
     """The numbers of the paper's tables that a result belongs to."""
-    if len(result.nets) > 1:
+    if len(result.models) > 1:
         return {6}
     (net,) = result.as_the_papers
     if net.protocol != "dense":
@@ -152,19 +134,19 @@ def _table(results: Sequence[Result]) -> str:
 def _row(result: Result) -> list[str]:
     nets = result.as_the_papers
     return [
-        " + ".join(_named(net, given) for net, given in zip(nets, result.nets, strict=True)),
+        " + ".join(_named(net, model) for net, model in zip(nets, result.models, strict=True)),
         _distinct(_trained(net.train_scales) for net in nets),
         _distinct(", ".join(map(str, net.scales)) for net in nets),
         _distinct(PROTOCOLS[net.protocol] for net in nets) + "".join(f" ({note})" for note in result.notes),
         *(_rate(result, name) for name in ("top1", "top5")),
-        f"{result.rates['images']:,}" + _unreadable(result),
+        f"{result.rates.images:,}" + _unreadable(result),
         _figures(result.paper),
         _difference(result),
     ]
 
 
-def _named(net: PaperNet, given: dict[str, Any]) -> str:
-    return f"{net.configuration} `{given['model']}`"
+def _named(net: PaperNet, model: str) -> str:
+    return f"{net.configuration} `{model}`"
 
 
 def _distinct(texts: Iterable[str]) -> str:
@@ -180,13 +162,12 @@ def _trained(scales: Sequence[int]) -> str:
 
 
 def _rate(result: Result, name: str) -> str:
-    low, high = result.rates[f"{name}_interval"]
-    return f"{100 * result.rates[name]:.1f} ({100 * low:.1f} to {100 * high:.1f})"
+    low, high = result.rates.intervals()[name]
+    return f"{100 * getattr(result.rates, name):.1f} ({100 * low:.1f} to {100 * high:.1f})"
 
 
 def _unreadable(result: Result) -> str:
-    count = result.data["unreadable_images"]
-    return f", {count} unreadable" if count else ""
+    return f", {result.unreadable} unreadable" if result.unreadable else ""
 
 
 def _figures(paper: PaperResult | None) -> str:
@@ -196,7 +177,7 @@ def _figures(paper: PaperResult | None) -> str:
 def _difference(result: Result) -> str:
     if result.paper is None or not result.is_ilsvrc:
         return "–"
-    parts = ((result.rates["top1"], result.paper.top1), (result.rates["top5"], result.paper.top5))
+    parts = ((result.rates.top1, result.paper.top1), (result.rates.top5, result.paper.top5))
     return " / ".join(f"{round(100 * ours - theirs, 1) + 0.0:+.1f}" for ours, theirs in parts)
 
 
@@ -206,7 +187,7 @@ def _protocols(results: Sequence[Result]) -> str:
     for result in results:
         if _tables_of(result) & {4, 5}:
             net = result.as_the_papers[0]
-            key = (_named(net, result.nets[0]), net.train_scales, net.scales, tuple(result.notes))
+            key = (_named(net, result.models[0]), net.train_scales, net.scales, result.notes)
             rows.setdefault(key, {})[net.protocol] = result
     lines = [["net", "S", "Q", *(f"{name}: top-1 / top-5, paper" for name in PROTOCOLS.values())]]
     for (name, trained, scales, notes), found in rows.items():
@@ -219,8 +200,7 @@ def _protocols(results: Sequence[Result]) -> str:
 
 
 def _cell(result: Result) -> str:
-    ours = " / ".join(f"{100 * result.rates[name]:.1f}" for name in ("top1", "top5"))
-    return f"{ours}, {_figures(result.paper)}"
+    return f"{100 * result.rates.top1:.1f} / {100 * result.rates.top5:.1f}, {_figures(result.paper)}"
 
 
 def _markdown(lines: Sequence[Sequence[str]]) -> str:
@@ -234,7 +214,7 @@ def plot(results: Sequence[Result], picture: Path) -> None:
 
     figure = Figure(figsize=(14, 4.6), layout="constrained")
     panels = figure.subplots(1, 3, sharey=True)
-    points = sorted((result for result in results if len(result.nets) == 1), key=_order)
+    points = sorted((result for result in results if len(result.models) == 1), key=_order)
     for panel, title, label in zip(
         panels, ("depth (weight layers)", "training scale S", "test scales Q"), _LABELS, strict=True
     ):
@@ -258,8 +238,8 @@ def _draw(panel: Any, points: Sequence[Result], label: Callable[[PaperNet], Any]
         panel.axvspan(place - 0.5, place + 0.5, color="0.5", alpha=0.12 * (place % 2), lw=0)
         for turn, result in enumerate(groups[name]):
             where = place + 0.8 * ((turn + 0.5) / len(groups[name]) - 0.5)
-            colour, rate = _colour(result.as_the_papers[0].configuration), 100 * result.rates["top1"]
-            low, high = (100 * end for end in result.rates["top1_interval"])
+            colour, rate = _colour(result.as_the_papers[0].configuration), 100 * result.rates.top1
+            low, high = (100 * end for end in result.rates.intervals()["top1"])
             panel.errorbar(where, rate, yerr=[[rate - low], [high - rate]], fmt="o", ms=4, color=colour, capsize=2)
             if result.paper is not None:
                 panel.plot(where, result.paper.top1, "o", mfc="none", mec=colour, ms=8)

@@ -32,11 +32,12 @@ from recipes.error_rates import Protocol, error_rates
 from recipes.launch import from_main, make_accelerator, too_few_processes
 from recipes.options import add_data_options, add_hardware_options, data_source
 from recipes.recipe import Recipe, load_recipe, recipe_names
-from recipes.report import plot_learning_curve, provenance, sha256, write_json, write_problems
+from recipes.report import plot_learning_curve, provenance, write_json, write_problems
 from recipes.run_folder import RunFolder
 from recipes.training import Limits, StoppedError, Training
 from vgg_zoo.preprocessing import Colours, centre_crop, subtract_mean
 from vgg_zoo.weights.folder import CONFIG, WEIGHTS, save_folder
+from vgg_zoo.weights.hashing import file_digest
 
 STOPPED = 143
 """Exit code of a run that a signal stopped after its checkpoint: what shells and schedulers know as SIGTERM."""
@@ -202,7 +203,7 @@ def finish(training: Training, splits: tuple[LabelledImages, LabelledImages], ar
             "steps": training.step,
             "epochs": training.schedule.epochs,
             "processes": accelerator.num_processes,
-            "weights_sha256": sha256(folder.path / WEIGHTS),
+            "weights_sha256": file_digest(folder.path / WEIGHTS),
             "results": results,
             "example": example(training),
             **provenance(),

@@ -12,10 +12,10 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 from torchvision.transforms import functional as reference
 
+from vgg_zoo.configurations import IMAGENET_MEAN
 from vgg_zoo.images import Pixels
 from vgg_zoo.preprocessing import (
     IMAGENET_COLOURS,
-    IMAGENET_MEAN,
     Colours,
     centre_crop,
     colour_shifts,

@@ -14,6 +14,9 @@ STAGES = 5
 
 STRIDE = 2**STAGES
 
+IMAGENET_MEAN = (123.68, 116.779, 103.939)
+"""The mean RGB of the ILSVRC training set in 0–255, which every net takes its images minus (Sect. 2.1)."""
+
 _POOL = "maxpool"
 _LAYER = re.compile(r"conv(?P<kernel>[1-9]\d*)-(?P<channels>[1-9]\d*)")
 

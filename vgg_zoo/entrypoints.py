@@ -11,12 +11,11 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model, resolve_pretrained_cfg
 from torch import Tensor
 
-from .configurations import FC_KEYS
+from .configurations import FC_KEYS, IMAGENET_MEAN
 from .model import VGG
 from .weights.fit import check_fit
 from .weights.folder import CONFIG, WEIGHTS
 from .weights.oxford import OXFORD, SUFFIX, oxford_weights
-from .weights.read import OXFORD_MEAN
 from .weights.torchvision import from_torchvision, is_torchvision
 
 __all__: list[str] = []  # timm's decorator adds each entrypoint's name
@@ -57,7 +56,7 @@ def _oxford_cfg(net: str) -> dict[str, Any]:
     """The paper's own weights, as Oxford publishes them."""
     return _cfg(
         url=OXFORD[net].url,
-        mean=tuple(value / 255 for value in OXFORD_MEAN),
+        mean=tuple(value / 255 for value in IMAGENET_MEAN),
         std=(1 / 255, 1 / 255, 1 / 255),
         license="cc-by-4.0",
         origin_url="https://www.robots.ox.ac.uk/~vgg/research/very_deep/",
@@ -69,7 +68,7 @@ def _oxford_cfg(net: str) -> dict[str, Any]:
 def _untrained_cfg() -> dict[str, Any]:
     """Preprocessing for a net that nobody has published weights for: RGB minus the training mean (Sect. 2.1)."""
     return _cfg(
-        mean=tuple(value / 255 for value in OXFORD_MEAN),
+        mean=tuple(value / 255 for value in IMAGENET_MEAN),
         std=(1 / 255, 1 / 255, 1 / 255),
         license="apache-2.0",
         origin_url="https://arxiv.org/abs/1409.1556",

@@ -24,11 +24,10 @@ import torch
 from PIL import Image
 
 from .configurations import STRIDE
-from .evaluation import SETTINGS_FILE, DenseEvaluator, Input, decoded
+from .evaluation import SETTINGS_FILE, DenseEvaluator, Input, decoded, read_settings
 from .images import BadImageError, Pixels
 from .preprocessing import rescaled_size
 
-SCALES = (256, 384, 512)
 SHOWN = 1024
 """Pixels of the longer side of the photo that is drawn, at the most."""
 
@@ -254,10 +253,9 @@ def evaluator_of(model: str, scales: Sequence[int] | None) -> DenseEvaluator:
             there count.
         scales: None takes the folder's, or the paper's.
     """
-    if not (Path(model) / SETTINGS_FILE).is_file():
-        return DenseEvaluator(model, scales or SCALES)
-    kept = DenseEvaluator.from_pretrained(model)
-    return kept if scales is None else DenseEvaluator(kept.model, **kept.settings | {"scales": scales})
+    file = Path(model) / SETTINGS_FILE
+    settings = read_settings(file) if file.is_file() else {}
+    return DenseEvaluator(model, **settings | ({} if scales is None else {"scales": scales}))
 
 
 def _output(photo: Path, output: Path | None) -> Path:

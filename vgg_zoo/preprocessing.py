@@ -12,10 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .configurations import IMAGENET_MEAN
 from .images import Pixels
-
-IMAGENET_MEAN = (123.68, 116.779, 103.939)
-"""The paper's mean RGB of the ILSVRC training set, in 0–255."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

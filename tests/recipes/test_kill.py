@@ -16,8 +16,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from recipes.report import sha256
 from tests.recipes.commands import ENVIRONMENT, ROOT, run, succeed, train_command
+from vgg_zoo.weights.hashing import file_digest
 
 EVERY_STEP: list[Any] = ["--checkpoint-every", 1]
 
@@ -87,7 +87,7 @@ def test_ten_kills_change_no_bit(uninterrupted: Path, tmp_path: Path) -> None:
     done = succeed(train_command(output, "--precision", "fp64", *EVERY_STEP))
     assert f"going on from step {int(killed_at[-1].removeprefix('step-'))}" in done.stdout
 
-    assert sha256(output / "model.safetensors") == sha256(uninterrupted / "model.safetensors")
+    assert file_digest(output / "model.safetensors") == file_digest(uninterrupted / "model.safetensors")
     assert epochs(output) == epochs(uninterrupted)
     results, expected = (json.loads((path / "results.json").read_text()) for path in (output, uninterrupted))
     assert results["results"] == expected["results"]

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from recipes.error_rates import wilson_interval
-from recipes.paper_tables import PAPER, PaperNet, PaperResult
 from recipes.tables import plot, read, tables
 from tests.recipes.commands import command, run, succeed
+from vgg_zoo.paper_tables import PAPER, PaperNet, PaperResult
 
 
 def results_file(folder: Path, nets: list[dict[str, Any]], top1: float, top5: float, **changes: Any) -> Path:
@@ -20,7 +20,8 @@ def results_file(folder: Path, nets: list[dict[str, Any]], top1: float, top5: fl
     images = data.get("images", 50_000)
     rates = {"top1": top1, "top5": top5, "images": images}
     rates |= {f"{name}_interval": wilson_interval(rates[name], images) for name in ("top1", "top5")}
-    (folder / "results.json").write_text(json.dumps({"nets": nets, "data": data, "results": rates}))
+    content = {"nets": nets, "data": data, "outputs_of_classes": None, "results": rates}
+    (folder / "results.json").write_text(json.dumps(content))
     return folder
 
 
@@ -152,10 +153,10 @@ def test_the_command_writes_markdown_and_a_picture(tmp_path: Path) -> None:
     ("content", "message"),
     [
         (None, "has no results.json"),
-        ("{", "is not what recipes/evaluate.py writes"),
+        ("{", "is not JSON"),
         ('{"recipe": "digits_vgg_a"}', "is of a training; run recipes/evaluate.py --model"),
-        ('{"nets": [], "data": {}}', "KeyError"),
-        ('{"nets": [{}], "data": {}, "results": {}}', "KeyError"),
+        ('{"nets": [], "data": {}}', "is not what recipes/evaluate.py writes"),
+        ('{"nets": [{}], "data": {}, "outputs_of_classes": null, "results": {}}', "KeyError"),
         ("[]", "is not what"),
     ],
 )

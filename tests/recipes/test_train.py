@@ -15,9 +15,9 @@ from safetensors.torch import load_file
 
 import vgg_zoo  # noqa: F401 (registers the nets)
 from recipes.data import load_splits
-from recipes.report import sha256
 from tests.recipes.commands import TINY, command, run, succeed, train_command
 from vgg_zoo.preprocessing import centre_crop, subtract_mean
+from vgg_zoo.weights.hashing import file_digest
 
 
 def results_of(output: Path) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def test_a_run_leaves_a_net_that_timm_loads_and_its_results(processes: int, tmp_
     assert results["processes"] == processes
     assert results["steps"] == 25
     assert results["finished"] is False
-    assert results["weights_sha256"] == sha256(output / "model.safetensors")
+    assert results["weights_sha256"] == file_digest(output / "model.safetensors")
     for protocol in ("single crop", "dense"):
         assert results["results"][protocol]["images"] == 360
 

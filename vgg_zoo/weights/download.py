@@ -1,6 +1,5 @@
 """A large file from a plain web server: resumed after an interruption, taken for good only when it is checked."""
 
-import hashlib
 import http.client
 import time
 import urllib.error
@@ -10,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub.utils import WeakFileLock, tqdm
+
+from .hashing import file_digest
 
 ATTEMPTS = 5
 """Connections that are tried before an error; each goes on where the last one broke."""
@@ -53,23 +54,11 @@ class RemoteFile:
                 f"{path} has {size:,} bytes, and {self.name} has {self.size:,}: cut short, or another file"
             )
         kind, _, expected = self.digest.partition(":")
-        found = _hash(path, kind)
+        found = file_digest(path, kind)
         if found != expected:
             raise ValueError(
                 f"{path} is altered, or another file: its {kind} is {found}, and that of {self.name} {expected}"
             )
-
-
-def _hash(path: Path, kind: str) -> str:
-    digest = hashlib.new(kind, usedforsecurity=False)  # hashlib.file_digest came with Python 3.11
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-class _NotWhatWasAskedForError(ValueError):
-    """Another attempt would give the same."""
 
 
 def download(remote: RemoteFile, target: Path, timeout: float = 60.0) -> None:
@@ -142,7 +131,7 @@ def _receive(remote: RemoteFile, part: Path, present: int, timeout: float, bar: 
         if error.code == 416:  # "range not satisfiable": the server's file is shorter than what is there
             part.unlink(missing_ok=True)
         if error.code < 500 and error.code not in (408, 416, 429):
-            raise _NotWhatWasAskedForError(f"{remote.url}: the server says {error.code} {error.reason}") from error
+            raise ValueError(f"{remote.url}: the server says {error.code} {error.reason}") from error
         raise
     with response:
         start = _start(response, present)
@@ -155,9 +144,7 @@ def _receive(remote: RemoteFile, part: Path, present: int, timeout: float, bar: 
                 if file.tell() + len(block) > remote.size:
                     file.close()
                     part.unlink()
-                    raise _NotWhatWasAskedForError(
-                        f"{remote.url} sends more than the {remote.size:,} bytes of the published file"
-                    )
+                    raise ValueError(f"{remote.url} sends more than the {remote.size:,} bytes of the published file")
                 file.write(block)
                 _update(bar, file.tell())
 
@@ -168,14 +155,14 @@ def _start(response: Any, present: int) -> int:
         return 0
     given = response.headers.get("Content-Range", "")
     if not given.startswith(f"bytes {present}-"):
-        raise _NotWhatWasAskedForError(f"asked for the bytes from {present}, the server answers with {given!r}")
+        raise ValueError(f"asked for the bytes from {present}, the server answers with {given!r}")
     return present
 
 
 def _check_length(remote: RemoteFile, response: Any, start: int) -> None:
     length = response.headers.get("Content-Length")
     if length is not None and length.isdecimal() and start + int(length) != remote.size:
-        raise _NotWhatWasAskedForError(
+        raise ValueError(
             f"{remote.url} offers a file of {start + int(length):,} bytes; the published one has {remote.size:,}"
         )
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from ..configurations import IMAGENET_MEAN
 from .caffe import looks_like_caffe, read_caffe
 from .keras import read_keras
 from .matconvnet import read_matconvnet
@@ -16,10 +17,6 @@ _KINDS = (
     "a .caffemodel, a Keras .h5, a MatConvNet .mat (format 5), or a state dict in timm's or torchvision's layout "
     "as .safetensors, .pth or .pt"
 )
-
-
-OXFORD_MEAN = (123.68, 116.779, 103.939)
-"""RGB in 0–255 of ImageNet's training images, that Oxford's nets take their images minus."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +32,7 @@ class SourceInfo:
 
     kind: str
     tag: str
-    mean: tuple[float, ...] = OXFORD_MEAN
+    mean: tuple[float, ...] = IMAGENET_MEAN
     deviation: tuple[float, ...] = (1.0, 1.0, 1.0)
 
 

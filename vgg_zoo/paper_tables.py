@@ -1,8 +1,13 @@
 """Tables 3–6 of the paper as data: errors on ILSVRC-2012's 50,000 validation images, in percent."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 JITTERED = (256, 512)
+
+ILSVRC = (1000, 50_000)
+"""Classes and images of the validation set that the figures are of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +18,17 @@ class PaperNet:
     train_scales: tuple[int, ...]
     scales: tuple[int, ...]
     protocol: str = "dense"
+
+    @classmethod
+    def described(cls, net: Mapping[str, Any]) -> "PaperNet":
+        """The net of an evaluation's results.json in the paper's terms.
+
+        Raises:
+            KeyError, TypeError: Something else.
+        """
+        return cls(
+            str(net["configuration"]), tuple(net["train_scales"] or ()), tuple(sorted(net["scales"])), net["protocol"]
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,3 +105,9 @@ PAPER = (
     ),
 )
 """Table 3 (one Q), 4 (three), 5 (protocols) and 6 (fusions); a row stands here once, in whatever tables it is."""
+
+
+def paper_result(nets: Sequence[PaperNet]) -> PaperResult | None:
+    """The paper's row of the same nets, S, Q and protocols, in any order; None where it has none."""
+    wanted = sorted(map(repr, nets))
+    return next((row for row in PAPER if sorted(map(repr, row.nets)) == wanted), None)
