@@ -8,6 +8,7 @@ from .configurations import TABLE_1, Configuration
 from .evaluation import DenseEvaluator, Fusion, fuse
 from .initialisation import initialise, initialise_from
 from .model import VGG
+from .verification import verify_weights
 
 __all__ = [
     "TABLE_1",
@@ -19,5 +20,6 @@ __all__ = [
     "fuse",
     "initialise",
     "initialise_from",
+    "verify_weights",
 ]
 __version__ = "0.1.0"

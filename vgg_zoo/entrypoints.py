@@ -16,6 +16,7 @@ from .model import VGG
 from .weights.fit import check_fit
 from .weights.folder import CONFIG, WEIGHTS
 from .weights.oxford import OXFORD, SUFFIX, oxford_weights
+from .weights.published import PUBLISHED, PublishedNet
 from .weights.torchvision import from_torchvision, is_torchvision
 
 __all__: list[str] = []  # timm's decorator adds each entrypoint's name
@@ -87,6 +88,7 @@ default_cfgs = generate_default_cfgs(
         "vgg_d.oxford_in1k": _oxford_cfg("vgg_d"),
         "vgg_e.tv_in1k": _torchvision_cfg("vgg19", 72.40, 90.88),
         "vgg_e.oxford_in1k": _oxford_cfg("vgg_e"),
+        **{name: _cfg(**net.cfg) for name, net in PUBLISHED.items()},
     }
 )
 
@@ -111,7 +113,7 @@ def pretrained_net(source: str | Path) -> Any:
     if name.startswith("local-dir:"):
         _check_folder(Path(name.removeprefix("local-dir:")))
     elif ":" not in name:
-        _check_name(name)
+        check_name(name)
     return timm.create_model(name, pretrained=True).eval()
 
 
@@ -122,7 +124,7 @@ def _check_folder(folder: Path) -> None:
         raise ValueError(f"{folder} has no weights, only {CONFIG}; {WEIGHTS} is missing")
 
 
-def _check_name(name: str) -> None:
+def check_name(name: str) -> None:
     """Refuse, before anything is fetched, what timm would refuse with less to go on or load for nothing."""
     architecture, _, tag = name.partition(".")
     vggs = [*default_cfgs, *timm.list_models(module="vgg")]
@@ -163,8 +165,12 @@ def _create(variant: str, configuration: str, pretrained: bool, **kwargs: Any) -
     tags = default_cfgs[variant].tags
     if isinstance(tag, str) and tag not in tags:
         raise ValueError(f"unknown pretrained tag {tag!r} for {variant}; it has {', '.join(tags)}")
+    if tag is None and pretrained:
+        tag = default_cfgs[variant].tags[0]
+    if published := PUBLISHED.get(f"{variant}.{tag}"):
+        kwargs = {**published.model_args, **kwargs}
     if pretrained:
-        kwargs |= _converted(variant, kwargs)
+        kwargs |= _checked_published(published, kwargs) if published else _converted(variant, kwargs)
     try:
         return build_model_with_cfg(
             VGG,
@@ -180,6 +186,14 @@ def _create(variant: str, configuration: str, pretrained: bool, **kwargs: Any) -
             f"the weights of {variant} at {_place(variant, kwargs)} are not a whole safetensors file ({error}): "
             "cut short or damaged. Delete the file and fetch it again."
         ) from error
+
+
+def _checked_published(net: PublishedNet, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """The overlay that has timm load the cached file whose bytes were checked; nothing where the caller has another."""
+    overlay = dict(kwargs.get("pretrained_cfg_overlay") or {})
+    if any(overlay.get(key) for key in ("file", "url", "hf_hub_id", "state_dict")):
+        return {}
+    return {"pretrained_cfg_overlay": {**overlay, "file": str(net.weights(kwargs.get("cache_dir")))}}
 
 
 def _converted(variant: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:

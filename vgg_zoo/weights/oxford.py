@@ -5,6 +5,7 @@ deleted. Without a network, put Oxford's file there, or name it: `pretrained_cfg
 """
 
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import cached_assets_path, constants
 from huggingface_hub.utils import WeakFileLock
@@ -57,11 +58,40 @@ def oxford_weights(net: str, given: Path | None = None, folder: Path | None = No
     converted = source.with_suffix(".safetensors")
     if _is_conversion_of(remote, converted):
         return converted
-    folder.mkdir(parents=True, exist_ok=True)
-    with WeakFileLock(folder / f".{converted.name}.lock"):
+    with _locked(converted):
         if not _is_conversion_of(remote, converted):
             _convert(given or _checked_source(remote, source), remote, converted)
     return converted
+
+
+def converted_anew(net: str, folder: Path | None = None) -> Path:
+    """The same file, converted again from Oxford's, which is checked and, where a byte of it is not right, fetched.
+
+    Raises:
+        ValueError: Oxford's file cannot be had. The conversion that was there stays.
+    """
+    remote, folder = OXFORD[net], folder or cache_folder()
+    source = folder / remote.name
+    converted = source.with_suffix(".safetensors")
+    with _locked(converted):
+        if source.exists() and not _is_intact(remote, source):
+            source.unlink()
+        _convert(_checked_source(remote, source), remote, converted)
+    return converted
+
+
+def _locked(file: Path) -> Any:
+    """Processes that want the same file wait for each other."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    return WeakFileLock(file.with_name(f".{file.name}.lock"))
+
+
+def _is_intact(remote: RemoteFile, file: Path) -> bool:
+    try:
+        remote.check(file)
+    except ValueError:
+        return False
+    return True
 
 
 def _checked_source(remote: RemoteFile, source: Path) -> Path:

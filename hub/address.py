@@ -1,0 +1,51 @@
+"""The name of a set of weights on the Hub: one repository for each, `ORG/NET.TAG`, and the git tag of its version."""
+
+import re
+from dataclasses import dataclass
+
+_FORM = re.compile(r"(?P<owner>[\w-][\w.-]*)/(?P<net>\w+)\.(?P<tag>\w+)(?:@(?P<version>[\w.-]+))?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """Where a net is published.
+
+    Attributes:
+        owner: A user or an organisation.
+        net: Name in timm's registry: "vgg_d".
+        tag: Of the weights, as timm has it: "s256_512_in1k".
+        version: The git tag of the commit, which is never moved; the card's snippets name it.
+    """
+
+    owner: str
+    net: str
+    tag: str
+    version: str
+
+    @property
+    def name(self) -> str:
+        """What timm calls these weights."""
+        return f"{self.net}.{self.tag}"
+
+    @property
+    def repository(self) -> str:
+        """The repository's id."""
+        return f"{self.owner}/{self.name}"
+
+    def __str__(self) -> str:
+        return f"{self.repository}@{self.version}"
+
+
+def parse_address(text: str) -> Address:
+    """Read `ORG/NET.TAG` or `ORG/NET.TAG@VERSION`; the version is v1 where none is given.
+
+    Raises:
+        ValueError: Something else.
+    """
+    found = _FORM.fullmatch(text)
+    if not found:
+        raise ValueError(
+            f"a repository is ORG/NET.TAG or ORG/NET.TAG@VERSION, for example me/vgg_d.s256_in1k@v1; got {text!r}"
+        )
+    parts = found.groupdict()
+    return Address(**{**parts, "version": parts["version"] or "v1"})

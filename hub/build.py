@@ -1,0 +1,126 @@
+"""`build`: a trained net and what it scores → the folder of a repository, the same bytes for the same inputs."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hub.address import Address
+from hub.card import card_of
+from hub.dense_onnx import write_dense_onnx
+from hub.files import CARD, EVALUATION, ONNX, RECIPE, SUMS, read_json, sums_of, write_json
+from hub.net import TIMM_NAMES, load_net, loads_in_timm, net_of_config, zoo_name
+from hub.results import rows_of, without_folders, wrapper_settings
+from vgg_zoo.evaluation import SETTINGS_FILE
+from vgg_zoo.model import VGG
+from vgg_zoo.weights.folder import CONFIG, WEIGHTS
+from vgg_zoo.weights.hashing import file_digest
+
+LICENCES = (
+    "apache-2.0",
+    "bsd-2-clause",
+    "bsd-3-clause",
+    "cc0-1.0",
+    "cc-by-4.0",
+    "cc-by-nc-4.0",
+    "cc-by-nc-sa-4.0",
+    "cc-by-sa-4.0",
+    "mit",
+)
+"""What weights are published under here, by the Hub's names."""
+
+_ONLY_OURS = ("initialisation", "std", "width_multiplier", "head_hidden_size", "head_kernel_size")
+
+
+def build(
+    run: Path,
+    address: Address,
+    output: Path,
+    evaluations: Sequence[Path] = (),
+    licence: str | None = None,
+    description: str | None = None,
+) -> None:
+    """Write the folder, whole or not at all.
+
+    Args:
+        run: A folder that `recipes/train.py`, `DenseEvaluator.save_pretrained` or `python -m vgg_zoo.convert` wrote.
+        address: Where it is to be published.
+        output: The folder to write; one that was built before is replaced.
+        evaluations: Output folders of `recipes/evaluate.py`.
+        licence: Of the weights; None takes what `run` says.
+        description: A sentence on where they come from; None takes what `run` says.
+
+    Raises:
+        ValueError: Something that cannot be published so; what, and the way out.
+    """
+    _check_output(output)
+    for name in (CONFIG, WEIGHTS):
+        if not (run / name).is_file():
+            raise ValueError(f"{run} has no {name}; name the folder of a trained net")
+    config = read_json(run / CONFIG)
+    if zoo_name(config["architecture"]) != address.net:
+        raise ValueError(
+            f"{run} holds a {zoo_name(config['architecture'])}, and {address.repository} is named after "
+            f"{address.net}; a repository is ORG/NET.TAG"
+        )
+    shapes = net_of_config(config, device="meta")
+    rows = rows_of(run, evaluations, file_digest(run / WEIGHTS), shapes.configuration.name)
+    settings = wrapper_settings(rows)
+    config, recipe = _config(config, shapes, address, licence, description), _recipe(run)
+    net = load_net(run)
+    writing = output.with_name(f".{output.name}.building")
+    shutil.rmtree(writing, ignore_errors=True)
+    try:
+        (writing / ONNX).parent.mkdir(parents=True)
+        shutil.copyfile(run / WEIGHTS, writing / WEIGHTS)
+        write_json(writing / CONFIG, config)
+        write_json(writing / SETTINGS_FILE, settings)
+        write_json(writing / EVALUATION, rows)
+        if recipe:
+            write_json(writing / RECIPE, recipe)
+        write_dense_onnx(net, writing / ONNX, settings["ceil_mode"])
+        (writing / CARD).write_text(card_of(writing))
+        (writing / SUMS).write_text(sums_of(writing))
+        if output.exists():
+            shutil.rmtree(output)
+        writing.rename(output)
+    finally:
+        shutil.rmtree(writing, ignore_errors=True)
+
+
+def _check_output(output: Path) -> None:
+    if output.exists() and not (output / SUMS).is_file():
+        raise ValueError(f"--output {output} is there and was not built by this command; name another folder")
+    output.parent.mkdir(parents=True, exist_ok=True)
+
+
+def _config(
+    config: dict[str, Any], net: VGG, address: Address, licence: str | None, description: str | None
+) -> dict[str, Any]:
+    """timm's config.json; under timm's own name where timm's own net takes the weights."""
+    cfg = {**config["pretrained_cfg"], "tag": address.tag, "hf_hub_id": str(address)}
+    cfg["license"] = licence or cfg.get("license")
+    cfg["description"] = description or cfg.get("description") or "A net of the VGG paper"
+    if cfg["license"] not in LICENCES:
+        raise ValueError(f"--license must be one of {', '.join(LICENCES)}; got {cfg['license']!r}")
+    arguments = dict(config.get("model_args", {}))
+    architecture = address.net
+    if loads_in_timm(net, address.net):
+        architecture = TIMM_NAMES[address.net]
+        arguments = {key: value for key, value in arguments.items() if key not in _ONLY_OURS}
+    return {**config, "architecture": architecture, "model_args": arguments, "pretrained_cfg": cfg}
+
+
+def _recipe(run: Path) -> dict[str, Any] | None:
+    """What was learned, and how; nothing for a net that was not trained by `recipes/train.py`."""
+    if not (run / "run.json").is_file():
+        return None
+    results = read_json(run / "results.json")
+    if not results.get("finished"):
+        raise ValueError(f"the training in {run} has not come to its end; finish it with recipes/train.py")
+    kept = ("steps", "epochs", "processes", "commit", "python", "versions")
+    return {
+        **read_json(run / "run.json"),
+        **{name: results[name] for name in kept},
+        "command": without_folders(results["command"]),
+    }

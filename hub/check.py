@@ -1,0 +1,203 @@
+"""`check`: may this folder be published? Anything that is not as it must be is an error; nothing is sent or written."""
+
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import timm
+import torch
+from huggingface_hub import ModelCard
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from hub.address import Address
+from hub.build import LICENCES
+from hub.card import card_of
+from hub.dense_onnx import INPUT, MAP, POSTERIORS
+from hub.files import (
+    CARD,
+    CONFIG,
+    EVALUATION,
+    ONNX,
+    OPTIONAL,
+    REQUIRED,
+    SETTINGS_FILE,
+    SUMS,
+    WEIGHTS,
+    address_of,
+    files_of,
+    read_json,
+    sums_of,
+)
+from hub.net import TIMM_NAMES, load_net, zoo_name
+from vgg_zoo.dense import smallest_side
+from vgg_zoo.entrypoints import pretrained_net
+from vgg_zoo.evaluation import DenseEvaluator, read_settings
+from vgg_zoo.model import VGG
+from vgg_zoo.weights.hashing import file_digest
+
+TOLERANCE = 1e-4
+"""Of logits, beside the largest of them: another order of additions."""
+
+_PICKLES = (b"\x80", b"PK\x03\x04")
+
+
+def check(folder: Path) -> Address:
+    """Find out whether a built folder may be published.
+
+    The files, their hashes and kinds; the licence; the tensors of the weights against ours and, where the config names
+    a net of timm's, against timm's; the results' hashes and the card's figures; the logits of the net as plain timm, as
+    this package and as ONNX Runtime load it.
+
+    Returns:
+        Where it belongs.
+
+    Raises:
+        ValueError: The first thing that is not as it must be, and what to do.
+    """
+    _check_files(folder)
+    address = address_of(folder)
+    config = read_json(folder / CONFIG)
+    _check_config(folder, config, address)
+    _check_figures(folder)
+    net = load_net(folder)
+    _check_loading(folder, config, address, net)
+    _check_onnx(folder, net)
+    return address
+
+
+def _check_files(folder: Path) -> None:
+    names = set(files_of(folder))
+    if missing := [name for name in REQUIRED if name not in names]:
+        raise ValueError(f"{folder} has no {', '.join(missing)}; `python -m hub build` writes them")
+    if foreign := sorted(names - {*REQUIRED, *OPTIONAL}):
+        raise ValueError(f"{folder} holds {', '.join(foreign)}, which no published net has; remove what is not its own")
+    for name in names:
+        with (folder / name).open("rb") as file:
+            start = file.read(9)
+        # A safetensors file begins with its header's length, which may look like anything, and then has the header.
+        if not start.endswith(b"{") if name == WEIGHTS else start.startswith(_PICKLES):
+            raise ValueError(f"{folder / name} is not what its name says: a pickle, an archive or the like")
+    if (folder / SUMS).read_text() != sums_of(folder):
+        raise ValueError(f"the files of {folder} are not those that {SUMS} names; build the folder anew")
+
+
+def _check_config(folder: Path, config: dict[str, Any], address: Address) -> None:
+    cfg = config["pretrained_cfg"]
+    if cfg.get("license") not in LICENCES:
+        raise ValueError(f"{folder / CONFIG}: the licence must be one of {', '.join(LICENCES)}; got {cfg['license']!r}")
+    if (zoo_name(config["architecture"]), cfg.get("tag")) != (address.net, address.tag):
+        raise ValueError(
+            f"{folder / CONFIG} is of {config['architecture']}.{cfg.get('tag')}, and its repository is {address}"
+        )
+    if "num_classes" in config.get("model_args", {}):
+        raise ValueError(f"{folder / CONFIG}: num_classes stands in model_args, which transformers fails on")
+    read_settings(folder / SETTINGS_FILE)
+
+
+def _check_figures(folder: Path) -> None:
+    """Every result is of these weights, and the card says what the results say, in a form that the Hub reads."""
+    sha256 = file_digest(folder / WEIGHTS)
+    for row in read_json(folder / EVALUATION):
+        if row["weights_sha256"] != sha256:
+            raise ValueError(f"{folder / EVALUATION} has results of other weights, {row['weights_sha256']}")
+    text = (folder / CARD).read_text()
+    if text != card_of(folder):
+        raise ValueError(f"{folder / CARD} is not what the files beside it say; build the folder anew")
+    if not ModelCard(text).data.to_dict().get("model-index"):
+        raise ValueError(f"{folder / CARD} has no model-index that the Hub reads")
+
+
+def _check_loading(folder: Path, config: dict[str, Any], address: Address, net: VGG) -> None:
+    images = _images(net, smallest_side(net), smallest_side(net))
+    with torch.inference_mode():
+        expected = net(images)
+        named = pretrained_net(folder)
+        ours = timm.create_model(
+            address.net,
+            pretrained=True,
+            pretrained_cfg_overlay={**_overlay(net), "file": str(folder / WEIGHTS)},
+            **config.get("model_args", {}),
+        ).eval()
+        for what, logits in (("local-dir:", named(images)), (address.net, ours(images))):
+            _compare(f"loaded as {what}", logits, expected)
+    if config["architecture"] in TIMM_NAMES.values():
+        _compare("loaded by timm without vgg_zoo", _in_plain_timm(folder, images), expected)
+
+
+def _overlay(net: VGG) -> dict[str, Any]:
+    return {key: net.pretrained_cfg[key] for key in ("num_classes", "input_size", "mean", "std")}
+
+
+_PLAIN = """
+import sys
+import timm, torch
+from safetensors.torch import load_file, save_file
+model = timm.create_model(f"local-dir:{sys.argv[1]}", pretrained=True).eval()
+assert "vgg_zoo" not in sys.modules
+with torch.inference_mode():
+    save_file({"logits": model(load_file(sys.argv[2])["images"])}, sys.argv[3])
+"""
+
+
+def _in_plain_timm(folder: Path, images: Tensor) -> Tensor:
+    """The logits in a process that does not know this package."""
+    with TemporaryDirectory() as place:
+        given, found = Path(place) / "images", Path(place) / "logits"
+        save_file({"images": images}, given)
+        command = [sys.executable, "-c", _PLAIN, str(folder.resolve()), str(given), str(found)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 (our own command)
+        if done.returncode:
+            raise ValueError(f"plain timm cannot load {folder}: {done.stderr.strip().splitlines()[-1]}")
+        return load_file(found)["logits"].clone()
+
+
+def _check_onnx(folder: Path, net: VGG) -> None:
+    """The ONNX file beside the evaluator, at five sizes and several batches."""
+    import onnxruntime  # a checker's need, and slow to import
+
+    session = onnxruntime.InferenceSession(str(folder / ONNX), providers=["CPUExecutionProvider"])
+    settings = read_settings(folder / SETTINGS_FILE)
+    evaluator = DenseEvaluator(net, **{**settings, "flip": False, "protocol": "dense", "softmax_first": False})
+    for batch, height, width in _sizes(smallest_side(net)):
+        pixels = _pixels(batch, height, width)
+        score_map, posteriors = session.run([MAP, POSTERIORS], {INPUT: pixels.float().numpy()})
+        scale = min(height, width)  # as it is: nothing is resampled
+        images = [image.permute(1, 2, 0).numpy() for image in pixels]
+        expected = torch.stack([evaluator.class_score_map(image, scale) for image in images])
+        what = f"{ONNX} at {batch} × {height} × {width}"
+        _compare(what, torch.from_numpy(score_map), expected)
+        _compare(f"{what}, posteriors", torch.from_numpy(posteriors), expected.mean((2, 3)).softmax(1))
+
+
+def _sizes(side: int) -> Iterable[tuple[int, int, int]]:
+    """(batch, height, width): one cell of the map, odd sizes, both orientations, several images."""
+    return (
+        (1, side, side),
+        (2, side, side + 32),
+        (1, side + 65, side + 33),
+        (3, side + 31, side),
+        (1, side + 96, side + 160),
+    )
+
+
+def _pixels(batch: int, height: int, width: int) -> Tensor:
+    generator = np.random.Generator(np.random.PCG64(height * width))
+    return torch.from_numpy(generator.integers(0, 256, (batch, 3, height, width), dtype=np.uint8))
+
+
+def _images(net: VGG, height: int, width: int) -> Tensor:
+    mean, std = (torch.tensor(net.pretrained_cfg[key]).view(1, -1, 1, 1) for key in ("mean", "std"))
+    return (_pixels(2, height, width) / 255 - mean) / std
+
+
+def _compare(what: str, found: Tensor, expected: Tensor) -> None:
+    if found.shape != expected.shape:
+        raise ValueError(f"the net {what} gives {tuple(found.shape)}, and must give {tuple(expected.shape)}")
+    difference = (found - expected).abs().max().item() / max(expected.abs().max().item(), 1e-30)
+    if not difference <= TOLERANCE:
+        raise ValueError(f"the net {what} differs by {difference:.1e} of the largest value; {TOLERANCE:.0e} is allowed")

@@ -1,0 +1,86 @@
+"""The net of a folder as the paper's class, and under which name others load it."""
+
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+import vgg_zoo
+from hub.files import read_json
+from vgg_zoo.model import VGG
+from vgg_zoo.weights.fit import check_fit
+from vgg_zoo.weights.folder import CONFIG, WEIGHTS
+
+TIMM_NAMES = {"vgg_a": "vgg11", "vgg_b": "vgg13", "vgg_d": "vgg16", "vgg_e": "vgg19"}
+"""timm's own nets with the same weights under the same keys; it has none of the others."""
+
+_OURS = {theirs: ours for ours, theirs in TIMM_NAMES.items()}
+
+
+def zoo_name(architecture: str) -> str:
+    """Ours for timm's name of a net; the zoo's own names as they are.
+
+    Raises:
+        ValueError: No net of the paper.
+    """
+    name = _OURS.get(architecture, architecture)
+    if name not in vgg_zoo.entrypoints.default_cfgs:
+        nets = ", ".join([*vgg_zoo.entrypoints.default_cfgs, *_OURS])
+        raise ValueError(f"{architecture!r} is no net of the paper; they are {nets}")
+    return name
+
+
+def net_of_config(config: dict[str, Any], device: str | None = None) -> VGG:
+    """The net that a config.json describes, without its weights; on "meta" only its shapes.
+
+    Raises:
+        ValueError: No net of the paper, or arguments that it does not take.
+    """
+    cfg = {**config["pretrained_cfg"], "num_classes": config["num_classes"], "label_names": config.get("label_names")}
+    for place in ("source", "file", "url", "hf_hub_id"):
+        cfg.pop(place, None)
+    try:
+        net = timm.create_model(
+            zoo_name(config["architecture"]),
+            pretrained_cfg=cfg,
+            **{**config.get("model_args", {}), "num_classes": config["num_classes"], "device": device},
+        )
+    except TypeError as error:
+        raise ValueError(f"the config's model_args or pretrained_cfg do not make a net: {error}") from error
+    assert isinstance(net, VGG)
+    return net.eval()
+
+
+def load_net(folder: Path) -> VGG:
+    """The net of a folder with its weights, read by us and not by timm, in eval mode.
+
+    Raises:
+        ValueError: Weights that are not exactly the net's, not of float32, or not finite.
+    """
+    config = read_json(folder / CONFIG)
+    net = net_of_config(config)
+    try:
+        tensors = load_file(folder / WEIGHTS)
+    except SafetensorError as error:
+        raise ValueError(f"{folder / WEIGHTS} is not a whole safetensors file ({error})") from error
+    check_fit(net, tensors)
+    for key, value in tensors.items():
+        if value.dtype != torch.float32:
+            raise ValueError(f"{folder / WEIGHTS}: {key} is {value.dtype}; what is published is torch.float32")
+        if not bool(value.isfinite().all()):
+            raise ValueError(f"{folder / WEIGHTS}: {key} holds NaN or infinity")
+    net.load_state_dict(tensors)
+    return net
+
+
+def loads_in_timm(net: VGG, architecture: str) -> bool:
+    """Whether timm's own net of the same configuration has the same tensors: not so for small nets."""
+    theirs = TIMM_NAMES.get(architecture)
+    if theirs is None:
+        return False
+    model: Any = timm.create_model(theirs, num_classes=net.num_classes, in_chans=net.in_chans, device="meta")
+    shapes, own = ({key: value.shape for key, value in it.state_dict().items()} for it in (model, net))
+    return shapes == own

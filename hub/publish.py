@@ -1,0 +1,260 @@
+"""`publish` and `plan`: a checked folder becomes a repository's content in one commit, or nothing changes.
+
+The client retries uploads, and nothing else. So what is not answered is settled here by reading the repository again: a
+commit that names its parent can land once only, whether its answer was lost or not.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+from huggingface_hub.errors import HfHubHTTPError, HTTPError, LocalTokenNotFoundError
+
+from hub.address import Address
+from hub.files import address_of
+from hub.record import Record, write_record
+from hub.remote import Changes, Remote, explained
+
+ATTEMPTS = 3
+PAUSE = 1.0
+"""Seconds by which the wait before each further attempt grows."""
+
+_STALE = 412
+T = TypeVar("T")
+
+Failure = (HTTPError, OSError, RuntimeError)
+"""What the client raises: its own errors, a connection's, and RuntimeError for an upload that it gave up."""
+
+
+class PublishError(Exception):
+    """Nothing was published, or it cannot be told; the message says what the repository holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What publishing would do.
+
+    Attributes:
+        address: Where.
+        head: The commit of the main branch; None where there is no repository.
+        changes: What a commit on top of it would change.
+        tag: The commit that the version's git tag names, or None.
+        tag_differs: That commit holds something else than the folder.
+    """
+
+    address: Address
+    head: str | None
+    changes: Changes
+    tag: str | None
+    tag_differs: bool
+
+    @property
+    def published(self) -> str | None:
+        """The commit that holds the folder already: the version's, or the head; None where there is none."""
+        if self.tag:
+            return None if self.tag_differs else self.tag
+        return None if self.changes else self.head
+
+
+def plan(folder: Path, api: HfApi) -> Plan:
+    """Compare a folder with its repository; nothing is sent.
+
+    Raises:
+        PublishError: The Hub does not answer.
+    """
+    address = address_of(folder)
+    remote = Remote(api, address.repository)
+    try:
+        head = remote.head()
+        tag = remote.tags().get(address.version) if head else None
+        tag_differs = tag is not None and bool(remote.changes(folder, tag))
+        return Plan(address, head, remote.changes(folder, head), tag, tag_differs)
+    except Failure as error:
+        raise PublishError(f"cannot read {address.repository}: {explained(error)}. Nothing was changed") from error
+
+
+def publish(folder: Path, api: HfApi, *, pull_request: bool = False, private: bool = False) -> str:
+    """Bring a checked folder to the Hub.
+
+    Args:
+        folder: That `check` found nothing against.
+        api: The client; its token is huggingface_hub's own.
+        pull_request: Open one instead of changing the main branch; the version's git tag waits for its merge.
+        private: A repository that has to be made is.
+
+    Returns:
+        What was done, in words.
+
+    Raises:
+        PublishError: What failed, what the repository holds now, and the way out.
+    """
+    address = address_of(folder)
+    remote = Remote(api, address.repository)
+    user = _user(api)
+    _ensure_repository(remote, private)
+    found = plan(folder, api)
+    if found.tag_differs:
+        raise PublishError(
+            f"{address.repository} has a git tag {address.version} already, of the commit {found.tag} with another "
+            f"content, and a tag is never moved. Nothing was changed; build the folder for "
+            f"{address.repository}@ANOTHER-VERSION"
+        )
+    commit, done = found.published, "is up to date"
+    if commit is None and pull_request:
+        return _open_pull_request(remote, folder, found, user)
+    if commit is None:
+        commit, done = _commit(remote, folder, found), "was published"
+    _tag(remote, address, commit)
+    write_record(folder, Record.of(folder, address, commit, api.endpoint))
+    return f"{address.repository} {done}: commit {commit}, git tag {address.version}"
+
+
+def _user(api: HfApi) -> str:
+    try:
+        return str(_retried(api.whoami)["name"])
+    except LocalTokenNotFoundError as error:
+        raise PublishError("there is no token; `hf auth login` stores one, or set HF_TOKEN") from error
+    except Failure as error:
+        raise PublishError(f"{explained(error)}. Nothing was changed") from error
+
+
+def _ensure_repository(remote: Remote, private: bool) -> None:
+    def create() -> None:
+        remote.api.create_repo(remote.repository, exist_ok=True, private=private or None)
+
+    try:
+        _retried(create)
+    except Failure as error:
+        raise PublishError(f"cannot make {remote.repository}: {explained(error)}. Nothing was changed") from error
+
+
+def _retried(call: Callable[[], T]) -> T:
+    """Once more where the Hub fails or does not answer; not where it refuses."""
+    for attempt in range(1, ATTEMPTS):
+        try:
+            return call()
+        except HTTPError as error:
+            if isinstance(error, HfHubHTTPError) and error.response.status_code < 500:
+                raise
+            time.sleep(attempt * PAUSE)
+    return call()
+
+
+def _operations(folder: Path, changes: Changes) -> list[CommitOperationAdd | CommitOperationDelete]:
+    sent = [CommitOperationAdd(name, folder / name) for name in changes.sent]
+    return [*sent, *(CommitOperationDelete(name) for name in changes.removed)]
+
+
+def _commit(remote: Remote, folder: Path, found: Plan) -> str:
+    """One commit on top of the head that was planned for; returns its id."""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            info = remote.api.create_commit(
+                remote.repository,
+                _operations(folder, found.changes),
+                commit_message=_title(found.address),
+                parent_commit=found.head,
+            )
+        except Failure as error:
+            landed = _settle(remote, folder, found, error, last=attempt == ATTEMPTS)
+            if landed:
+                return landed
+            time.sleep(attempt * PAUSE)
+        else:
+            return str(info.oid)
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _settle(remote: Remote, folder: Path, found: Plan, error: Exception, last: bool) -> str | None:
+    """After a failure: the commit that landed all the same, None to try again, or an error that says how it stands."""
+    repository = remote.repository
+    try:
+        head = _retried(remote.head)
+        same = head is not None and not remote.changes(folder, head)
+    except Failure as second:
+        raise PublishError(
+            f"publishing failed ({explained(error)}), and {repository} cannot be read either ({explained(second)}): "
+            "it holds the folder in one commit, or is as it was. Publish again; that finds out"
+        ) from error
+    if same:
+        return head
+    if head != found.head:
+        moved = "; ".join(remote.commits_since(found.head))
+        raise PublishError(
+            f"{repository} was moved by somebody else: {moved}. Nothing of the folder was published; look at it, then "
+            "`plan` and `publish` again"
+        ) from error
+    status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
+    refused = status is not None and status < 500 and status != _STALE
+    if last or refused or isinstance(error, RuntimeError):  # the client had retried what ends in a RuntimeError
+        raise PublishError(
+            f"publishing failed: {explained(error)}. {repository} is as it was; the same command tries again"
+        ) from error
+    return None
+
+
+def _title(address: Address) -> str:
+    return f"{address.name} {address.version}"
+
+
+def _tag(remote: Remote, address: Address, commit: str) -> None:
+    """Give the commit its version, unless it has it."""
+
+    def create() -> None:
+        if remote.tags().get(address.version) is None:
+            remote.api.create_tag(remote.repository, tag=address.version, revision=commit)
+
+    try:
+        _retried(create)
+        named = _retried(remote.tags).get(address.version)
+    except Failure as error:
+        raise PublishError(
+            f"{remote.repository} holds the folder in the commit {commit}, but its git tag {address.version} could not "
+            f"be made: {explained(error)}. The same command makes it"
+        ) from error
+    if named != commit:
+        raise PublishError(
+            f"{remote.repository} holds the folder in the commit {commit}, but somebody else's git tag "
+            f"{address.version} names {named}, and a tag is never moved. Build the folder anew for another version"
+        )
+
+
+def _open_pull_request(remote: Remote, folder: Path, found: Plan, user: str) -> str:
+    """A pull request with the folder's content, or the one that is open already."""
+    if there := _pull_request_with(remote, folder, user):
+        return f"{remote.repository}: the pull request {there} is up to date"
+    try:
+        info = remote.api.create_commit(
+            remote.repository,
+            _operations(folder, found.changes),
+            commit_message=_title(found.address),
+            parent_commit=found.head,
+            create_pr=True,
+        )
+    except Failure as error:
+        # No answer is no proof that it was not opened.
+        if not isinstance(error, HfHubHTTPError) and (there := _pull_request_with(remote, folder, user)):
+            return f"{remote.repository}: opened the pull request {there}"
+        raise PublishError(
+            f"no pull request was opened: {explained(error)}. {remote.repository} is as it was"
+        ) from error
+    return f"{remote.repository}: opened the pull request {info.pr_revision}; publish again when it is merged"
+
+
+def _pull_request_with(remote: Remote, folder: Path, user: str) -> str | None:
+    """An open pull request of this user whose files are the folder's."""
+    try:
+        requests = list(
+            remote.api.get_repo_discussions(
+                remote.repository, author=user, discussion_type="pull_request", discussion_status="open"
+            )
+        )
+        for request in requests:
+            if not remote.changes(folder, f"refs/pr/{request.num}"):
+                return f"refs/pr/{request.num}"
+    except Failure as error:
+        raise PublishError(f"cannot read the pull requests of {remote.repository}: {explained(error)}") from error
+    return None

@@ -1,0 +1,81 @@
+"""`verify`: what strangers get. Downloads the published files into a fresh cache, and compares bytes and logits."""
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from huggingface_hub import HfApi, snapshot_download
+
+from hub.files import SETTINGS_FILE, SUMS, files_of, sums_of
+from hub.net import load_net
+from hub.record import read_record, write_record
+from vgg_zoo.dense import smallest_side
+from vgg_zoo.evaluation import DenseEvaluator, read_settings
+from vgg_zoo.weights.hashing import file_digest
+
+
+def verify(folder: Path, api: HfApi) -> str:
+    """Download a publication and compare it with its folder; `lock` asks for it.
+
+    Args:
+        folder: That was published from here.
+        api: The client.
+
+    Returns:
+        What was found, in words.
+
+    Raises:
+        ValueError: Something else is there, or it gives other logits.
+        OSError: It cannot be fetched.
+    """
+    record = read_record(folder)
+    if record.endpoint != api.endpoint:
+        raise ValueError(
+            f"{folder} was published to {record.endpoint}, and the Hub here is {api.endpoint}; set HF_ENDPOINT"
+        )
+    with tempfile.TemporaryDirectory() as cache:
+        there = _downloaded(record.repository, record.revision, Path(cache), api)
+        _compare_bytes(folder, there, record.repository)
+        model = f"hf-hub:{record.repository}@{record.revision}"
+        net: Any = timm.create_model(model, pretrained=True, cache_dir=cache).eval()
+        _compare_answers(folder, there, net)
+    write_record(folder, replace(record, verified=True))
+    return f"{record.repository} at {record.revision}: {len(files_of(folder))} files and the logits are the folder's"
+
+
+def _downloaded(repository: str, revision: str, cache: Path, api: HfApi) -> Path:
+    options: dict[str, Any] = {"revision": revision, "cache_dir": cache, "token": api.token, "endpoint": api.endpoint}
+    return Path(snapshot_download(repository, **options))
+
+
+def _compare_bytes(folder: Path, there: Path, repository: str) -> None:
+    """The same files with the same hashes; the snapshot is links into the cache, whose bytes are what is hashed."""
+    found = {path.relative_to(there).as_posix() for path in there.rglob("*") if path.is_file()} - {".gitattributes"}
+    expected = set(files_of(folder))
+    if found != expected:
+        raise ValueError(f"{repository} has {sorted(found)}, and the folder {sorted(expected)}")
+    listed = (there / SUMS).read_text()
+    for line in sums_of(folder).splitlines():
+        digest, name = line.split("  ")
+        if line not in listed.splitlines() or file_digest(there / name) != digest:
+            raise ValueError(f"{name} of {repository} is not the folder's: the bytes that came have another sha256")
+
+
+@torch.inference_mode()
+def _compare_answers(folder: Path, there: Path, net: Any) -> None:
+    """Of the net that timm downloaded, and of the dense wrapper with the settings that came, on made-up photos."""
+    side = smallest_side(net)
+    generator = torch.Generator().manual_seed(0)
+    photos = [
+        torch.randint(0, 256, (side + 40, side + extra, 3), generator=generator).byte().numpy() for extra in (9, 70)
+    ]
+    answers = [
+        DenseEvaluator(model, **read_settings(place / SETTINGS_FILE))(photos)
+        for model, place in ((load_net(folder), folder), (net, there))
+    ]
+    difference = (answers[0] - answers[1]).abs().max().item()
+    if not difference <= 1e-5:
+        raise ValueError(f"the published net's posteriors differ from the folder's by {difference:.1e}")

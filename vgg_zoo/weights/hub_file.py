@@ -1,0 +1,64 @@
+"""A file of a repository on the Hub, its bytes checked before they are used.
+
+The Hub's client checks a download by its length only, and what is in its cache not at all: a flipped byte would be
+loaded without a word.
+"""
+
+import re
+from pathlib import Path
+
+from huggingface_hub import HfApi, hf_hub_download
+
+from .hashing import file_digest
+
+SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def checked_file(
+    repository: str, name: str, revision: str | None, sha256: str | None = None, cache_dir: str | Path | None = None
+) -> Path:
+    """The file in the Hub's cache, fetched if it is not there, and fetched again if its bytes are not right.
+
+    Args:
+        repository: Its id, "org/name".
+        name: The file's path in it.
+        revision: A commit, tag or branch; None is the main branch. A cached commit needs no network.
+        sha256: What the bytes must be, in hexadecimal; None asks the cache, or else the Hub.
+        cache_dir: None is the Hub's own cache.
+
+    Raises:
+        ValueError: The Hub sends other bytes, again.
+        OSError: The file cannot be fetched.
+    """
+    path = Path(hf_hub_download(repository, name, revision=revision, cache_dir=cache_dir))
+    expected = sha256 or _hash_of_the_hub(repository, name, path)
+    found = file_digest(path)
+    if found == expected:
+        return path
+    try:
+        path = Path(hf_hub_download(repository, name, revision=revision, cache_dir=cache_dir, force_download=True))
+    except OSError as error:
+        raise OSError(
+            f"{path} is altered (its sha256 is {found}, and must be {expected}), and it cannot be fetched again: "
+            f"{error}. Delete it, or call again where the Hub can be reached"
+        ) from error
+    again = file_digest(path)
+    if again != expected:
+        raise ValueError(
+            f"{name} of {repository} at {revision or 'main'} has the sha256 {again}, also when fetched anew, and must "
+            f"have {expected}: it is not the file that was published. Nothing was loaded; delete {path}"
+        )
+    return path
+
+
+def _hash_of_the_hub(repository: str, name: str, path: Path) -> str:
+    """The cache keeps a large file under its sha256; where it does not (no symbolic links), the Hub is asked."""
+    kept_as = path.resolve().name
+    if SHA256.fullmatch(kept_as):
+        return kept_as
+    commit = path.parents[len(Path(name).parts) - 1].name
+    (info,) = HfApi().get_paths_info(repository, [name], revision=commit)
+    lfs = getattr(info, "lfs", None)
+    if lfs is None:
+        raise ValueError(f"{name} of {repository} is no large file: the Hub has no sha256 of it to check it by")
+    return str(lfs.sha256)

@@ -1,0 +1,85 @@
+"""The nets that this project has published on the Hub: at which commit, and what the bytes of their weights are.
+
+`published.json` beside this file is written by `python -m hub lock`, and by nothing else.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from .folder import WEIGHTS
+from .hub_file import SHA256, checked_file
+
+LOCK = Path(__file__).with_name("published.json")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedNet:
+    """One net, at one commit for ever.
+
+    Attributes:
+        repository: Its id on the Hub.
+        revision: The commit, 40 hexadecimal digits.
+        sha256: Of its `model.safetensors`.
+        size: Of the same file, in bytes.
+        model_args: What the net is made with beside its name: the widths of a small net.
+        pretrained_cfg: timm's preprocessing, classes, licence.
+    """
+
+    repository: str
+    revision: str
+    sha256: str
+    size: int
+    model_args: Mapping[str, Any]
+    pretrained_cfg: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        for name, form in (("repository", _REPOSITORY), ("revision", _COMMIT), ("sha256", SHA256)):
+            value = getattr(self, name)
+            if not isinstance(value, str) or not form.fullmatch(value):
+                raise ValueError(f"{name} must match {form.pattern}; got {value!r}")
+        if not isinstance(self.size, int) or self.size < 1:
+            raise ValueError(f"size must be a number of bytes; got {self.size!r}")
+
+    @property
+    def cfg(self) -> dict[str, Any]:
+        """The row of timm's table."""
+        return {**self.pretrained_cfg, "hf_hub_id": f"{self.repository}@{self.revision}"}
+
+    def weights(self, cache_dir: str | Path | None = None) -> Path:
+        """The weights in the Hub's cache, with the bytes that were published; fetched where they are not.
+
+        Raises:
+            ValueError: The Hub has other bytes.
+            OSError: They cannot be fetched.
+        """
+        return checked_file(self.repository, WEIGHTS, self.revision, self.sha256, cache_dir)
+
+
+def read_lock(file: Path = LOCK) -> dict[str, PublishedNet]:
+    """The published nets by their names with tags, "vgg_d.s256_512_in1k".
+
+    Raises:
+        ValueError: The file is damaged.
+    """
+    try:
+        return {name: PublishedNet(**entry) for name, entry in json.loads(file.read_text()).items()}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"{file} is not what `python -m hub lock` writes: {error}") from error
+
+
+def write_lock(nets: Mapping[str, PublishedNet], file: Path = LOCK) -> None:
+    """Write the whole lock file, under another name first."""
+    writing = file.with_name(f".{file.name}.writing")
+    content = {name: asdict(nets[name]) for name in sorted(nets)}
+    writing.write_text(json.dumps(content, indent=2) + "\n")
+    writing.replace(file)
+
+
+PUBLISHED = read_lock()
+"""What the package's own lock file says."""
