@@ -1,0 +1,78 @@
+"""`python -m hub` as a user types it: a process of its own, with a fresh cache, on a Hub of the tests."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from hub.files import files_of
+from tests.hub.local_hub import LocalHub, environment
+from vgg_zoo.weights.hashing import file_digest
+
+ROOT = Path(__file__).resolve().parents[2]
+TOKEN, OTHER, READER = "hf_writer_of_org", "hf_of_another", "hf_may_only_read"
+
+
+def make_hub(folder: Path, **options: Any) -> LocalHub:
+    """A Hub with a user who may write to `org`, one who may not, and one whose token only reads."""
+    return LocalHub(
+        folder,
+        {TOKEN: "writer", OTHER: "stranger", READER: "reader"},
+        {"writer": ["org"], "reader": ["org"]},
+        roles={READER: "read"},
+        **options,
+    )
+
+
+def command(*words: Any) -> list[str]:
+    """The command line."""
+    return [sys.executable, "-m", "hub", *map(str, words)]
+
+
+def run(
+    hub: LocalHub, home: Path, *words: Any, token: str | None = TOKEN, cwd: Path = ROOT, **extra: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end; its token is never printed."""
+    given = environment(hub, home, token, impatient=True, **extra)
+    done = subprocess.run(command(*words), cwd=cwd, env=given, capture_output=True, text=True, check=False)
+    for secret in (TOKEN, OTHER, READER):
+        assert secret not in done.stdout + done.stderr
+    return done
+
+
+def succeed(hub: LocalHub, home: Path, *words: Any, **options: Any) -> str:
+    """Run a command that must succeed; what it printed."""
+    done = run(hub, home, *words, **options)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+def fails(hub: LocalHub, home: Path, *words: Any, **options: Any) -> str:
+    """Run a command that must end in one line of error; that line."""
+    done = run(hub, home, *words, **options)
+    assert done.returncode == 1, done.stdout + done.stderr[-3000:]
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert "Traceback" not in done.stderr
+    return line
+
+
+def python(hub: LocalHub, home: Path, code: str, *words: Any, cwd: Path = ROOT, **extra: str) -> Any:
+    """Run Python with the package of `cwd`, logged in as nobody."""
+    given = environment(hub, home, None, impatient=True, **extra)
+    line = [sys.executable, "-c", code, *map(str, words)]
+    return subprocess.run(line, cwd=cwd, env=given, capture_output=True, text=True, check=False)
+
+
+def holds(hub: LocalHub, folder: Path, repository: str) -> bool:
+    """Whether the main branch has exactly the folder's files, beside the Hub's own."""
+    found = hub.sha256s(repository)
+    found.pop(".gitattributes")
+    return found == {name: file_digest(folder / name) for name in files_of(folder)}
+
+
+def package_copy(folder: Path) -> Path:
+    """A checkout of its own, whose lock file may be written."""
+    for name in ("vgg_zoo", "hub", "recipes"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder

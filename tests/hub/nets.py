@@ -1,0 +1,67 @@
+"""A folder of a net with results, as recipes leave it, in a second: made up but for the weights and their hash."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hub.address import parse_address
+from hub.build import build
+from tests.helpers import SMALL, small
+from vgg_zoo import DenseEvaluator
+from vgg_zoo.weights.hashing import file_digest
+
+REPOSITORY = "org/vgg_d.made"
+
+
+def make_run(folder: Path, name: str = "vgg_d", seed: int = 0, **changes: Any) -> Path:
+    """A small net as training leaves it, without its results."""
+    torch.manual_seed(seed)
+    net = small(name, **changes)
+    classes = changes.get("num_classes", SMALL["num_classes"])
+    net.pretrained_cfg["label_names"] = [f"class {number}" for number in range(classes)]
+    DenseEvaluator(net, scales=(64, 96)).save_pretrained(folder)
+    return folder
+
+
+def make_results(folder: Path, run: Path, **changes: Any) -> Path:
+    """What recipes/evaluate.py leaves; `changes` of the net's description, of the data's, or of the errors."""
+    folder.mkdir(parents=True, exist_ok=True)
+    net = {
+        "model": str(run),
+        "architecture": "vgg_d",
+        "configuration": "D",
+        "weights_sha256": file_digest(run / "model.safetensors"),
+        "train_scales": [64],
+        "scales": [64, 96],
+        "flip": True,
+        "protocol": "dense",
+        "softmax_first": False,
+        "ceil_mode": False,
+    }
+    data = {"spec": "made", "split": "validation", "classes": 5, "images": 40, "unreadable_images": 0}
+    rates = {"top1": 0.25, "top5": 0.05, "images": 40}
+    for part in (net, data, rates):
+        part.update({key: value for key, value in changes.items() if key in part})
+    content = {
+        "nets": [net] * changes.get("nets", 1),
+        "data": data,
+        "outputs_of_classes": None,
+        "results": None if changes.get("unlabelled") else rates,
+        "command": ["python", "recipes/evaluate.py", "--model", str(run.resolve())],
+        "commit": "0" * 40,
+        "python": "3.11",
+        "versions": {"vgg-zoo": "0"},
+    }
+    (folder / "results.json").write_text(json.dumps(content))
+    return folder
+
+
+def make_built(folder: Path, seed: int = 0, address: str = REPOSITORY) -> Path:
+    """A folder that may be published."""
+    run = make_run(folder / f"run{seed}", seed=seed)
+    results = make_results(folder / f"results{seed}", run)
+    output = folder / f"built{seed}"
+    build(run, parse_address(address), output, [results], "mit", "a net of the tests")
+    return output

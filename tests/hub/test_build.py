@@ -1,0 +1,165 @@
+"""`build`: what a folder holds, where its figures come from, and what is refused."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from huggingface_hub import ModelCard
+
+from hub.address import parse_address
+from hub.build import build
+from hub.files import OPTIONAL, REQUIRED, files_of
+from tests.hub.nets import REPOSITORY, make_built, make_results, make_run
+from vgg_zoo.evaluation import read_settings
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A net without results."""
+    return make_run(tmp_path / "run")
+
+
+def built(run: Path, output: Path, *results: Path, repo: str = REPOSITORY, licence: str | None = "mit") -> Path:
+    """Build, and say where."""
+    build(run, parse_address(repo), output, results, licence)
+    return output
+
+
+def test_a_folder_has_its_files_and_their_hashes(tmp_path: Path) -> None:
+    """coreutils' sha256sum finds every file as it is listed; the weights are the run's, byte for byte."""
+    folder = make_built(tmp_path)
+    assert set(files_of(folder)) == set(REQUIRED)
+    done = subprocess.run(["sha256sum", "-c", "SHA256SUMS"], cwd=folder, capture_output=True, text=True, check=True)  # noqa: S607
+    assert done.stdout.count(": OK") == len(REQUIRED) - 1
+    assert (folder / "model.safetensors").read_bytes() == (tmp_path / "run0" / "model.safetensors").read_bytes()
+
+
+def test_the_same_inputs_give_the_same_bytes(tmp_path: Path) -> None:
+    """Twice into one folder, and into another."""
+    folder = make_built(tmp_path)
+    before = {name: (folder / name).read_bytes() for name in files_of(folder)}
+    again = make_built(tmp_path)
+    assert {name: (again / name).read_bytes() for name in files_of(again)} == before
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_nothing_tells_where_it_was_made(tmp_path: Path) -> None:
+    """No path of the machine is in any file."""
+    folder = make_built(tmp_path)
+    for name in files_of(folder):
+        assert str(tmp_path).encode() not in (folder / name).read_bytes(), name
+
+
+def test_the_cards_figures_are_the_results(run: Path, tmp_path: Path) -> None:
+    """In the table and in the model-index, which the Hub's own parser reads; the wrapper has the widest dense test's Q."""
+    results = [
+        make_results(tmp_path / "one", run, scales=[64], top1=0.3125, top5=0.1),
+        make_results(tmp_path / "two", run, scales=[64, 96, 128], top1=0.25, top5=0.075),
+        make_results(tmp_path / "crops", run, protocol="multi_crop", top1=0.275, top5=0.05, unreadable_images=2),
+    ]
+    folder = built(run, tmp_path / "out", *results)
+    card = ModelCard.load(folder / "README.md")
+    found = [(result.metric_name, result.metric_value) for result in card.data.eval_results]
+    assert found[:4] == [
+        ("top-1 accuracy, dense, Q = 64", 68.75),
+        ("top-5 accuracy, dense, Q = 64", 90.0),
+        ("top-1 accuracy, dense, Q = 64, 96, 128", 75.0),
+        ("top-5 accuracy, dense, Q = 64, 96, 128", 92.5),
+    ]
+    assert "| dense, Q = 64 | made, validation | 40 | 31.25 | 10.00 | – |" in card.text
+    assert "| multi-crop, Q = 64, 96 | made, validation | 40, 2 unreadable | 27.50 | 5.00 | – |" in card.text
+    assert card.data.model_name == "vgg_d.made"
+    assert read_settings(folder / "dense_eval.json")["scales"] == [64, 96, 128]
+
+
+def test_the_papers_figures_stand_beside_its_own_test(tmp_path: Path) -> None:
+    """Net D, S in [256; 512], Q = 256, 384, 512, on 50,000 images of 1000 classes: 24.8/7.5, typed here again."""
+    run = make_run(tmp_path / "run", num_classes=1000)
+    about: dict[str, Any] = {"train_scales": [256, 512], "scales": [256, 384, 512], "classes": 1000, "images": 50_000}
+    results = make_results(tmp_path / "results", run, **about)
+    text = (built(run, tmp_path / "out", results) / "README.md").read_text()
+    assert "| dense, Q = 256, 384, 512 | made, validation | 50,000 | 25.00 | 5.00 | 24.8 / 7.5 |" in text
+
+
+def test_a_net_of_full_width_is_timms(tmp_path: Path) -> None:
+    """The config names timm's net only where timm's own has the same tensors; a small one needs this package."""
+    folder = make_built(tmp_path)
+    config = json.loads((folder / "config.json").read_text())
+    assert config["architecture"] == "vgg_d"
+    assert "num_classes" not in config["model_args"]
+    assert "import vgg_zoo" in (folder / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"weights_sha256": "0" * 64}, "are of other weights"),
+        ({"nets": 2}, "a fusion of 2 nets"),
+        ({"unlabelled": True}, "without labels"),
+        ({"top1": 1.5}, "an error from 0 to 1"),
+        ({"protocol": "multi_crop"}, "none of the results is dense"),
+    ],
+)
+def test_results_that_cannot_be_published_are_refused(
+    run: Path, tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    """Nothing is written then."""
+    results = make_results(tmp_path / "results", run, **changes)
+    with pytest.raises(ValueError, match=message):
+        built(run, tmp_path / "out", results)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["results", "run"]
+
+
+def test_other_mistakes_are_told(run: Path, tmp_path: Path) -> None:
+    """No results, another net's name, no licence, a folder of something else, no net; an old build stays."""
+    results = make_results(tmp_path / "results", run)
+    for message, call in (
+        ("nothing tells what", lambda: built(run, tmp_path / "out")),
+        ("has no results.json", lambda: built(run, tmp_path / "out", run)),
+        ("holds a vgg_d, and org/vgg_e.made", lambda: built(run, tmp_path / "out", results, repo="org/vgg_e.made")),
+        ("--license must be one of", lambda: built(run, tmp_path / "out", results, licence="mine")),
+        ("was not built by this command", lambda: built(run, run, results)),
+        ("has no config.json", lambda: built(results, tmp_path / "out", results)),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_failed_build_leaves_the_older_one(run: Path, tmp_path: Path) -> None:
+    """The folder is replaced when the new one is whole."""
+    folder = built(run, tmp_path / "out", make_results(tmp_path / "results", run))
+    before = (folder / "SHA256SUMS").read_text()
+    with pytest.raises(ValueError, match="other weights"):
+        built(run, folder, make_results(tmp_path / "bad", run, weights_sha256="1" * 64))
+    assert (folder / "SHA256SUMS").read_text() == before
+
+
+def test_the_recipe_is_the_runs(run: Path, tmp_path: Path) -> None:
+    """A trained net brings what was learned, and the training's own single crop; an unfinished one is refused."""
+    results = make_results(tmp_path / "results", run)
+    training = json.loads((results / "results.json").read_text())
+    del training["nets"], training["data"]
+    sha256 = json.loads((results / "results.json").read_text())["nets"][0]["weights_sha256"]
+    training |= {
+        "recipe": "made",
+        "settings": {"train_scales": [64, 64]},
+        "data": {"spec": "made", "classes": 5},
+        "weights_sha256": sha256,
+        "results": {"single crop": {"scale": 64, "crop_size": 64, "flip": False, "top1": 0.5, "top5": 0, "images": 40}},
+        **{"steps": 10, "epochs": 2, "processes": 1, "finished": True},
+        "command": ["python", "recipes/train.py", "--output", "/somewhere/run"],
+    }
+    (run / "results.json").write_text(json.dumps(training))
+    (run / "run.json").write_text(json.dumps({"recipe": "made", "settings": {"batch_size": 4}}))
+    folder = built(run, tmp_path / "out", results)
+    assert set(files_of(folder)) == {*REQUIRED, *OPTIONAL}
+    recipe = json.loads((folder / "recipe.json").read_text())
+    assert recipe["settings"] == {"batch_size": 4}
+    assert recipe["command"][-1] == "run"
+    assert "| single crop, Q = 64 | made, validation | 40 | 50.00 | 0.00 | – |" in (folder / "README.md").read_text()
+    (run / "results.json").write_text(json.dumps(training | {"finished": False}))
+    with pytest.raises(ValueError, match="has not come to its end"):
+        built(run, tmp_path / "out2", results)
