@@ -55,7 +55,7 @@ def test_the_papers_map_names_code_and_tests_that_exist() -> None:
     """Every file and every symbol of docs/paper_map.md can be found."""
     text = (ROOT / "docs/paper_map.md").read_text()
     files = set(re.findall(r"`(tests/[\w/]+\.py)`", text))
-    symbols = set(re.findall(r"`((?:vgg_zoo|recipes)\.[\w.]+)", text))
+    symbols = set(re.findall(r"`((?:vgg_zoo|recipes|hub)\.[\w.]+)", text))
     assert len(files) > 5
     assert len(symbols) > 10
     assert [file for file in files if not (ROOT / file).is_file()] == []

@@ -53,7 +53,7 @@ def test_nothing_tells_where_it_was_made(tmp_path: Path) -> None:
 
 
 def test_the_cards_figures_are_the_results(run: Path, tmp_path: Path) -> None:
-    """In the table and in the model-index, which the Hub's own parser reads; the wrapper has the widest dense test's Q."""
+    """In the table and in the model-index, which the Hub parses; the wrapper has the Q of the widest dense test."""
     results = [
         make_results(tmp_path / "one", run, scales=[64], top1=0.3125, top5=0.1),
         make_results(tmp_path / "two", run, scales=[64, 96, 128], top1=0.25, top5=0.075),

@@ -7,7 +7,8 @@ loaded without a word.
 import re
 from pathlib import Path
 
-from huggingface_hub import HfApi, hf_hub_download
+from huggingface_hub import HfApi, constants, hf_hub_download
+from huggingface_hub.errors import HTTPError
 
 from .hashing import file_digest
 
@@ -30,13 +31,13 @@ def checked_file(
         ValueError: The Hub sends other bytes, again.
         OSError: The file cannot be fetched.
     """
-    path = Path(hf_hub_download(repository, name, revision=revision, cache_dir=cache_dir))
+    path = _fetched(repository, name, revision, cache_dir)
     expected = sha256 or _hash_of_the_hub(repository, name, path)
     found = file_digest(path)
     if found == expected:
         return path
     try:
-        path = Path(hf_hub_download(repository, name, revision=revision, cache_dir=cache_dir, force_download=True))
+        path = _fetched(repository, name, revision, cache_dir, anew=True)
     except OSError as error:
         raise OSError(
             f"{path} is altered (its sha256 is {found}, and must be {expected}), and it cannot be fetched again: "
@@ -49,6 +50,24 @@ def checked_file(
             f"have {expected}: it is not the file that was published. Nothing was loaded; delete {path}"
         )
     return path
+
+
+def _fetched(
+    repository: str, name: str, revision: str | None, cache_dir: str | Path | None, anew: bool = False
+) -> Path:
+    """The client's download, whose every failure is an OSError."""
+    if anew and constants.HF_HUB_OFFLINE:
+        raise OSError("HF_HUB_OFFLINE is set")
+    try:
+        return Path(
+            hf_hub_download(repository, name, revision=revision, cache_dir=cache_dir, force_download=anew),
+        )
+    except HTTPError as error:
+        if isinstance(error, OSError):
+            raise
+        raise OSError(
+            f"{name} of {repository} cannot be fetched ({type(error).__name__}: {error}); try again"
+        ) from error
 
 
 def _hash_of_the_hub(repository: str, name: str, path: Path) -> str:

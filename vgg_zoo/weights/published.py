@@ -15,7 +15,7 @@ from .hub_file import SHA256, checked_file
 
 LOCK = Path(__file__).with_name("published.json")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
+_REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
