@@ -23,8 +23,9 @@ from tqdm import tqdm
 
 from recipes.data import LabelledImages, Problem
 from recipes.launch import from_main
-from vgg_zoo.evaluation import DenseEvaluator, at_scales
+from vgg_zoo.evaluation import DenseEvaluator
 from vgg_zoo.images import BadImageError, Pixels
+from vgg_zoo.inputs import at_scales
 
 CHUNK = 128
 """Images that are kept, or lost by a kill, together; like shapes among them go through the net together."""

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -51,9 +51,7 @@ def decode_each(images: Iterable[Input]) -> Iterator[tuple[str, Pixels | BadImag
     Raises:
         ValueError: One image where several are expected, or something that is no image.
     """
-    if isinstance(images, str | Path | bytes | Image.Image | Mapping):
-        raise ValueError(f"one image where a sequence of them is expected; give [{type(images).__name__}]")
-    for place, image in enumerate(undecoded(images)):
+    for place, image in enumerate(several(images)):
         path = image.get("path") if isinstance(image, Mapping) else image
         named = f"image {place}" + (f" ({path})" if isinstance(path, str | Path) else "")
         try:
@@ -62,8 +60,17 @@ def decode_each(images: Iterable[Input]) -> Iterator[tuple[str, Pixels | BadImag
             yield named, error
 
 
-def undecoded(images: Iterable[Any]) -> Iterable[Any]:
-    """A column of `datasets` that decodes its images as one that does not: a damaged file then is ours to name."""
+def several(images: Any) -> Any:
+    """The images, those of a `datasets` column undecoded: a damaged file is then ours to name.
+
+    Raises:
+        ValueError: One image, which a loop would take for a sequence of letters or of rows.
+    """
+    one = isinstance(images, str | Path | bytes | Image.Image | Mapping)
+    if one or (isinstance(images, np.ndarray) and images.ndim == 3 and images.shape[2] in (3, 4)):
+        raise ValueError(
+            f"one image (a {type(images).__name__}) where several are expected; give a list of one: [image]"
+        )
     datasets = sys.modules.get("datasets")  # without it imported there is no column
     if datasets is None or not isinstance(images, datasets.arrow_dataset.Column):
         return images
@@ -113,7 +120,7 @@ def net_input(net: nn.Module, pixels: Tensor) -> Tensor:
         net: With timm's `pretrained_cfg`.
         pixels: (B, 3, H, W), RGB in 0–255.
     """
-    weight, cfg = next(net.parameters()), net.pretrained_cfg
+    weight, cfg = next(net.parameters()), cast(dict[str, Any], net.pretrained_cfg)
     images = pixels.to(weight.device).to(weight.dtype)
     mean, std = (images.new_tensor(cfg[key]).view(1, -1, 1, 1) * 255 for key in ("mean", "std"))
     return (images - mean) / std
