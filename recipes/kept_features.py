@@ -5,16 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from recipes.descriptor_cache import BadSample, Descriptors
 from recipes.features_folder import Features, load_features
+from recipes.sample_descriptors import BadSample, Descriptors
 from recipes.samples import Samples, Split, hold_out, one_hot
 from vgg_zoo.images import BadImageError, Pixels
 
 
-def of_folders(
-    folders: Sequence[str], seed: int = 0
-) -> tuple[Samples, Descriptors, list[dict[str, Any]], dict[str, Any]]:
-    """The samples and descriptors of the training and the test images, what is said of the net, and the settings.
+def of_folders(folders: Sequence[str], seed: int = 0) -> tuple[Samples, Descriptors, list[dict[str, Any]]]:
+    """The samples and descriptors of the training and the test images, and what is said of the net.
 
     Args:
         folders: Of the training and of the test images; of a single one a fifth is held out for the test.
@@ -49,9 +47,8 @@ def of_folders(
         for start, part in zip(starts, parts, strict=False)
         for problem in part.problems
     ]
-    net = dict(parts[0].settings["net"])
-    settings = {name: net[name] for name in ("scales", "layer", "combine", "flip", "l2", "ceil_mode")}
-    return samples, Descriptors(np.concatenate([part.descriptors for part in parts]), problems), [net], settings
+    rows = np.concatenate([part.descriptors for part in parts])
+    return samples, Descriptors(rows, problems), [parts[0].settings["net"]]
 
 
 def _check(first: str, expected: Features, folder: str, found: Features) -> None:

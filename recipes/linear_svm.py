@@ -6,7 +6,8 @@
 
 Leaves results.json (figures of every class, C, counts, versions, command), summary.md with the paper's figures beside
 ours, a picture, and, for test images without labels, the files that VOC's evaluation server takes. Descriptors are
-computed once and kept in OUTPUT/descriptors; the same command goes on where a killed one was.
+computed once, by any number of processes (accelerate launch), and kept in OUTPUT/features; the same command goes on
+where a killed one was.
 """
 
 import argparse
@@ -17,21 +18,25 @@ from typing import Any
 if __name__ == "__main__":  # run as a script, Python looks for modules beside this file; the recipes are a package
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+import numpy as np
 import torch
+from accelerate import Accelerator
 
 import vgg_zoo  # noqa: F401 (registers the nets)
-from recipes.descriptor_cache import DescriptorCache, Descriptors
 from recipes.kept_features import of_folders
-from recipes.net_under_test import NetUnderTest, load_net
-from recipes.options import add_data_options, data_source
+from recipes.launch import from_main, make_accelerator, only_main_speaks
+from recipes.net_under_test import description_of, usual_settings
+from recipes.options import add_data_options, add_precision, data_source
 from recipes.run_folder import RunFolder
+from recipes.sample_descriptors import Descriptors, describe
 from recipes.samples import Samples
 from recipes.score_report import check_output
 from recipes.svm import CANDIDATES, SOLVERS, solver_for
 from recipes.svm_protocols import PROTOCOLS, Protocol, Request, protocol_named
 from recipes.svm_report import SvmReport
 from recipes.svm_splits import run_split
-from vgg_zoo.features import ImageDescriptor
+from vgg_zoo.descriptors import COMBINE, L2, DenseDescriptor
+from vgg_zoo.entrypoints import pretrained_net
 
 PAPERS_NETS = ["vgg_d.oxford_in1k", "vgg_e.oxford_in1k"]
 
@@ -64,9 +69,9 @@ def arguments() -> argparse.Namespace:
     group = parser.add_argument_group("descriptors; where nothing is said, the paper's for the protocol")
     group.add_argument("--layer", default="fc7", help="default: fc7")
     group.add_argument("--scales", type=int, nargs="+", metavar="Q", help="smallest sides in pixels")
-    group.add_argument("--combine", help="of the scales: average or stack")
+    group.add_argument("--combine", help=f"of the scales: {' or '.join(COMBINE)}")
     group.add_argument("--flip", action=argparse.BooleanOptionalAction, help="average with the mirrored image")
-    group.add_argument("--l2", default="scale", help="scale: length 1 at each scale; final: of all together")
+    group.add_argument("--l2", default="scale", help=f"each scale or the whole: {' or '.join(L2)}; default: scale")
     group.add_argument("--ceil-mode", action=argparse.BooleanOptionalAction, help="pool as Caffe does")
     group = parser.add_argument_group("SVM")
     group.add_argument(
@@ -74,8 +79,10 @@ def arguments() -> argparse.Namespace:
     )
     group.add_argument("--solver", default="auto", help=f"one of {', '.join(SOLVERS)}")
     group = parser.add_argument_group("hardware and files; changes no result beyond rounding")
-    group.add_argument("--device", help="of the net; default: cuda where there is one, else cpu")
+    group.add_argument("--workers", type=int, default=0, help="processes that load images, for each process")
     group.add_argument("--most-pixels", type=int, default=2**20, help="that go through the net at once; tiles beyond")
+    add_precision(group)
+    group.add_argument("--deterministic", action="store_true", help="the same bits on a GPU in every run; slower")
     group.add_argument("--cache", type=Path, help="folder of descriptors that several OUTPUTs share")
     return parser.parse_args()
 
@@ -98,56 +105,70 @@ def check(args: argparse.Namespace, protocol: Protocol) -> None:
         raise ValueError(f"--image-only is for voc2012-action; --protocol {args.protocol} has no boxes")
     if min(args.candidates) <= 0:
         raise ValueError(f"--C must be above 0; got {args.candidates}")
-    solver_for(args.solver, torch.zeros(0).numpy())
+    solver_for(args.solver, np.zeros(0))
 
 
-def descriptor_of(args: argparse.Namespace, protocol: Protocol, tested: NetUnderTest) -> ImageDescriptor:
-    """The net's descriptor with the command's settings, else the protocol's, else the net's own."""
-    evaluator = tested.evaluator
-    flip = evaluator.flip if args.protocol == "folder" else True
-    return ImageDescriptor(
-        model=evaluator.model,
-        layer=args.layer,
-        scales=tuple(args.scales or protocol.scales or evaluator.scales),
-        combine=args.combine or protocol.combine,
-        flip=flip if args.flip is None else args.flip,
-        l2=args.l2,
-        ceil_mode=evaluator.ceil_mode,
-        most_pixels=args.most_pixels,
-        device=args.device or ("cuda" if torch.cuda.is_available() else "cpu"),
+def descriptor_of(args: argparse.Namespace, protocol: Protocol, model: str) -> DenseDescriptor:
+    """The net's descriptor with the command's settings, else the protocol's, else what its folder says."""
+    _, usual = usual_settings(model)
+    settings = {name: usual[name] for name in ("scales", "flip", "ceil_mode") if name in usual}
+    if protocol.scales is not None:  # the paper's protocols do not depend on how a net was trained
+        settings |= {"scales": protocol.scales, "flip": True}
+    settings |= {name: value for name in ("scales", "flip", "ceil_mode") if (value := getattr(args, name)) is not None}
+    combine = args.combine or protocol.combine
+    return DenseDescriptor(
+        pretrained_net(model), args.layer, combine=combine, l2=args.l2, most_pixels=args.most_pixels, **settings
     )
 
 
-def settings_of(descriptor: ImageDescriptor) -> dict[str, Any]:
-    """What decides the descriptors, beside the net, as plain data."""
-    names = ("layer", "combine", "flip", "l2", "ceil_mode")
-    return {"scales": list(descriptor.scales)} | {name: getattr(descriptor, name) for name in names}
+def compute(
+    args: argparse.Namespace, protocol: Protocol, samples: Samples, folder: RunFolder, accelerator: Accelerator
+) -> tuple[Descriptors, list[dict[str, Any]]]:
+    """The stacked descriptors, and what is said of each net and its descriptors."""
+    models = args.model or PAPERS_NETS
+    with accelerator.main_process_first():  # the others find the weights in the cache
+        descriptors = [descriptor_of(args, protocol, model) for model in models]
+    precision = "fp64" if args.precision == "fp64" else accelerator.mixed_precision  # the launcher may have said it
+    nets = [description_of(model, one.model) | one.settings for model, one in zip(models, descriptors, strict=True)]
+    data = {"protocol": args.protocol, "data": args.data, "precision": precision, "samples": len(samples)}
+    asked = {"test_set": args.test_set, "boxes": samples.box is not None, "seed": args.seed}
+    from_main(accelerator, lambda: folder.begin({"nets": nets, **data, **asked}, args.overwrite))
+    cache, found = args.cache or folder.features, []
+    for net, descriptor in zip(nets, descriptors, strict=True):
+        descriptor.model.to(accelerator.device, torch.float64 if args.precision == "fp64" else torch.float32)
+        accelerator.print(
+            f"{net['model']} on {len(samples)} samples of {args.data}: {net['layer']}, Q = {net['scales']}"
+        )
+        identity = {"net": net, "data": args.data, "precision": precision}
+        found.append(describe(samples, descriptor, cache, identity, accelerator, args.workers))
+        descriptor.model.cpu()
+    return Descriptors.stacked(found), nets
 
 
-def about_net(tested: NetUnderTest) -> dict[str, Any]:
-    """What results.json says of a net."""
-    said = tested.description()
-    return {name: said[name] for name in ("model", "architecture", "configuration", "weights_sha256", "train_scales")}
-
-
-def describe(
-    args: argparse.Namespace, protocol: Protocol, samples: Samples, folder: RunFolder
-) -> tuple[Descriptors, list[dict[str, Any]], dict[str, Any]]:
-    """The stacked descriptors, what is said of the nets, and the settings."""
-    chosen = {"ceil_mode": args.ceil_mode}
-    tested = [load_net(name, None, args.most_pixels, chosen) for name in args.model or PAPERS_NETS]
-    extractors = [descriptor_of(args, protocol, net).fit(None) for net in tested]
-    nets, settings = [about_net(net) for net in tested], [settings_of(one) for one in extractors]
-    boxes = samples.box is not None
-    identities = [{"net": net, **said, "boxes": boxes} for net, said in zip(nets, settings, strict=True)]
-    data = {"data": args.data, "test_set": args.test_set, "seed": args.seed, "samples": len(samples)}
-    folder.begin({"protocol": args.protocol, "nets": identities, **data}, args.overwrite)
-    cache = DescriptorCache(args.cache or folder.path / "descriptors")
-    found = []
-    for net, extractor, identity in zip(tested, extractors, identities, strict=True):
-        print(f"descriptors of {net.model} at Q = {list(extractor.scales)} for {len(samples)} samples of {args.data}")
-        found.append(cache.compute(samples, extractor, {"data": args.data, **identity}))
-    return Descriptors.stacked(found), nets, settings[0]
+def test(
+    args: argparse.Namespace,
+    protocol: Protocol,
+    request: Request,
+    samples: Samples,
+    descriptors: Descriptors,
+    nets: list[dict[str, Any]],
+) -> SvmReport:
+    """Train and test on every split."""
+    solver = solver_for(args.solver, descriptors.rows[samples.splits[0].training])
+    splits = [
+        run_split(protocol, samples, split, descriptors.rows, args.candidates, solver, args.seed)
+        for split in samples.splits
+    ]
+    return SvmReport(
+        name=args.protocol,
+        protocol=protocol,
+        request=request,
+        samples=samples,
+        nets=nets,
+        solver=solver,
+        descriptors=descriptors,
+        splits=splits,
+    )
 
 
 def request_of(args: argparse.Namespace) -> Request:
@@ -161,32 +182,20 @@ def run(args: argparse.Namespace) -> None:
     check(args, protocol)
     folder = RunFolder(args.output)
     check_output(folder, args.overwrite)
+    accelerator = make_accelerator(precision=args.precision, deterministic=args.deterministic)
+    only_main_speaks(accelerator)
     if args.features:
+        samples, descriptors, nets = of_folders(args.features, args.seed)
         args.data = " and ".join(args.features)
-        request = request_of(args)
-        samples, descriptors, nets, settings = of_folders(args.features, args.seed)
-        folder.begin({"protocol": args.protocol, "features": args.features, "seed": args.seed}, args.overwrite)
+        identity = {"protocol": args.protocol, "nets": nets, "features": args.features, "seed": args.seed}
+        from_main(accelerator, lambda: folder.begin(identity, args.overwrite))
     else:
-        request = request_of(args)
-        samples = protocol.load(request)
-        descriptors, nets, settings = describe(args, protocol, samples, folder)
-    solver = solver_for(args.solver, descriptors.rows[samples.splits[0].training])
-    splits = [
-        run_split(protocol, samples, split, descriptors.rows, args.candidates, solver, args.seed)
-        for split in samples.splits
-    ]
-    report = SvmReport(
-        name=args.protocol,
-        protocol=protocol,
-        request=request,
-        samples=samples,
-        nets=nets,
-        settings=settings,
-        solver=solver,
-        descriptors=descriptors,
-        splits=splits,
-    )
-    report.write(folder)
+        with accelerator.main_process_first():
+            samples = protocol.load(request_of(args))
+        descriptors, nets = compute(args, protocol, samples, folder, accelerator)
+    if accelerator.is_main_process:
+        test(args, protocol, request_of(args), samples, descriptors, nets).write(folder)
+    accelerator.end_training()
 
 
 def main() -> None:

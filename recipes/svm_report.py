@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from recipes.descriptor_cache import BadSample, Descriptors
 from recipes.report import provenance, write_csv, write_json, write_text
 from recipes.run_folder import RunFolder
+from recipes.sample_descriptors import BadSample, Descriptors
 from recipes.samples import Samples
 from recipes.svm_protocols import Protocol, Request
 from recipes.svm_splits import SplitResult
@@ -30,8 +30,7 @@ class SvmReport:
         protocol: The same.
         request: Of its data.
         samples: The data.
-        nets: What is said of each net, as plain data.
-        settings: Of the descriptors, as plain data.
+        nets: What is said of each net and its descriptors, as plain data.
         solver: "liblinear" or "sgd".
         descriptors: Of the samples.
         splits: The results.
@@ -42,7 +41,6 @@ class SvmReport:
     request: Request
     samples: Samples
     nets: Sequence[dict[str, Any]]
-    settings: dict[str, Any]
     solver: str
     descriptors: Descriptors
     splits: Sequence[SplitResult]
@@ -90,7 +88,7 @@ class SvmReport:
             "protocol": self.name,
             "measure": self.protocol.measure,
             "nets": list(self.nets),
-            "descriptor": {**self.settings, "boxes": self.with_box, "dimension": self.descriptors.rows.shape[1]},
+            "descriptor": {"boxes": self.with_box, "dimension": self.descriptors.rows.shape[1]},
             "data": {
                 "spec": self.request.source.spec,
                 "test_set": self.request.test_set if self.protocol.uses_average_precision else None,
@@ -148,12 +146,10 @@ class SvmReport:
         return [_markdown([[title, f"{measure} (%)"], *rows]), *note]
 
     def _remarks(self) -> str:
-        settings, bad = self.settings, self.descriptors.problems
-        scales = ", ".join(map(str, settings["scales"]))
-        combined = {"average": "averaged", "stack": "stacked"}[settings["combine"]]
+        bad = self.descriptors.problems
         where = "image and box" if self.with_box else "whole image"
         lines = [
-            f"Descriptors: {settings['layer']}, Q = {scales} {combined}, {where}, "
+            f"Descriptors: {'; '.join(dict.fromkeys(map(_described, self.nets)))}; {where}; "
             f"{self.descriptors.rows.shape[1]:,}-D.",
             f"SVM: {self.solver} ({_LOSSES[self.solver]} loss), one against the rest.",
             *(f"Split {number}: {self._split(split)}" for number, split in enumerate(self.splits, 1)),
@@ -214,6 +210,11 @@ def write_server_files(file: Path, samples: Samples, split: SplitResult, test_se
         lines = zip(split.split.test, scores, strict=True)
         text = "".join(f"{samples.names[number]} {score:.6f}\n" for number, score in lines)
         write_text(Path(str(file).format(set=test_set, name=name)), text)
+
+
+def _described(net: dict[str, Any]) -> str:
+    combined = {"average": "averaged", "stack": "stacked"}[net["combine"]]
+    return f"{net['layer']}, Q = {', '.join(map(str, net['scales']))} {combined}"
 
 
 def _count(bad: Sequence[BadSample], what: str) -> int:

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from sklearn.metrics import recall_score
 
-from recipes import linear_svm
-from recipes.descriptor_cache import Descriptors
+from recipes import extract_features, linear_svm
+from recipes.chunks import CHUNK
+from recipes.sample_descriptors import Descriptors
 from recipes.svm_protocols import PROTOCOLS, confusion
 from recipes.voc import ACTIONS, CLASSES
-from tests.recipes.commands import command, run, succeed
+from tests.recipes.commands import command, succeed
 from tests.recipes.data_sets import actions, annotation, caltech, net_folder, voc
 from vgg_zoo.images import read_pixels
 
@@ -58,10 +59,10 @@ def error(monkeypatch: pytest.MonkeyPatch, *words: Any) -> str:
 
 
 @pytest.mark.slow
-def test_voc2007_from_the_shell(net: Path, devkit: Path, tmp_path: Path) -> None:
-    """Far above chance, every class told, the paper's figures beside, a picture of the APs."""
-    options = ["--protocol", "voc2007", "--model", net, "--data", devkit, "--output", tmp_path / "out", *SCALES]
-    done = succeed(command("linear_svm", *options, *FEW))
+def test_voc2007_from_the_shell(net: Path, devkit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Far above chance, every class told, the paper's figures beside, a picture; the same in two processes."""
+    options = ["--protocol", "voc2007", "--model", net, "--data", devkit, *SCALES, *FEW]
+    done = succeed(command("linear_svm", *options, "--output", tmp_path / "out", processes=2))
     results = json.loads((tmp_path / "out" / "results.json").read_text())
     assert results["measure"] == "11-point"
     assert list(results["results"]["per_class"]) == list(CLASSES)
@@ -74,6 +75,7 @@ def test_voc2007_from_the_shell(net: Path, devkit: Path, tmp_path: Path) -> None
     assert "The paper's figures are no comparison: 120 training and 60 test images, not 5011 and 4952" in done.stdout
     assert "Warning" not in done.stderr
     assert (tmp_path / "out" / "per_class_ap.png").stat().st_size > 10_000
+    assert svm(monkeypatch, *options, "--output", tmp_path / "one")["results"] == results["results"]
 
 
 def test_voc2012_without_labels_of_the_test(
@@ -96,6 +98,7 @@ def test_voc2012_without_labels_of_the_test(
     assert "the test is on val, not on the test images" in results["not_the_papers"]
 
 
+@pytest.mark.slow
 def test_actions_of_the_image_and_the_box(
     net: Path, devkit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -176,13 +179,14 @@ def test_damaged_images_and_boxes_shift_nobody(
         *[["image", "4", "2012_000002 1"], ["image", "5", "2012_000002 2"]],
         *[["image", "140", "2012_000070 1"], ["image", "141", "2012_000070 2"]],
     ]
-    before, after = (found.rows for found in caught)
+    _, before, _, after = (found.rows for found in caught)  # of image and box, and of all nets
     bad = [4, 5, 9, 10, 140, 141, 160, 161]
     assert np.isnan(after[bad]).all()
     assert np.allclose(np.delete(after, bad, 0), np.delete(before, bad, 0), atol=1e-5)
     assert damaged["results"]["figure"] < whole["results"]["figure"]
 
 
+@pytest.mark.slow
 def test_descriptors_are_computed_once(
     net: Path, devkit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -195,24 +199,29 @@ def test_descriptors_are_computed_once(
     assert svm(monkeypatch, *options, "--C", "1", "--output", tmp_path / "two")["results"] == first["results"]
     assert read == []
     (folder,) = (tmp_path / "cache").iterdir()
-    chunks = sorted(folder.glob("*.safetensors"))
-    assert len(chunks) == 3
-    chunks[0].write_bytes(chunks[0].read_bytes()[:-1] + b"x")
-    chunks[2].unlink()
+    chunks = sorted((folder / "image").glob("*.safetensors"))
+    assert len(chunks) == 2
+    damaged = bytearray(chunks[0].read_bytes())
+    damaged[-1] ^= 1
+    chunks[0].write_bytes(damaged)
     assert svm(monkeypatch, *options, "--C", "1", "--output", tmp_path / "two")["results"] == first["results"]
-    assert len(read) == 64 + 180 - 128
+    assert len(read) == CHUNK == 128
+    chunks[1].unlink()
+    assert svm(monkeypatch, *options, "--C", "1", "--output", tmp_path / "two")["results"] == first["results"]
+    assert len(read) == 180
     message = error(monkeypatch, *options, "--no-flip", "--output", tmp_path / "two")
     assert "holds a run of something else" in message
     svm(monkeypatch, *options, "--no-flip", "--output", tmp_path / "two", "--overwrite", "--C", "1")
     assert len(list((tmp_path / "cache").iterdir())) == 2
 
 
+@pytest.mark.slow
 def test_digits_by_the_folder_protocol(net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A held-out fifth as the test, the net's own scales, and the other solver."""
     results = svm(
         monkeypatch, "--protocol", "folder", "--model", net, "--data", "digits", "--output", tmp_path / "out", *FEW
     )
-    assert results["descriptor"]["scales"] == [32, 40]
+    assert results["nets"][0]["scales"] == [32, 40]
     assert results["svm"]["solver"] == "liblinear"
     assert (results["splits"][0]["training"], results["splits"][0]["test"]) == (1437, 360)
     assert results["splits"][0]["not_converged"] == 0
@@ -251,9 +260,23 @@ def test_a_mistake_ends_in_one_line(net: Path, devkit: Path, tmp_path: Path, mon
     assert "is not the folder of a run" in message
 
 
-def test_a_wrong_protocol_ends_the_real_command_in_one_line(tmp_path: Path) -> None:
-    """No traceback and no usage."""
-    done = run(command("linear_svm", "--protocol", "imagenet", "--data", tmp_path, "--output", tmp_path / "out"))
-    assert done.returncode == 1
-    assert done.stderr.strip().splitlines()[-1].startswith("error: unknown --protocol 'imagenet'")
-    assert "Traceback" not in done.stderr
+@pytest.mark.slow
+def test_features_of_folders_are_those_of_the_data(net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outputs of recipes/extract_features.py and the command's own descriptors give the same figures."""
+    of = ["--model", net, "--data", "digits"]
+    for name, options in (("training", ["--training"]), ("test", [])):
+        words = [*of, "--output", tmp_path / name, *options]
+        monkeypatch.setattr(sys, "argv", ["extract_features.py", *map(str, words)])
+        extract_features.main()
+    options = ["--protocol", "folder", "--C", "100"]
+    direct = svm(monkeypatch, *options, *of, "--output", tmp_path / "direct")
+    folders = ["--features", tmp_path / "training", tmp_path / "test"]
+    kept = svm(monkeypatch, *options, *folders, "--output", tmp_path / "kept")
+    assert kept["results"]["figure"] == pytest.approx(direct["results"]["figure"], abs=0.01)
+    assert kept["nets"] == direct["nets"]
+    one = svm(monkeypatch, *options, "--features", tmp_path / "training", "--output", tmp_path / "one")
+    assert one["splits"][0]["training"] + one["splits"][0]["test"] == kept["splits"][0]["training"] == 1437
+    message = error(monkeypatch, *options, *folders, tmp_path / "test", "--output", tmp_path / "three")
+    assert "--features takes one folder, or those" in message
+    message = error(monkeypatch, *options, "--features", net, "--output", tmp_path / "none")
+    assert "results.json" in message
