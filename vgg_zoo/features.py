@@ -46,7 +46,8 @@ class ImageDescriptor(TransformerMixin, BaseEstimator):
     stacked. Nothing is learned: `fit` only checks the parameters. `sklearn.pipeline.FeatureUnion` stacks two nets.
 
     Clones share the net, which nothing changes. A pickle holds the parameters: a net that was given by name or folder
-    is loaded again where it is needed; a module is part of the pickle.
+    is loaded again where it is needed; a module is part of the pickle, and the caches of `Pipeline(memory=...)` know it
+    again only in the same process.
 
     Args:
         model: A name that timm loads with its weights, the folder of a trained net, or a net (put into eval mode).
