@@ -91,7 +91,7 @@ def test_a_killed_command_goes_on_with_the_same_bits(net: Path, extracted: Path,
         time.sleep(0.002)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    with pytest.raises(ValueError, match="has no results.json"):
+    with pytest.raises(ValueError, match=r"has no results\.json"):
         load_features(tmp_path / "out")
     written = first.stat().st_mtime_ns
     done = succeed(arguments)
