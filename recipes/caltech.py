@@ -87,7 +87,8 @@ class Caltech:
 
     def _find(self, data: Path) -> Path:
         nested = sorted(data.glob(f"*/{self.folder}"))
-        for folder in (data / self.folder, *nested, data):
+        itself = [data] if data.resolve().name == self.folder or (data / self.background).is_dir() else []
+        for folder in (data / self.folder, *nested, *itself):
             if folder.is_dir() and any(_is_class(inner) for inner in folder.iterdir()):
                 return folder
         raise ValueError(

@@ -140,7 +140,7 @@ def compute(
             f"{net['model']} on {len(samples)} samples of {args.data}: {net['layer']}, Q = {net['scales']}"
         )
         identity = {"net": net, "data": args.data, "precision": precision}
-        found.append(describe(samples, descriptor, cache, identity, accelerator, args.workers))
+        found.append(describe(samples, descriptor, cache, identity, accelerator, args.workers, args.overwrite))
         descriptor.model.cpu()
     return Descriptors.stacked(found), nets
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,6 +116,7 @@ def describe(
     identity: Mapping[str, Any],
     accelerator: Accelerator,
     workers: int = 0,
+    anew: bool = False,
 ) -> Descriptors:
     """The descriptors of all samples: of the images, and behind them those of the boxes where there are some.
 
@@ -125,6 +127,7 @@ def describe(
         identity: Everything that decides the descriptors but the images' content, as plain data.
         accelerator: The processes.
         workers: Processes that load images, for each process.
+        anew: Throw away what the cache holds of this identity: images were replaced.
 
     Raises:
         ValueError: No image can be decoded, or the box of none holds pixels.
@@ -132,7 +135,7 @@ def describe(
     names, first, image_of = np.unique(np.asarray(samples.images), return_index=True, return_inverse=True)
     identity = {**identity, "names": _digest("\n".join(samples.names))}
     folder = cache / _digest(json.dumps(identity, sort_keys=True))[:16]
-    from_main(accelerator, lambda: _begin(folder, identity))
+    from_main(accelerator, lambda: _begin(folder, identity, anew))
 
     def computed(split: Any, kind: str, count: int) -> DescriptorRows:
         def make(values: Tensor, indices: range, rows: dict[str, Any]) -> DescriptorRows:
@@ -160,7 +163,9 @@ def describe(
     return Descriptors.stacked(found)
 
 
-def _begin(folder: Path, identity: Mapping[str, Any]) -> None:
+def _begin(folder: Path, identity: Mapping[str, Any], anew: bool) -> None:
+    if anew and folder.exists():
+        shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "identity.json", identity)
 

@@ -102,12 +102,11 @@ def folder_samples(source: DataSource) -> Samples:
     def read(index: int) -> Pixels:
         return training.pixels(index) if index < count else test.pixels(index - count)
 
-    names = [f"{split.name} {index}" for split in (training, test) for index in range(len(split))]
     return Samples(
-        names=names,
-        images=names,
+        names=[name for split in (training, test) for name in split.names(range(len(split)))],
+        images=list(map(str, range(count + len(test)))),  # names need not differ
         class_names=training.class_names,
         labels=one_hot([*labels[0], *labels[1]], len(training.class_names)),
         read=read,
-        splits=(Split(np.arange(count), np.arange(count, len(names))),),
+        splits=(Split(np.arange(count), np.arange(count, count + len(test))),),
     )

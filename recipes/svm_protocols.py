@@ -1,8 +1,9 @@
 """The protocols of Appendix B as data, and the samples of each."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -89,9 +90,19 @@ class Protocol:
             return mean_average_precision(ranked(scores), labels, self.measure)[1]
         return class_recalls(confusion(scores, labels))
 
-    def departures(self, samples: Samples, request: Request) -> list[str]:
-        """Why the paper's figure is of something else; empty if it is of the same."""
-        found = []
+    def departures(self, samples: Samples, request: Request, nets: Sequence[Mapping[str, Any]]) -> list[str]:
+        """Why the paper's figure is of something else; empty if it is of the same.
+
+        Args:
+            samples: The data.
+            request: Of it.
+            nets: What is said of each net's descriptors.
+        """
+        papers: dict[str, Any] = {"layer": "fc7", "combine": self.combine, "flip": True}
+        if self.scales is not None:
+            papers["scales"] = list(self.scales)
+        others = {name: [net[name] for net in nets if net[name] != value] for name, value in papers.items()}
+        found = [f"{name} {other[0]}, not {papers[name]}" for name, other in others.items() if other]
         if self.classes is not None and len(samples.class_names) != self.classes:
             found.append(f"{len(samples.class_names)} classes, not {self.classes}")
         sizes = tuple(map(len, (samples.splits[0].training, samples.splits[0].test)))

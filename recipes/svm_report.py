@@ -58,7 +58,7 @@ class SvmReport:
     @property
     def departures(self) -> list[str]:
         """Why the paper's figures are of something else."""
-        return self.protocol.departures(self.samples, self.request)
+        return self.protocol.departures(self.samples, self.request, self.nets) if self.name != "folder" else []
 
     @property
     def paper(self) -> PaperFeatures | None:

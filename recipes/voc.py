@@ -68,11 +68,11 @@ class Voc:
         for needed in ("JPEGImages", *(["Annotations"] if boxes else [])):
             if not (self.root / needed).is_dir():
                 raise ValueError(f"there is no folder {self.root / needed}; it is in {SOURCES[self.year]}")
-        words = 2 if kind == "Action" else 1
-        training, known = self._listed(kind, TRAINED_ON[test_set], words, classes)
+        training, known = self._listed(kind, TRAINED_ON[test_set], classes)
         if known is None:
-            raise ValueError(self._missing(self._file(kind, f"{classes[0]}_{TRAINED_ON[test_set]}")))
-        test, asked = self._listed(kind, test_set, words, classes)
+            file = self._file(kind, f"{classes[0]}_{TRAINED_ON[test_set]}")
+            raise ValueError(f"{file} has no labels to train on" if file.is_file() else self._missing(file))
+        test, asked = self._listed(kind, test_set, classes)
         names = [*training, *test]
         images = [name.split()[0] for name in names]
         labels = np.concatenate([known, np.zeros((len(test), len(classes)), np.int8) if asked is None else asked])
@@ -95,47 +95,69 @@ class Voc:
             splits=(split,),
         )
 
-    def _listed(self, kind: str, name: str, words: int, classes: Sequence[str]) -> tuple[list[str], Numbers | None]:
-        """Samples of an image set, and (N, K) labels, or None where no class has a file."""
-        samples = list(self._lines(self._file(kind, name), words))
-        if not any(self._file(kind, f"{one}_{name}").exists() for one in classes):
-            return samples, None
-        labels = np.zeros((len(samples), len(classes)), dtype=np.int8)
-        for column, one in enumerate(classes):
-            file = self._file(kind, f"{one}_{name}")
-            found = self._lines(file, words, labelled=True)
-            if absent := [sample for sample in samples if sample not in found]:
-                raise ValueError(f"{file} has no line of {absent[0]!r}, which is in {name}.txt ({len(absent)} missing)")
-            labels[:, column] = [found[sample] for sample in samples]
-        return samples, labels
+    def _listed(self, kind: str, name: str, classes: Sequence[str]) -> tuple[list[str], Numbers | None]:
+        """Samples of an image set, and (N, K) labels, or None where the classes' files have none or do not exist.
 
-    def _lines(self, file: Path, words: int, labelled: bool = False) -> dict[str, int]:
-        """The samples of a list, each an image and, with 2 words, the number of an object; their labels behind them."""
+        Images are those of the set's list. Persons are those of the classes' files: their set's list has images only.
+        """
+        files = [self._file(kind, f"{one}_{name}") for one in classes]
+        if kind == "Main":
+            samples = list(_lines(self._found(self._file(kind, name)), 1, labelled=False))
+            if not any(file.exists() for file in files):
+                return samples, None
+        else:
+            samples = list(_lines(self._found(files[0]), 2))
+        columns = []
+        for file in files:
+            found = _lines(self._found(file), 1 if kind == "Main" else 2)
+            if absent := [sample for sample in samples if sample not in found]:
+                listed = self._file(kind, name) if kind == "Main" else files[0]
+                raise ValueError(f"{file} has no line of {absent[0]!r}, as {listed.name} has ({len(absent)} missing)")
+            columns.append([found[sample] for sample in samples])
+        without = [file for file, column in zip(files, columns, strict=True) if None in column]
+        if without and len(without) < len(files):
+            raise ValueError(f"{without[0]} has no labels, and others of the set have some")
+        return samples, None if without else np.array(columns, dtype=np.int8).T
+
+    def _found(self, file: Path) -> Path:
         if not file.is_file():
             raise ValueError(self._missing(file))
-        found: dict[str, int] = {}
-        for place, line in enumerate(file.read_text(errors="replace").splitlines(), 1):
-            parts = line.split()
-            if not parts:
-                continue
-            label = parts[words] if labelled and len(parts) == words + 1 else "0"
-            object_number = parts[1] if words == 2 and len(parts) > 1 else "1"
-            if len(parts) != words + labelled or label not in ("1", "+1", "-1", "0") or not object_number.isdecimal():
-                form = " ".join(["image", "object"][:words] + ["1, -1 or 0"] * labelled)
-                raise ValueError(f"{file}, line {place}: expected {form!r}, got {line!r}")
-            sample = " ".join(parts[:words])
-            if sample in found:
-                raise ValueError(f"{file}, line {place}: {sample!r} is there twice")
-            found[sample] = int(label)
-        if not found:
-            raise ValueError(f"{file} is empty")
-        return found
+        return file
 
     def _file(self, kind: str, name: str) -> Path:
         return self.root / "ImageSets" / kind / f"{name}.txt"
 
     def _missing(self, file: Path) -> str:
         return f"there is no file {file}, a list of VOC{self.year}; it is in {SOURCES[self.year]}"
+
+
+def _lines(file: Path, words: int, labelled: bool | None = None) -> dict[str, int | None]:
+    """The samples of a list, each an image and, with 2 words, the number of an object, and the labels behind them.
+
+    Args:
+        file: The list.
+        words: Of a sample.
+        labelled: Whether labels are expected; None takes it from the first line.
+    """
+    found: dict[str, int | None] = {}
+    for place, line in enumerate(file.read_text(errors="replace").splitlines(), 1):
+        parts = line.split()
+        if not parts:
+            continue
+        if labelled is None:
+            labelled = len(parts) > words
+        label = parts[-1] if labelled else "0"
+        plain = words == 1 or (len(parts) > 1 and parts[1].isdecimal())
+        if len(parts) != words + labelled or label not in ("1", "+1", "-1", "0") or not plain:
+            form = " ".join(["image", "object"][:words] + ["1, -1 or 0"] * labelled)
+            raise ValueError(f"{file}, line {place}: expected {form!r}, got {line!r}")
+        sample = " ".join(parts[:words])
+        if sample in found:
+            raise ValueError(f"{file}, line {place}: {sample!r} is there twice")
+        found[sample] = int(label) if labelled else None
+    if not found:
+        raise ValueError(f"{file} is empty")
+    return found
 
 
 def find_voc(data: Path, year: int) -> Voc:

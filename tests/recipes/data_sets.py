@@ -83,8 +83,11 @@ def annotation(boxes: Sequence[Sequence[Any]]) -> str:
     return f"<annotation><folder>VOC2012</folder>{objects}</annotation>"
 
 
-def actions(root: Path, images: int = 60) -> Path:
-    """A VOC folder of persons: two in every image, side by side, each with an action or, rarely, another one."""
+def actions(root: Path, images: int = 60, labelled_test: bool = True) -> Path:
+    """A VOC folder of persons: two in every image, side by side, each with an action or, rarely, another one.
+
+    As in the kit, a set's list has images only, and the classes' files have the persons, in the test without labels.
+    """
     generator = np.random.default_rng(1)
     persons: dict[str, list[tuple[str, int]]] = {"train": [], "val": [], "test": []}
     for number in range(images):
@@ -96,9 +99,10 @@ def actions(root: Path, images: int = 60) -> Path:
         persons[("train", "val", "test")[3 * number // images]] += [(f"{image}  {n + 1}", shown[n]) for n in range(2)]
     persons["trainval"] = persons["train"] + persons["val"]
     for name, rows in persons.items():
-        write_lines(root / "ImageSets" / "Action" / f"{name}.txt", [person for person, _ in rows])
+        write_lines(root / "ImageSets" / "Action" / f"{name}.txt", list(dict.fromkeys(p.split()[0] for p, _ in rows)))
         for place, one in enumerate(ACTIONS):
-            lines = [f"{person}  {1 if action == place else -1}" for person, action in rows]
+            told = labelled_test or name != "test"
+            lines = [person + (f"  {1 if action == place else -1}" if told else "") for person, action in rows]
             write_lines(root / "ImageSets" / "Action" / f"{one}_{name}.txt", lines)
     return root
 

@@ -64,6 +64,23 @@ def test_persons_have_boxes_and_actions(folder: Path) -> None:
     assert find_voc(folder, 2012).actions("test", boxes=False).box is None
 
 
+def test_persons_of_a_test_without_labels(tmp_path: Path) -> None:
+    """As the kit has them, in the classes' files, which then have two words a line."""
+    samples = find_voc(actions(tmp_path / "VOC2012", 12, labelled_test=False), 2012).actions("test", boxes=True)
+    assert samples.names[-1] == "2012_000011 2"
+    assert not samples.tests_are_labelled
+    assert find_voc(tmp_path, 2012).actions("val", boxes=True).tests_are_labelled
+    wrong = tmp_path / "VOC2012" / "ImageSets" / "Action" / "running_test.txt"
+    write_lines(wrong, ["2012_000008 first"])
+    with pytest.raises(
+        ValueError, match=r"running_test\.txt, line 1: expected 'image object', got '2012_000008 first'"
+    ):
+        find_voc(tmp_path, 2012).actions("test", boxes=True)
+    write_lines(wrong, ["2012_000008 1"])
+    with pytest.raises(ValueError, match=r"has no line of '2012_000008 2', as jumping_test.txt has \(7 missing\)"):
+        find_voc(tmp_path, 2012).actions("test", boxes=True)
+
+
 def test_an_image_that_is_missing_is_named_when_it_is_read(folder: Path, tmp_path: Path) -> None:
     """Not before: the others can be used."""
     shutil.copytree(folder / "VOC2007", tmp_path / "VOC2007")
@@ -81,8 +98,11 @@ def test_an_image_that_is_missing_is_named_when_it_is_read(folder: Path, tmp_pat
         ("test.txt", [], r"test.txt is empty"),
         ("cow_test.txt", ["000040 2"], r"cow_test.txt, line 1: expected 'image 1, -1 or 0', got '000040 2'"),
         ("cow_test.txt", ["000040 1", "000040 1"], r"cow_test.txt, line 2: '000040' is there twice"),
-        ("cow_test.txt", ["000040 1"], r"cow_test.txt has no line of '000041', which is in test.txt \(19 missing\)"),
+        ("cow_test.txt", ["000040 1"], r"cow_test.txt has no line of '000041', as test.txt has \(19 missing\)"),
         ("test.txt", ["a b"], r"test.txt, line 1: expected 'image', got 'a b'"),
+        ("cow_test.txt", ["000040", "000041 1"], r"cow_test.txt, line 2: expected 'image', got '000041 1'"),
+        ("cow_test.txt", [f"{n:06}" for n in range(40, 60)], r"cow_test.txt has no labels, and others of the set"),
+        ("cow_trainval.txt", None, r"no file .*Main/cow_trainval.txt"),
     ],
 )
 def test_a_list_that_is_wrong_is_named(
