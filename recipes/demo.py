@@ -1,9 +1,9 @@
 """The zoo end to end on real images, in a few minutes on two CPU cores: what `make demo` runs.
 
 Prints the zoo's table, trains a small net A on scikit-learn's digits in two processes, tests it by two of the paper's
-protocols, fuses them, shows them as the paper's tables, loads the folder that the training left with timm, and
-classifies a digit with it; then applies a net D of full size, untrained, densely to scikit-learn's two photos. Ends
-with an error if any of that is not as it should be.
+protocols, fuses them, shows them as the paper's tables, trains a linear SVM on the net's descriptors, loads the folder
+that the training left with timm, and classifies a digit with it; then applies a net D of full size, untrained, densely
+to scikit-learn's two photos. Ends with an error if any of that is not as it should be.
 """
 
 import argparse
@@ -64,6 +64,17 @@ def evaluate(output: Path) -> None:
         found = json.loads((folder / "results.json").read_text())["results"]
         if found["images"] != HELD_OUT or found["top1"] > MOST_ERRORS:
             sys.exit(f"error: {folder} has {found['top1']:.1%} errors of {found['images']} digits")
+
+
+def linear_svm(output: Path) -> None:
+    """A linear SVM on the net's fc7 descriptors of the digits (Appendix B)."""
+    test = output.with_name(f"{output.name}_svm")
+    launch("linear_svm", "--protocol", "folder", "--model", output, "--data", "digits", "--output", test)
+    results = json.loads((test / "results.json").read_text())
+    accuracy, digits = results["results"]["accuracy"], results["splits"][0]["test"]
+    print(f"a linear SVM on the net's fc7 descriptors gets {accuracy:.1%} of {digits} held-out digits right")
+    if digits != HELD_OUT or accuracy < 1 - MOST_ERRORS:
+        sys.exit(f"error: {1 - MOST_ERRORS:.0%} of {HELD_OUT} were expected")
 
 
 def evaluate_photos(output: Path) -> None:
@@ -132,6 +143,7 @@ def main() -> None:
     results = json.loads((output / "results.json").read_text())
     check_results(results)
     evaluate(output)
+    linear_svm(output)
     classify(output, results)
     evaluate_photos(output)
     print(f"demo done in {time.perf_counter() - started:.0f} s; look at {output}/learning_curve.png")

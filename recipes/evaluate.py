@@ -16,13 +16,12 @@ from typing import Any
 if __name__ == "__main__":  # run as a script, Python looks for modules beside this file; the recipes are a package
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-import datasets
 import torch
 
 import vgg_zoo  # noqa: F401 (registers the nets)
 from recipes.classes import outputs_of_classes
 from recipes.data import LabelledImages, load_test_split
-from recipes.launch import from_main, make_accelerator, too_few_processes
+from recipes.launch import from_main, make_accelerator, only_main_speaks
 from recipes.net_under_test import NetUnderTest, load_net
 from recipes.options import add_data_options, add_precision, data_source
 from recipes.run_folder import RunFolder
@@ -92,11 +91,7 @@ def run(args: argparse.Namespace) -> None:
     folder = RunFolder(args.output)
     check_output(folder, args.overwrite)
     accelerator = make_accelerator(precision=args.precision, deterministic=args.deterministic)
-    if accelerator.is_main_process:
-        if warning := too_few_processes(accelerator):
-            print(warning, file=sys.stderr)
-    else:
-        datasets.disable_progress_bars()
+    only_main_speaks(accelerator)
     chosen = {name: getattr(args, name) for name in ("protocol", "scales", "flip", "softmax_first", "ceil_mode")}
     with accelerator.main_process_first():  # the others find weights and data set in the cache
         tested = load_net(args.model, args.train_scales, args.most_pixels, chosen)

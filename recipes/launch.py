@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import datasets
 import psutil
 import torch
 from accelerate import Accelerator
@@ -125,6 +126,14 @@ def too_few_processes(accelerator: Accelerator) -> str | None:
         f"{asked} on CPUs: ACCELERATE_USE_CPU=true accelerate launch --multi_gpu --num_processes {asked} "
         "--num_machines 1 recipes/..."
     )
+
+
+def only_main_speaks(accelerator: Accelerator) -> None:
+    """The main process warns of too few processes; the others show no progress bars of `datasets`."""
+    if not accelerator.is_main_process:
+        datasets.disable_progress_bars()
+    elif warning := too_few_processes(accelerator):
+        print(warning, file=sys.stderr)
 
 
 def from_main(accelerator: Accelerator, compute: Callable[[], Any]) -> Any:

@@ -28,19 +28,30 @@ class NetUnderTest:
 
     def description(self) -> dict[str, Any]:
         """What results.json says of the net, as plain data."""
-        net: Any = self.evaluator.model
-        architecture = net.pretrained_cfg["architecture"].split(".")[0]
-        ours = getattr(net, "configuration", None)
-        fitting = [ours.name] if ours else fitting_configurations(net.state_dict())
-        file = weights_file(self.model, net)
         return {
-            "model": self.model,
-            "architecture": architecture,
-            "configuration": fitting[0] if fitting else None,  # timm's vgg16_bn is no net of the paper
-            "weights_sha256": file_digest(file) if file else None,
+            **description_of(self.model, self.evaluator.model),
             "train_scales": self.train_scales,
             **self.evaluator.settings,
         }
+
+
+def description_of(model: str, net: Any) -> dict[str, Any]:
+    """What is said of any net that a result is of, as plain data.
+
+    Args:
+        model: The name or folder that it was loaded by.
+        net: The net.
+    """
+    architecture = net.pretrained_cfg["architecture"].split(".")[0]
+    ours = getattr(net, "configuration", None)
+    fitting = [ours.name] if ours else fitting_configurations(net.state_dict())
+    file = weights_file(model, net)
+    return {
+        "model": model,
+        "architecture": architecture,
+        "configuration": fitting[0] if fitting else None,  # timm's vgg16_bn is no net of the paper
+        "weights_sha256": file_digest(file) if file else None,
+    }
 
 
 def load_net(
@@ -55,6 +66,21 @@ def load_net(
         chosen: Settings of the evaluator; None takes what the folder's `dense_eval.json` says, else Sect. 4.2's scales
             around the training's, its flips, and the evaluator's own defaults.
     """
+    trained, settings = usual_settings(model, train_scales)
+    settings |= {name: value for name, value in chosen.items() if value is not None}
+    evaluator = DenseEvaluator(model, most_pixels=most_pixels, **settings)
+    if trained is None and evaluator.model.pretrained_cfg.get("tag") == OXFORD_TAG:
+        trained = list(JITTERED)
+    return NetUnderTest(model, evaluator, trained)
+
+
+def usual_settings(model: str, train_scales: Sequence[int] | None = None) -> tuple[list[int] | None, dict[str, Any]]:
+    """The S that a net was trained at, [S] or [S_min, S_max], and the evaluator's settings that its folder tells.
+
+    Args:
+        model: A name, of which nothing is known, or a folder.
+        train_scales: S, or S_min and S_max; None takes what the folder's results.json says.
+    """
     folder = Path(model) if Path(model).is_dir() else None
     run = _json(folder / "results.json").get("settings", {}) if folder else {}
     trained = sorted(set(train_scales or run.get("train_scales") or ())) or None
@@ -63,11 +89,7 @@ def load_net(
         settings = {"scales": scales_after_training(trained, run["crop_size"]), "flip": run["flip"]}
     if folder and (folder / SETTINGS_FILE).is_file():
         settings |= read_settings(folder / SETTINGS_FILE)
-    settings |= {name: value for name, value in chosen.items() if value is not None}
-    evaluator = DenseEvaluator(model, most_pixels=most_pixels, **settings)
-    if trained is None and evaluator.model.pretrained_cfg.get("tag") == OXFORD_TAG:
-        trained = list(JITTERED)
-    return NetUnderTest(model, evaluator, trained)
+    return trained, settings
 
 
 def scales_after_training(trained: Sequence[int], crop_size: int) -> list[int]:

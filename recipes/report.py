@@ -22,17 +22,18 @@ PACKAGES = ("torch", "timm", "accelerate", "datasets", "pillow", "safetensors")
 def write_metrics(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write metrics.csv, one row for each epoch; without any there is no file."""
     if rows:
-        _write_csv(path, list(rows[0]), [list(row.values()) for row in rows])
+        write_csv(path, list(rows[0]), [list(row.values()) for row in rows])
     else:
         path.unlink(missing_ok=True)
 
 
 def write_problems(path: Path, problems: Sequence[Problem]) -> None:
     """Write bad_images.csv: the images that could not be decoded, and why."""
-    _write_csv(path, [field.name for field in fields(Problem)], [astuple(problem) for problem in problems])
+    write_csv(path, [field.name for field in fields(Problem)], [astuple(problem) for problem in problems])
 
 
-def _write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+def write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Write a table, its header first."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerows([header, *rows])

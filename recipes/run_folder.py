@@ -59,6 +59,11 @@ class RunFolder:
         return self.path / "scores"
 
     @property
+    def features(self) -> Path:
+        """The folder of an extraction's descriptors."""
+        return self.path / "features"
+
+    @property
     def finished(self) -> bool:
         """The recipe came to its end here."""
         return self.results.exists() and bool(json.loads(self.results.read_text())["finished"])

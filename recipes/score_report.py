@@ -1,7 +1,7 @@
 """What an evaluation or a fusion leaves: results.json, bad_images.csv, and a test-server submission."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -46,24 +46,29 @@ def check_submission(file: Path, folder: RunFolder, outputs: Sequence[int], clas
     submission(torch.zeros(0, classes), outputs)
 
 
-def read_results(folder: RunFolder) -> dict[str, Any]:
-    """What `write_results` wrote.
+def read_results(
+    folder: RunFolder, script: str = "recipes/evaluate.py", keys: Collection[str] = _KEYS
+) -> dict[str, Any]:
+    """The results.json of an evaluation, or of another script.
+
+    Args:
+        folder: Its output.
+        script: That wrote it.
+        keys: That its results must have.
 
     Raises:
-        ValueError: Nothing, a training's results, or something else.
+        ValueError: There is none, a training's, or something else's.
     """
     try:
         content = json.loads(folder.results.read_text())
     except FileNotFoundError as error:
-        raise ValueError(f"{folder.path} has no results.json; name the --output of recipes/evaluate.py") from error
+        raise ValueError(f"{folder.path} has no results.json; name the --output of {script}") from error
     except ValueError as error:
         raise ValueError(f"{folder.results} is not JSON ({error})") from error
     if isinstance(content, dict) and "recipe" in content:
-        raise ValueError(
-            f"{folder.results} is of a training; run recipes/evaluate.py --model {folder.path} and name its --output"
-        )
-    if not isinstance(content, dict) or not content.keys() >= _KEYS:
-        raise ValueError(f"{folder.results} is not what recipes/evaluate.py writes: it must have {sorted(_KEYS)}")
+        raise ValueError(f"{folder.results} is of a training; run {script} --model {folder.path} and name its --output")
+    if not isinstance(content, dict) or not content.keys() >= set(keys):
+        raise ValueError(f"{folder.results} is not what {script} writes: it must have {sorted(keys)}")
     return content
 
 

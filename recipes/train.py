@@ -17,7 +17,6 @@ from typing import Any
 if __name__ == "__main__":  # run as a script, Python looks for modules beside this file; the recipes are a package
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-import datasets
 import torch
 from accelerate import Accelerator
 from torch import nn
@@ -29,7 +28,7 @@ from recipes.checkpoint import Checkpoints
 from recipes.data import LabelledImages, load_splits
 from recipes.dry_run import dry_run
 from recipes.error_rates import Protocol, error_rates
-from recipes.launch import from_main, make_accelerator, too_few_processes
+from recipes.launch import from_main, make_accelerator, only_main_speaks
 from recipes.options import add_data_options, add_hardware_options, data_source
 from recipes.recipe import Recipe, load_recipe, recipe_names
 from recipes.report import plot_learning_curve, provenance, write_json, write_problems
@@ -228,11 +227,7 @@ def run(args: argparse.Namespace) -> None:
         return
     begin_with = beginning(recipe, args.init_from, args.output)
     accelerator = make_accelerator(args.output, args.precision, args.deterministic, args.bf16_gradients, args.trackers)
-    if accelerator.is_main_process:
-        if warning := too_few_processes(accelerator):
-            print(warning, file=sys.stderr)
-    else:
-        datasets.disable_progress_bars()
+    only_main_speaks(accelerator)
     with accelerator.main_process_first():  # the others find the data set in the cache
         splits = load_splits(data_source(args))
     from_main(accelerator, lambda: folder.begin(identity(recipe, args, *splits), args.overwrite))

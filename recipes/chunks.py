@@ -1,0 +1,246 @@
+"""Rows of numbers about the images of a split, kept in a folder: a net sees an image once, however often they are used.
+
+The split is cut into chunks, whatever the number of processes. A process takes one chunk at a time and writes it whole.
+What is missing after a kill is computed when the command is given again, on any number of processes, to the same bits.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from recipes.data import LabelledImages, Problem
+from recipes.launch import from_main
+from vgg_zoo.images import BadImageError, Pixels
+from vgg_zoo.inputs import Rescaled, at_scales, in_parts
+
+CHUNK = 128
+"""Images that are kept, or lost by a kill, together; like shapes among them go through the net together."""
+
+MOST_BYTES = 2**29
+"""Of rescaled images that wait for the net at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """What is kept of the images of a split, in their order; a subclass adds the numbers.
+
+    Its fields are tensors and lists of N rows, apart from the problems.
+
+    Attributes:
+        labels: (N,), the data set's classes; `recipes.data.UNLABELLED` where it tells none.
+        images: (N,), a hash of each image's pixels, by which the rows of several nets are known to be of the same.
+        problems: The images that could not be decoded.
+    """
+
+    labels: Tensor
+    images: Tensor
+    problems: list[Problem]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+Kind = TypeVar("Kind", bound=Rows)
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkFolder(Generic[Kind]):
+    """The chunks of the rows of `images` images; a subclass says of which kind."""
+
+    path: Path
+    images: int
+    kind: ClassVar[type[Rows]]
+    what: ClassVar[str]
+
+    def chunks(self) -> list[range]:
+        """The images of each chunk."""
+        return [range(start, min(start + CHUNK, self.images)) for start in range(0, self.images, CHUNK)]
+
+    def write(self, chunk: int, rows: Kind) -> None:
+        """Write a chunk under another name, then rename it: it is there whole, or not at all."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        tensors = {name: getattr(rows, name).contiguous() for name in self._tensors()}
+        lists = {name: json.dumps(getattr(rows, name)) for name in self._lists()}
+        problems = json.dumps([asdict(found) for found in rows.problems])
+        metadata = {"digest": _digest(tensors, lists), "problems": problems, **lists}
+        writing = self.path / f".{chunk:05}.writing"
+        save_file(tensors, writing, metadata)
+        writing.replace(self._file(chunk))
+
+    def read(self, chunk: int) -> Kind | None:
+        """A chunk; None if it is missing, damaged, or not of so many images."""
+        try:
+            with safe_open(self._file(chunk), "pt") as file:
+                tensors = {name: file.get_tensor(name) for name in self._tensors()}
+                metadata = file.metadata() or {}
+        except (OSError, SafetensorError):
+            return None
+        length = len(self.chunks()[chunk])
+        lists = {name: metadata.get(name, "[]") for name in self._lists()}
+        if metadata.get("digest") != _digest(tensors, lists):
+            return None
+        read = {name: json.loads(text) for name, text in lists.items()}
+        if any(len(rows) != length for rows in (*tensors.values(), *read.values())):
+            return None
+        return self._rows(**tensors, **read, problems=[Problem(**found) for found in json.loads(metadata["problems"])])
+
+    def missing(self) -> tuple[list[int], list[Problem]]:
+        """The chunks that are still to be computed, and the problems of those that are there."""
+        found = [self.read(chunk) for chunk in range(len(self.chunks()))]
+        problems = [problem for rows in found if rows is not None for problem in rows.problems]
+        return [chunk for chunk, rows in enumerate(found) if rows is None], problems
+
+    def read_all(self) -> Kind:
+        """Every image, in order.
+
+        Raises:
+            ValueError: A chunk is missing or damaged.
+        """
+        found = []
+        for chunk, images in enumerate(self.chunks()):
+            rows = self.read(chunk)
+            if rows is None:
+                raise ValueError(
+                    f"{self._file(chunk)}, the {self.what} of images {images.start} to {images.stop - 1} of "
+                    f"{self.images}, is missing or damaged; give the command that made the folder again, it computes "
+                    "what is missing"
+                )
+            found.append(rows)
+        tensors = {name: torch.cat([getattr(rows, name) for rows in found]) for name in self._tensors()}
+        names = [*self._lists(), "problems"]
+        lists: dict[str, list[Any]] = {name: [item for rows in found for item in getattr(rows, name)] for name in names}
+        return self._rows(**tensors, **lists)
+
+    def write_all(self, rows: Kind) -> None:
+        """Write every chunk."""
+        for chunk, images in enumerate(self.chunks()):
+            part = slice(images.start, images.stop)
+            tensors = {name: getattr(rows, name)[part].clone() for name in self._tensors()}
+            lists = {name: getattr(rows, name)[part] for name in self._lists()}
+            problems = [problem for problem in rows.problems if problem.index in images]
+            self.write(chunk, self._rows(**tensors, **lists, problems=problems))
+
+    def present(self) -> int:
+        """Images whose chunk some process has written."""
+        chunks = self.chunks()
+        return sum(len(chunks[int(file.stem)]) for file in self.path.glob("[0-9]*.safetensors"))
+
+    def remove(self) -> None:
+        """Delete all of it."""
+        shutil.rmtree(self.path)
+
+    def _file(self, chunk: int) -> Path:
+        return self.path / f"{chunk:05}.safetensors"
+
+    def _tensors(self) -> list[str]:
+        return [field.name for field in fields(self.kind) if field.type is Tensor]
+
+    def _lists(self) -> list[str]:
+        return [field.name for field in fields(self.kind) if field.type is not Tensor and field.name != "problems"]
+
+    def _rows(self, **rows: Any) -> Any:
+        return self.kind(**rows)
+
+
+def _digest(tensors: dict[str, Tensor], lists: dict[str, str]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(tensors[name].contiguous().numpy().tobytes())
+    for name in sorted(lists):
+        digest.update(lists[name].encode())
+    return digest.hexdigest()
+
+
+@dataclass
+class _Rescaled(Dataset[Any]):
+    """Images decoded and rescaled to every scale, so that worker processes do both."""
+
+    split: LabelledImages
+    scales: Sequence[int]
+
+    def __getitem__(self, index: int) -> tuple[list[Tensor] | None, int, int, Problem | None]:
+        pixels, label, problem = self.split.read([index])[0]
+        if pixels is None:
+            return None, label, 0, problem
+        return at_scales(pixels, self.scales), label, _hash(pixels), None
+
+
+def _hash(pixels: Pixels) -> int:
+    digest = hashlib.blake2b(repr(pixels.shape).encode(), digest_size=8)
+    digest.update(np.ascontiguousarray(pixels).data)
+    return int.from_bytes(digest.digest(), "little", signed=True)
+
+
+def compute_chunks(
+    of_rescaled: Callable[[Sequence[Rescaled | None]], Tensor],
+    scales: Sequence[int],
+    make: Callable[[Tensor, range, dict[str, Any]], Kind],
+    split: LabelledImages,
+    folder: ChunkFolder[Kind],
+    accelerator: Accelerator,
+    workers: int = 0,
+    strict: bool = False,
+) -> None:
+    """Compute the chunks that the folder lacks, dealt out to the processes in turn.
+
+    Args:
+        of_rescaled: From images at every scale to their rows of numbers; None gives a row of NaN. Its net is on the
+            accelerator's device.
+        scales: Q in pixels.
+        make: From these numbers, the chunk's indices, and the fields of `Rows`, to what is kept.
+        split: The images.
+        folder: Filled; the chunks that are there stay.
+        accelerator: The processes.
+        workers: Processes that decode and rescale images, for each process.
+        strict: Stop at the first image that cannot be decoded.
+
+    Raises:
+        BadImageError: Such an image, by its place and name, if `strict`.
+    """
+    chunks = folder.chunks()
+    missing, problems = from_main(accelerator, folder.missing)
+    if strict and problems:
+        raise BadImageError(str(problems[0]))
+    mine = missing[accelerator.process_index :: accelerator.num_processes]
+    order = [index for chunk in mine for index in chunks[chunk]]
+    loader: DataLoader[Any] = DataLoader(_Rescaled(split, scales), sampler=order, batch_size=None, num_workers=workers)
+    items = iter(loader) if order else iter(())
+    done = folder.images - sum(len(chunks[chunk]) for chunk in missing)
+    with tqdm(total=folder.images, initial=done, unit=" images", disable=not accelerator.is_main_process) as bar:
+        for chunk in mine:
+            fields_of_rows: dict[str, Any] = {"labels": [], "images": [], "problems": []}
+            images = _images(items, len(chunks[chunk]), fields_of_rows, strict)
+            with accelerator.autocast():  # in parts of bounded memory that depend on the chunk alone
+                values = torch.cat([of_rescaled(part) for part in in_parts(images, MOST_BYTES)])
+            for name in ("labels", "images"):
+                fields_of_rows[name] = torch.tensor(fields_of_rows[name])
+            folder.write(chunk, make(values, chunks[chunk], fields_of_rows))
+            bar.update(folder.present() - bar.n)
+    accelerator.wait_for_everyone()
+
+
+def _images(
+    items: Iterator[Any], length: int, fields_of_rows: dict[str, Any], strict: bool
+) -> Iterator[Rescaled | None]:
+    """The next so many images at every scale; what else is known of each goes into the fields."""
+    for _ in range(length):
+        image, label, hashed, problem = next(items)
+        if problem is not None and strict:
+            raise BadImageError(str(problem))
+        fields_of_rows["labels"].append(label)
+        fields_of_rows["images"].append(hashed)
+        fields_of_rows["problems"] += [] if problem is None else [problem]
+        yield image

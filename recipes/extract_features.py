@@ -1,0 +1,152 @@
+"""The descriptors of a data set's images (Appendix B), each image exactly once, for linear SVMs and whatever else.
+
+    accelerate launch recipes/extract_features.py --model vgg_d.oxford_in1k --data path/to/images --output features/d
+    accelerate launch recipes/extract_features.py --model runs/digits --data digits --training --output features/train
+
+Leaves the descriptors with labels and image names in OUTPUT/features (safetensors, 128 images a file; their bits do not
+depend on the number of processes), results.json, and bad_images.csv if an image could not be decoded: its row is NaN.
+A command that was killed goes on where it was when it is given again, on any number of processes.
+`recipes.features_folder.load_features(OUTPUT)` reads all of it.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+if __name__ == "__main__":  # run as a script, Python looks for modules beside this file; the recipes are a package
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import torch
+from torch import Tensor
+
+import vgg_zoo  # noqa: F401 (registers the nets)
+from recipes.chunks import compute_chunks
+from recipes.data import LabelledImages, load_splits, load_test_split
+from recipes.features_folder import DescriptorRows, FeaturesFolder
+from recipes.launch import from_main, make_accelerator, only_main_speaks
+from recipes.net_under_test import description_of, usual_settings
+from recipes.options import add_data_options, add_precision, data_source
+from recipes.report import provenance, write_json, write_problems
+from recipes.run_folder import RunFolder
+from recipes.score_report import check_output
+from vgg_zoo.descriptors import COMBINE, L2, DenseDescriptor
+from vgg_zoo.entrypoints import pretrained_net
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True, help="a name that timm loads with weights, or a folder of a run")
+    parser.add_argument("--output", type=Path, required=True, help="folder of the descriptors")
+    parser.add_argument("--overwrite", action="store_true", help="throw away what OUTPUT holds, and begin anew")
+    group = parser.add_argument_group("descriptor; where nothing is said, as the model's folder says, or the paper")
+    group.add_argument("--layer", default="fc7", help="fc7, fc6, or a conv or max-pool: conv3_2, pool5; default: fc7")
+    group.add_argument(
+        "--scales", type=int, nargs="+", metavar="Q", help="default: those of recipes/evaluate.py, 256 384 512"
+    )
+    group.add_argument("--combine", default="average", help=f"of the scales: {' or '.join(COMBINE)}; default: average")
+    group.add_argument("--l2", default="scale", help=f"each scale or the whole: {' or '.join(L2)}; default: scale")
+    group.add_argument("--flip", action=argparse.BooleanOptionalAction, help="average with the mirrored image")
+    group.add_argument("--ceil-mode", action=argparse.BooleanOptionalAction, help="pool as Caffe does")
+    add_data_options(parser)
+    group = parser.add_argument_group("images; default: the validation split")
+    one = group.add_mutually_exclusive_group()
+    one.add_argument("--training", action="store_true", help="the training split, without what is held out of it")
+    one.add_argument("--unlabelled", action="store_true", help="the split has no labels")
+    group = parser.add_argument_group("hardware and files; changes no result beyond rounding")
+    group.add_argument("--workers", type=int, default=0, help="processes that load images, for each process")
+    group.add_argument("--most-pixels", type=int, default=2**20, help="that go through the net at once; tiles beyond")
+    add_precision(group)
+    group.add_argument("--deterministic", action="store_true", help="the same bits on a GPU in every run; slower")
+    group.add_argument("--strict", action="store_true", help="stop at the first image that cannot be decoded")
+    return parser.parse_args()
+
+
+def load_descriptor(args: argparse.Namespace) -> DenseDescriptor:
+    """The net, and how its descriptors are made."""
+    _, usual = usual_settings(args.model)
+    settings = {name: usual[name] for name in ("scales", "flip", "ceil_mode") if name in usual}
+    settings |= {name: value for name in ("scales", "flip", "ceil_mode") if (value := getattr(args, name)) is not None}
+    net = pretrained_net(args.model)
+    return DenseDescriptor(net, args.layer, combine=args.combine, l2=args.l2, most_pixels=args.most_pixels, **settings)
+
+
+def load_split(args: argparse.Namespace) -> LabelledImages:
+    """The images."""
+    source = data_source(args)
+    return load_splits(source)[0] if args.training else load_test_split(source, labelled=not args.unlabelled)
+
+
+def about_data(args: argparse.Namespace, split: LabelledImages) -> dict[str, Any]:
+    """What results.json says of the data set."""
+    named = args.training_split if args.training else args.validation_split
+    return {
+        "spec": args.data,
+        "split": split.name if named is None else f"{split.name}: {named}",
+        "classes": len(split.class_names),
+        "class_names": list(split.class_names),
+        "images": len(split),
+    }
+
+
+def run(args: argparse.Namespace) -> None:
+    """Everything that the command does."""
+    folder = RunFolder(args.output)
+    check_output(folder, args.overwrite)
+    accelerator = make_accelerator(precision=args.precision, deterministic=args.deterministic)
+    only_main_speaks(accelerator)
+    with accelerator.main_process_first():  # the others find weights and data set in the cache
+        descriptor = load_descriptor(args)
+        split = load_split(args)
+    descriptor.model.to(accelerator.device, torch.float64 if args.precision == "fp64" else torch.float32)
+    precision = "fp64" if args.precision == "fp64" else accelerator.mixed_precision  # the launcher may have said it
+
+    def begin() -> dict[str, Any]:
+        net = description_of(args.model, descriptor.model) | descriptor.settings
+        content = {"net": net, "data": about_data(args, split), "precision": precision}
+        folder.begin(content, args.overwrite)
+        return content
+
+    content = from_main(accelerator, begin)
+    accelerator.print(
+        f"{args.model} on {len(split)} images of {args.data}: {args.layer}, Q = {list(descriptor.scales)}, "
+        f"{accelerator.num_processes} process(es) on {accelerator.device.type}"
+    )
+
+    def make(descriptors: Tensor, indices: range, rows: dict[str, Any]) -> DescriptorRows:
+        return DescriptorRows(descriptors=descriptors, names=split.names(indices), **rows)
+
+    store = FeaturesFolder(folder.features, len(split))
+    compute_chunks(
+        descriptor.of_rescaled, descriptor.scales, make, split, store, accelerator, args.workers, args.strict
+    )
+    if accelerator.is_main_process:
+        finish(folder, store, content, descriptor.size)
+    accelerator.end_training()
+
+
+def finish(folder: RunFolder, store: FeaturesFolder, content: dict[str, Any], size: int) -> None:
+    """Name the images that could not be decoded, and write results.json as the sign that all is there."""
+    missing, problems = store.missing()
+    if missing:
+        raise ValueError(f"{folder.features} lost {len(missing)} of its files meanwhile; give the same command again")
+    if problems:
+        write_problems(folder.problems, problems)
+        print(f"{len(problems)} image(s) could not be decoded: {folder.problems} names them, their rows are NaN")
+    data = content["data"] | {"unreadable_images": len(problems)}
+    features = {"size": size, "folder": folder.features.name}
+    write_json(folder.results, content | {"data": data, "features": features, **provenance()})
+    print(f"wrote {store.images} descriptors of {size} numbers to {folder.features}")
+
+
+def main() -> None:
+    """Run; a mistake of the user ends in one line, not in a traceback."""
+    try:
+        run(arguments())
+    except (ValueError, OSError) as error:  # the latter where weights cannot be fetched or results not written
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,210 @@
+"""Linear SVMs on a frozen net's descriptors: VOC, Caltech and VOC's actions as the paper tests them (Appendix B).
+
+    python recipes/linear_svm.py --protocol voc2007 --model vgg_d.oxford_in1k --data VOCdevkit --output runs/voc07_d
+    python recipes/linear_svm.py --protocol caltech101 --model runs/my_net --data caltech-101 --output runs/c101
+    python recipes/linear_svm.py --protocol folder --model runs/my_net --data path/to/images --output runs/svm
+
+Leaves results.json (figures of every class, C, counts, versions, command), summary.md with the paper's figures beside
+ours, a picture, and, for test images without labels, the files that VOC's evaluation server takes. Descriptors are
+computed once, by any number of processes (accelerate launch), and kept in OUTPUT/features; the same command goes on
+where a killed one was.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+if __name__ == "__main__":  # run as a script, Python looks for modules beside this file; the recipes are a package
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+
+import vgg_zoo  # noqa: F401 (registers the nets)
+from recipes.kept_features import of_folders
+from recipes.launch import from_main, make_accelerator, only_main_speaks
+from recipes.net_under_test import description_of, usual_settings
+from recipes.options import add_data_options, add_precision, data_source
+from recipes.run_folder import RunFolder
+from recipes.sample_descriptors import Descriptors, describe
+from recipes.samples import Samples
+from recipes.score_report import check_output
+from recipes.svm import CANDIDATES, SOLVERS, solver_for
+from recipes.svm_protocols import PROTOCOLS, Protocol, Request, protocol_named
+from recipes.svm_report import SvmReport
+from recipes.svm_splits import run_split
+from vgg_zoo.descriptors import COMBINE, L2, DenseDescriptor
+from vgg_zoo.entrypoints import pretrained_net
+
+PAPERS_NETS = ["vgg_d.oxford_in1k", "vgg_e.oxford_in1k"]
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--protocol", required=True, help=f"one of {', '.join(PROTOCOLS)}")
+    parser.add_argument(
+        "--model",
+        nargs="+",
+        metavar="NAME",
+        help="names that timm loads with weights, or folders; descriptors of several nets are stacked. Default: the "
+        "paper's D and E; the folder protocol has none",
+    )
+    parser.add_argument("--output", type=Path, required=True, help="folder of the results and descriptors")
+    parser.add_argument("--overwrite", action="store_true", help="throw away what OUTPUT holds, and begin anew")
+    add_data_options(parser, required=False)
+    parser.add_argument(
+        "--features",
+        nargs="+",
+        metavar="DIR",
+        help="folder protocol, instead of --model and --data: outputs of recipes/extract_features.py of the training "
+        "and of the test images",
+    )
+    group = parser.add_argument_group("protocol; where nothing is said, the paper's")
+    group.add_argument("--test-set", default="test", help="VOC: test, after training on trainval; or val, after train")
+    group.add_argument("--image-only", action="store_true", help="actions: of the whole image, without the box")
+    group.add_argument("--seed", type=int, default=0, help="of Caltech's splits, and of the images that choose C")
+    group = parser.add_argument_group("descriptors; where nothing is said, the paper's for the protocol")
+    group.add_argument("--layer", default="fc7", help="default: fc7")
+    group.add_argument("--scales", type=int, nargs="+", metavar="Q", help="smallest sides in pixels")
+    group.add_argument("--combine", help=f"of the scales: {' or '.join(COMBINE)}")
+    group.add_argument("--flip", action=argparse.BooleanOptionalAction, help="average with the mirrored image")
+    group.add_argument("--l2", default="scale", help=f"each scale or the whole: {' or '.join(L2)}; default: scale")
+    group.add_argument("--ceil-mode", action=argparse.BooleanOptionalAction, help="pool as Caffe does")
+    group = parser.add_argument_group("SVM")
+    group.add_argument(
+        "--C", type=float, nargs="+", default=CANDIDATES, dest="candidates", help="candidates; one is taken as it is"
+    )
+    group.add_argument("--solver", default="auto", help=f"one of {', '.join(SOLVERS)}")
+    group = parser.add_argument_group("hardware and files; changes no result beyond rounding")
+    group.add_argument("--workers", type=int, default=0, help="processes that load images, for each process")
+    group.add_argument("--most-pixels", type=int, default=2**20, help="that go through the net at once; tiles beyond")
+    add_precision(group)
+    group.add_argument("--deterministic", action="store_true", help="the same bits on a GPU in every run; slower")
+    group.add_argument("--cache", type=Path, help="folder of descriptors that several OUTPUTs share")
+    return parser.parse_args()
+
+
+def check(args: argparse.Namespace, protocol: Protocol) -> None:
+    """Refuse options that do not go together, before anything is loaded.
+
+    Raises:
+        ValueError: Such options.
+    """
+    if args.features and args.protocol != "folder":
+        raise ValueError(f"--features goes with --protocol folder; {args.protocol} computes its own descriptors")
+    if args.features and (args.model or args.data):
+        raise ValueError("--features takes the place of --model and --data; give either")
+    if not args.features and not args.data:
+        raise ValueError(f"--protocol {args.protocol} needs --data, where {protocol.title} is")
+    if not args.features and not args.model and args.protocol == "folder":
+        raise ValueError("--protocol folder needs --model, or --features")
+    if args.image_only and not protocol.has_boxes:
+        raise ValueError(f"--image-only is for voc2012-action; --protocol {args.protocol} has no boxes")
+    if min(args.candidates) <= 0:
+        raise ValueError(f"--C must be above 0; got {args.candidates}")
+    solver_for(args.solver, np.zeros(0))
+
+
+def descriptor_of(args: argparse.Namespace, protocol: Protocol, model: str) -> DenseDescriptor:
+    """The net's descriptor with the command's settings, else the protocol's, else what its folder says."""
+    _, usual = usual_settings(model)
+    settings = {name: usual[name] for name in ("scales", "flip", "ceil_mode") if name in usual}
+    if protocol.scales is not None:  # the paper's protocols do not depend on how a net was trained
+        settings |= {"scales": protocol.scales, "flip": True}
+    settings |= {name: value for name in ("scales", "flip", "ceil_mode") if (value := getattr(args, name)) is not None}
+    combine = args.combine or protocol.combine
+    return DenseDescriptor(
+        pretrained_net(model), args.layer, combine=combine, l2=args.l2, most_pixels=args.most_pixels, **settings
+    )
+
+
+def compute(
+    args: argparse.Namespace, protocol: Protocol, samples: Samples, folder: RunFolder, accelerator: Accelerator
+) -> tuple[Descriptors, list[dict[str, Any]]]:
+    """The stacked descriptors, and what is said of each net and its descriptors."""
+    models = args.model or PAPERS_NETS
+    with accelerator.main_process_first():  # the others find the weights in the cache
+        descriptors = [descriptor_of(args, protocol, model) for model in models]
+    precision = "fp64" if args.precision == "fp64" else accelerator.mixed_precision  # the launcher may have said it
+    nets = [description_of(model, one.model) | one.settings for model, one in zip(models, descriptors, strict=True)]
+    data = {"protocol": args.protocol, "data": args.data, "precision": precision, "samples": len(samples)}
+    asked = {"test_set": args.test_set, "boxes": samples.box is not None, "seed": args.seed}
+    from_main(accelerator, lambda: folder.begin({"nets": nets, **data, **asked}, args.overwrite))
+    cache, found = args.cache or folder.features, []
+    for net, descriptor in zip(nets, descriptors, strict=True):
+        descriptor.model.to(accelerator.device, torch.float64 if args.precision == "fp64" else torch.float32)
+        accelerator.print(
+            f"{net['model']} on {len(samples)} samples of {args.data}: {net['layer']}, Q = {net['scales']}"
+        )
+        identity = {"net": net, "data": args.data, "precision": precision}
+        found.append(describe(samples, descriptor, cache, identity, accelerator, args.workers, args.overwrite))
+        descriptor.model.cpu()
+    return Descriptors.stacked(found), nets
+
+
+def test(
+    args: argparse.Namespace,
+    protocol: Protocol,
+    request: Request,
+    samples: Samples,
+    descriptors: Descriptors,
+    nets: list[dict[str, Any]],
+) -> SvmReport:
+    """Train and test on every split."""
+    solver = solver_for(args.solver, descriptors.rows[samples.splits[0].training])
+    splits = [
+        run_split(protocol, samples, split, descriptors.rows, args.candidates, solver, args.seed)
+        for split in samples.splits
+    ]
+    return SvmReport(
+        name=args.protocol,
+        protocol=protocol,
+        request=request,
+        samples=samples,
+        nets=nets,
+        solver=solver,
+        descriptors=descriptors,
+        splits=splits,
+    )
+
+
+def request_of(args: argparse.Namespace) -> Request:
+    """What is asked of the protocol's data."""
+    return Request(source=data_source(args), test_set=args.test_set, boxes=not args.image_only, seed=args.seed)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Everything that the command does."""
+    protocol = protocol_named(args.protocol)
+    check(args, protocol)
+    folder = RunFolder(args.output)
+    check_output(folder, args.overwrite)
+    accelerator = make_accelerator(precision=args.precision, deterministic=args.deterministic)
+    only_main_speaks(accelerator)
+    if args.features:
+        samples, descriptors, nets = of_folders(args.features, args.seed)
+        args.data = " and ".join(args.features)
+        identity = {"protocol": args.protocol, "nets": nets, "features": args.features, "seed": args.seed}
+        from_main(accelerator, lambda: folder.begin(identity, args.overwrite))
+    else:
+        with accelerator.main_process_first():
+            samples = protocol.load(request_of(args))
+        descriptors, nets = compute(args, protocol, samples, folder, accelerator)
+    if accelerator.is_main_process:
+        test(args, protocol, request_of(args), samples, descriptors, nets).write(folder)
+    accelerator.end_training()
+
+
+def main() -> None:
+    """Run; a mistake of the user ends in one line, not in a traceback."""
+    try:
+        run(arguments())
+    except (ValueError, OSError) as error:  # the latter where weights cannot be fetched or results not written
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,230 @@
+"""Image descriptors (Appendix B) as a scikit-learn transformer: a frozen net applied densely, its map averaged.
+
+scikit-learn is an extra, and importing vgg_zoo must not need it. Its base classes are still what we inherit, rather
+than imitate: what makes an estimator changes between versions (tags, routing, HTML), and they follow. So this module is
+only imported when `vgg_zoo.ImageDescriptor` is first asked for; `vgg_zoo.descriptors` does not need scikit-learn.
+"""
+
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+try:
+    from sklearn.base import BaseEstimator, TransformerMixin
+except ImportError as error:
+    raise ImportError(
+        "vgg_zoo.ImageDescriptor is a scikit-learn transformer: pip install 'vgg-zoo[recipes]', or use "
+        "vgg_zoo.descriptors.DenseDescriptor, which needs no scikit-learn"
+    ) from error
+
+from .boxes import Box, part_in_box, split_pairs
+from .descriptors import DenseDescriptor, feature_maps
+from .entrypoints import pretrained_net
+from .images import BadImageError
+from .inputs import Input, Rescaled, at_scales, decode_each, decoded, in_parts
+from .preprocessing import rescale
+
+ON_ERROR = ("raise", "nan")
+
+MOST_BYTES = 2**28
+"""Of rescaled images that wait for the net at once."""
+
+Descriptors = np.ndarray[Any, np.dtype[np.float32]]
+
+
+class ImageDescriptor(TransformerMixin, BaseEstimator):
+    """The image descriptors of Appendix B: the net without its last layer, dense, averaged over places and flips.
+
+    Every image is rescaled isotropically to each scale Q; the net is applied to the whole of it; the layer's map, after
+    the ReLU, is averaged over places and with that of the mirrored image. The scales' descriptors are averaged or
+    stacked. Nothing is learned: `fit` only checks the parameters. `sklearn.pipeline.FeatureUnion` stacks two nets.
+
+    Clones share the net, which nothing changes. A pickle holds the parameters: a net that was given by name or folder
+    is loaded again where it is needed; a module is part of the pickle, and the caches of `Pipeline(memory=...)` know it
+    again only in the same process.
+
+    Args:
+        model: A name that timm loads with its weights, the folder of a trained net, or a net (put into eval mode).
+        layer: "fc7" (4096-D), "fc6", or any conv or max-pool by the paper's name, "conv3_2", "pool5". Layers of the
+            trunk need no FC weights, and nothing behind the layer runs.
+        scales: Q, smallest sides in pixels: for fc6 and fc7 at least the net's crop (224), else at least 32.
+        combine: Of the scales: "average" gives D = C channels of the layer, "stack" D = C · len(scales).
+        flip: Average with the mirrored image.
+        l2: "scale" makes each scale's descriptor one of length 1 before they are combined, "final" the combined one.
+            A descriptor of zeros stays.
+        on_error: At an image that cannot be decoded, "raise", or "nan": its row is NaN, and a warning counts and names
+            all of them. Row i is image i in either case.
+        ceil_mode: Max-pools round their size up, as Caffe's and so Oxford's did.
+        most_pixels: That go through the net at once. Smaller images are batched up to it, larger ones go in tiles.
+        device: Where the net goes, "cuda"; None leaves it where it is, on the CPU where it is loaded by name.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module | str | Path = "vgg_d.oxford_in1k",
+        layer: str = "fc7",
+        scales: Sequence[int] = (256, 384, 512),
+        combine: str = "average",
+        flip: bool = True,
+        l2: str = "scale",
+        *,
+        on_error: str = "raise",
+        ceil_mode: bool = False,
+        most_pixels: int = 1024 * 1024,
+        device: str | None = None,
+    ) -> None:
+        self.model = model
+        self.layer = layer
+        self.scales = scales
+        self.combine = combine
+        self.flip = flip
+        self.l2 = l2
+        self.on_error = on_error
+        self.ceil_mode = ceil_mode
+        self.most_pixels = most_pixels
+        self.device = device
+        self._nets: dict[str, nn.Module] = {}
+
+    def fit(self, X: Any, y: Any = None) -> "ImageDescriptor":
+        """Check the parameters; images and labels are not looked at.
+
+        Raises:
+            ValueError: An unknown layer, combine, l2 or on_error, or scales that are too small; the message says what
+                there is.
+            OSError: The weights cannot be fetched.
+        """
+        self._descriptor()
+        return self
+
+    def transform(self, X: Iterable[Input | tuple[Input, Box]], boxes: Iterable[Box] | None = None) -> Descriptors:
+        """Descriptors of images of any sizes, decoded once each, in bounded memory.
+
+        Args:
+            X: PIL images, paths, (H, W) or (H, W, 3) arrays of uint8, files' bytes, or a `datasets` column of type
+                Image, decoded or not. A pair (image, box) is an image with its box, as in `boxes`; pairs can go through
+                a `Pipeline`.
+            boxes: One for each image (Appendix B, the action task): (left, top, right, bottom) in pixels. The box is
+                described as an image of its own, and its descriptor stacked behind the whole image's.
+
+        Returns:
+            (N, D), float32; with boxes (N, 2 · D). Row i is image i.
+
+        Raises:
+            ValueError: As `fit`; no images; boxes for some images only, or without a pixel of the image.
+            BadImageError: An image that cannot be decoded, by its place and name, if `on_error` is "raise".
+        """
+        descriptor = self._descriptor()
+        images, boxes = split_pairs(X, boxes)
+        problems: list[str] = []
+        rescaled = self._rescaled(images, boxes, descriptor.scales, problems)
+        found = [descriptor.of_rescaled(part) for part in in_parts(rescaled, MOST_BYTES)]
+        if not found:
+            raise ValueError("no images; give at least one PIL image, path or array")
+        rows = torch.cat(found).view(-1, descriptor.size * (1 if boxes is None else 2))
+        if problems:
+            names = "; ".join(problems)
+            warnings.warn(f"{len(problems)} of {len(rows)} images are rows of NaN: {names}", stacklevel=2)
+        return rows.numpy()
+
+    def feature_maps(
+        self, image: Input | Tensor, layers: Sequence[str] | None = None, *, relu: bool = True, scale: int | None = None
+    ) -> dict[str, Tensor]:
+        """The layers' maps of an image, for perceptual losses and style transfer.
+
+        Args:
+            image: A PIL image, path or array; or a tensor (B, 3, H, W) on any device: RGB as floats in 0–1, or as uint8
+                in 0–255. If it requires gradients, the maps are differentiable with respect to it, never to the
+                weights.
+            layers: Names as `layer` has; None takes `layer`.
+            relu: After the ReLU of each layer, or before it; a max-pool has none.
+            scale: Q to rescale to first, not for tensors; None leaves the size as it is.
+
+        Returns:
+            For each layer, in the order asked for, (B, C, h, w) on the net's device. The net runs once, up to the last
+            of the layers, in one piece.
+
+        Raises:
+            ValueError: An unknown layer, a tensor of another shape, floats far beyond 1, or a scale with a tensor.
+        """
+        net = self._net()
+        if isinstance(image, Tensor):
+            if scale is not None:
+                raise ValueError(f"scale={scale} is for images; rescale a tensor yourself, differentiably if need be")
+            pixels = image
+        else:
+            found = decoded(image)
+            pixels = (torch.from_numpy(found).permute(2, 0, 1) if scale is None else rescale(found, scale))[None]
+        wanted = [self.layer] if layers is None else list(layers)
+        return feature_maps(net, pixels, wanted, relu=relu, ceil_mode=self.ceil_mode)
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray[Any, Any]:
+        """(D,), names of the columns without boxes: "fc7_0", or of stacked scales "fc7_q256_0"."""
+        descriptor = self._descriptor()
+        scales = [f"_q{scale}" for scale in descriptor.scales] if self.combine == "stack" else [""]
+        channels = range(descriptor.layer.channels)
+        return np.array([f"{self.layer}{scale}_{channel}" for scale in scales for channel in channels], dtype=object)
+
+    def _rescaled(
+        self, images: Iterable[Input], boxes: Sequence[Box] | None, scales: Sequence[int], problems: list[str]
+    ) -> Iterator[Rescaled | None]:
+        """Each image at every scale, with boxes followed by its box; None where it cannot be decoded."""
+        for place, (named, found) in enumerate(decode_each(images)):
+            if isinstance(found, BadImageError):
+                if self.on_error == "raise":
+                    raise BadImageError(f"{named}: {found}") from found
+                problems.append(f"{named}: {found}")
+                yield from [None] if boxes is None else [None, None]
+            else:
+                yield at_scales(found, scales)
+                if boxes is not None:
+                    yield at_scales(decoded(part_in_box(found, boxes[place], named)), scales)
+
+    def _descriptor(self) -> DenseDescriptor:
+        """What does the work, from parameters that may have been set since the last time."""
+        if self.on_error not in ON_ERROR:
+            raise ValueError(f"unknown on_error {self.on_error!r}; choose from {', '.join(ON_ERROR)}")
+        return DenseDescriptor(
+            self._net(),
+            self.layer,
+            self.scales,
+            self.combine,
+            self.flip,
+            self.l2,
+            ceil_mode=self.ceil_mode,
+            most_pixels=self.most_pixels,
+        )
+
+    def _net(self) -> nn.Module:
+        """The net, loaded once for this estimator and all its clones."""
+        net: Any = self.model
+        if isinstance(net, str | Path):
+            if str(net) not in self._nets:
+                self._nets[str(net)] = pretrained_net(net)
+            net = self._nets[str(net)]
+        return net if self.device is None else net.to(self.device)
+
+    def __sklearn_clone__(self) -> "ImageDescriptor":
+        clone = copy(self)
+        clone._nets = self._nets  # scikit-learn's own clone would copy a net for each fold of a cross-validation
+        return clone
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_nets": {}}
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = False
+        tags.no_validation = True
+        tags.input_tags.two_d_array = False  # rows of numbers are no images
+        tags.input_tags.three_d_array = tags.input_tags.string = True
+        tags.transformer_tags.preserves_dtype = []
+        return tags

@@ -1,0 +1,126 @@
+"""The layers of a net by the paper's names, "conv1_1" to "pool5", "fc6", "fc7": their maps, and nothing behind them.
+
+Works on the nets of the zoo and on timm's own `vgg*`, with batch normalisation too, which counts to its conv.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from torch import Tensor, nn
+
+from .configurations import STRIDE
+from .model import at_least, prepare
+
+
+@dataclass(frozen=True, slots=True)
+class NetLayer:
+    """Where a layer's map is.
+
+    Attributes:
+        name: The paper's.
+        channels: Of the map.
+        before: How many steps of the net give the map before the ReLU.
+        after: And after it; the same where there is none.
+        fully_connected: It is fc6 or fc7, and sees the trunk's map in windows.
+    """
+
+    name: str
+    channels: int
+    before: int
+    after: int
+    fully_connected: bool = False
+
+
+Step = Callable[[Tensor], Tensor]
+
+
+def trunk_modules(net: Any) -> list[nn.Module]:
+    """The modules of the trunk in order; A-LRN's ReLU and LRN, which share a place of `features`, one by one."""
+    return [
+        module
+        for child in net.features.children()
+        for module in (child.children() if isinstance(child, nn.Sequential) else [child])
+    ]
+
+
+def layers_of(net: Any) -> dict[str, NetLayer]:
+    """The layers of a net by name, in order: convs, LRN and max-pools of its trunk, and fc6 and fc7 if it has them."""
+    found: list[NetLayer] = []
+    stage, conv, channels = 1, 0, 0
+    modules = trunk_modules(net)
+    for place, module in enumerate(modules, start=1):
+        if isinstance(module, nn.Conv2d):
+            conv, channels = conv + 1, module.out_channels
+            relu = next(later for later in range(place, len(modules)) if isinstance(modules[later], nn.ReLU))
+            found.append(NetLayer(f"conv{stage}_{conv}", channels, relu, relu + 1))
+        elif isinstance(module, nn.LocalResponseNorm):
+            found.append(NetLayer(f"lrn{stage}", channels, place, place))
+        elif isinstance(module, nn.MaxPool2d):
+            found.append(NetLayer(f"pool{stage}", channels, place, place))
+            stage, conv = stage + 1, 0
+    hidden, stretched = net.pre_logits, len(modules) + 1
+    if hasattr(hidden, "fc1"):  # timm's feature extractors cut them off
+        found.append(NetLayer("fc6", hidden.fc1.out_channels, stretched + 1, stretched + 2, fully_connected=True))
+        found.append(NetLayer("fc7", hidden.fc2.out_channels, stretched + 4, stretched + 5, fully_connected=True))
+    return {layer.name: layer for layer in found}
+
+
+def layer_of(net: Any, name: str) -> NetLayer:
+    """One layer of a net.
+
+    Raises:
+        ValueError: The net has no such layer; the message lists those it has.
+    """
+    layers = layers_of(net)
+    if name not in layers:
+        raise ValueError(f"the net has no layer {name!r}; it has {', '.join(layers)}")
+    return layers[name]
+
+
+def smallest_scale(net: Any, layer: NetLayer) -> int:
+    """Q in pixels that give one cell without stretching: 224 for fc6 and fc7 of the paper's nets, 32 in the trunk."""
+    return STRIDE * int(net.pre_logits.input_kernel_size) if layer.fully_connected else STRIDE
+
+
+def steps_of(net: Any) -> Sequence[Step]:
+    """The net as functions, to be applied one after the other: the trunk, the stretching, the hidden FC layers."""
+    hidden = net.pre_logits
+    if not hasattr(hidden, "fc1"):
+        return trunk_modules(net)
+    stretch = partial(at_least, side=int(hidden.input_kernel_size))
+    return [*trunk_modules(net), stretch, hidden.fc1, hidden.act1, hidden.drop, hidden.fc2, hidden.act2]
+
+
+def layer_maps(net: Any, images: Tensor, layers: Sequence[NetLayer], relu: bool = True) -> dict[str, Tensor]:
+    """The maps of some layers in one pass, which ends with the last of them.
+
+    Args:
+        net: In eval mode.
+        images: (B, 3, H, W), as the net takes them.
+        layers: Of `layers_of(net)`.
+        relu: After each layer's ReLU, or before it.
+
+    Returns:
+        For each layer, in order, (B, C, h, w).
+
+    Raises:
+        ValueError: H or W under 32 pixels.
+    """
+    wanted = {layer.after if relu else layer.before: layer.name for layer in layers}
+    maps: dict[str, Tensor] = {}
+    x = prepare(images)
+    for place, step in enumerate(steps_of(net)[: max(wanted)], start=1):
+        x = step(x)
+        if place in wanted:
+            # The ReLUs work in place: what is before one must be out of its reach.
+            maps[wanted[place]] = x if relu or place == max(wanted) else x.clone()
+    return {layer.name: maps[layer.name] for layer in layers}
+
+
+def hidden_map(net: Any, features: Tensor, layer: NetLayer) -> Tensor:
+    """The map of fc6 or fc7, (B, channels, h, w), of the trunk's map (B, C, h', w'), which may be a strip of it."""
+    for step in steps_of(net)[len(trunk_modules(net)) : layer.after]:
+        features = step(features)
+    return features
