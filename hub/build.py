@@ -11,8 +11,8 @@ from hub.dense_onnx import write_dense_onnx
 from hub.files import CARD, EVALUATION, ONNX, RECIPE, SUMS, read_json, sums_of, write_json
 from hub.net import TIMM_NAMES, load_net, loads_in_timm, net_of_config, zoo_name
 from hub.results import rows_of, without_folders, wrapper_settings
-from vgg_zoo.evaluation import SETTINGS_FILE
 from vgg_zoo.model import VGG
+from vgg_zoo.settings import SETTINGS_FILE
 from vgg_zoo.weights.folder import CONFIG, WEIGHTS
 from vgg_zoo.weights.hashing import file_digest
 

@@ -36,8 +36,9 @@ from hub.files import (
 from hub.net import TIMM_NAMES, load_net, zoo_name
 from vgg_zoo.dense import smallest_side
 from vgg_zoo.entrypoints import pretrained_net
-from vgg_zoo.evaluation import DenseEvaluator, read_settings
+from vgg_zoo.evaluation import DenseEvaluator
 from vgg_zoo.model import VGG
+from vgg_zoo.settings import read_settings
 from vgg_zoo.weights.hashing import file_digest
 
 TOLERANCE = 1e-4

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from hub.address import Address, parse_address
-from vgg_zoo.evaluation import SETTINGS_FILE
+from vgg_zoo.settings import SETTINGS_FILE
 from vgg_zoo.weights.folder import CONFIG, WEIGHTS
 from vgg_zoo.weights.hashing import file_digest
 

@@ -13,7 +13,8 @@ from hub.files import SETTINGS_FILE, SUMS, files_of, sums_of
 from hub.net import load_net
 from hub.record import read_record, write_record
 from vgg_zoo.dense import smallest_side
-from vgg_zoo.evaluation import DenseEvaluator, read_settings
+from vgg_zoo.evaluation import DenseEvaluator
+from vgg_zoo.settings import read_settings
 from vgg_zoo.weights.hashing import file_digest
 
 

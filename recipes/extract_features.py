@@ -25,13 +25,14 @@ from recipes.chunks import compute_chunks
 from recipes.data import LabelledImages, load_splits, load_test_split
 from recipes.features_folder import DescriptorRows, FeaturesFolder
 from recipes.launch import from_main, make_accelerator, only_main_speaks
-from recipes.net_under_test import description_of, usual_settings
+from recipes.net_under_test import description_of
 from recipes.options import add_data_options, add_precision, data_source
 from recipes.report import provenance, write_json, write_problems
 from recipes.run_folder import RunFolder
 from recipes.score_report import check_output
 from vgg_zoo.descriptors import COMBINE, L2, DenseDescriptor
 from vgg_zoo.entrypoints import pretrained_net
+from vgg_zoo.settings import usual_settings
 
 
 def arguments() -> argparse.Namespace:

@@ -25,7 +25,7 @@ from accelerate import Accelerator
 import vgg_zoo  # noqa: F401 (registers the nets)
 from recipes.kept_features import of_folders
 from recipes.launch import from_main, make_accelerator, only_main_speaks
-from recipes.net_under_test import description_of, usual_settings
+from recipes.net_under_test import description_of
 from recipes.options import add_data_options, add_precision, data_source
 from recipes.run_folder import RunFolder
 from recipes.sample_descriptors import Descriptors, describe
@@ -37,6 +37,7 @@ from recipes.svm_report import SvmReport
 from recipes.svm_splits import run_split
 from vgg_zoo.descriptors import COMBINE, L2, DenseDescriptor
 from vgg_zoo.entrypoints import pretrained_net
+from vgg_zoo.settings import usual_settings
 
 PAPERS_NETS = ["vgg_d.oxford_in1k", "vgg_e.oxford_in1k"]
 

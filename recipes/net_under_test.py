@@ -1,6 +1,5 @@
 """A net to be tested, by a name or a folder, with the settings that go with it, and what is said of it afterwards."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,8 +7,9 @@ from typing import Any
 
 from huggingface_hub import try_to_load_from_cache
 
-from vgg_zoo.evaluation import SETTINGS_FILE, DenseEvaluator, read_settings
+from vgg_zoo.evaluation import DenseEvaluator
 from vgg_zoo.paper_tables import JITTERED
+from vgg_zoo.settings import usual_settings
 from vgg_zoo.weights.fit import fitting_configurations
 from vgg_zoo.weights.folder import WEIGHTS
 from vgg_zoo.weights.hashing import file_digest
@@ -74,35 +74,6 @@ def load_net(
     return NetUnderTest(model, evaluator, trained)
 
 
-def usual_settings(model: str, train_scales: Sequence[int] | None = None) -> tuple[list[int] | None, dict[str, Any]]:
-    """The S that a net was trained at, [S] or [S_min, S_max], and the evaluator's settings that its folder tells.
-
-    Args:
-        model: A name, of which nothing is known, or a folder.
-        train_scales: S, or S_min and S_max; None takes what the folder's results.json says.
-    """
-    folder = Path(model) if Path(model).is_dir() else None
-    run = _json(folder / "results.json").get("settings", {}) if folder else {}
-    trained = sorted(set(train_scales or run.get("train_scales") or ())) or None
-    settings: dict[str, Any] = {}
-    if trained and {"crop_size", "flip"} <= run.keys():
-        settings = {"scales": scales_after_training(trained, run["crop_size"]), "flip": run["flip"]}
-    if folder and (folder / SETTINGS_FILE).is_file():
-        settings |= read_settings(folder / SETTINGS_FILE)
-    return trained, settings
-
-
-def scales_after_training(trained: Sequence[int], crop_size: int) -> list[int]:
-    """Q of Sect. 4.2: {S - 32, S, S + 32} after training at a fixed S, {S_min, their mean, S_max} after jittering.
-
-    For crops smaller than 224 pixels the step of 32 shrinks with them.
-    """
-    if len(trained) == 2:
-        return [trained[0], sum(trained) // 2, trained[1]]
-    step = max(1, crop_size // 7)
-    return sorted({max(crop_size, trained[0] + change) for change in (-step, 0, step)})
-
-
 def weights_file(model: str, net: Any) -> Path | None:
     """The file that the net's weights were read from, where it can be told."""
     if Path(model).is_dir():
@@ -115,14 +86,3 @@ def weights_file(model: str, net: Any) -> Path | None:
         if isinstance(found, str):
             return Path(found)
     return Path(cfg["file"]) if cfg.get("file") else None
-
-
-def _json(file: Path) -> dict[str, Any]:
-    """What a JSON file of the folder says; nothing if it is not there."""
-    if not file.is_file():
-        return {}
-    try:
-        content = json.loads(file.read_text())
-    except ValueError as error:
-        raise ValueError(f"{file} is not JSON ({error})") from error
-    return content if isinstance(content, dict) else {}

@@ -16,13 +16,12 @@ from .entrypoints import pretrained_net
 from .images import BadImageError, Pixels
 from .inputs import Input, at_scales, batches_of_one_shape, decode_each, net_input
 from .preprocessing import rescale
+from .settings import SETTINGS_FILE, read_settings
 from .weights.folder import save_folder
 
 PROTOCOLS = ("dense", "multi_crop", "multi_crop_and_dense")
 GRID = 5
 """Crops a side in multi-crop evaluation; 5 × 5 × 2 flips are the paper's 50 a scale."""
-
-SETTINGS_FILE = "dense_eval.json"
 
 Posteriors = Callable[[Sequence[Input]], Tensor]
 
@@ -305,25 +304,3 @@ def fuse(scores: Sequence[Tensor]) -> Tensor:
     for score in scores[1:]:
         total = total + score.double()
     return (total / len(scores)).float()
-
-
-_KINDS = {"scales": list, "flip": bool, "protocol": str, "softmax_first": bool, "ceil_mode": bool}
-
-
-def read_settings(file: Path) -> dict[str, Any]:
-    """What a file of `DenseEvaluator.save_pretrained` says, as the evaluator's arguments.
-
-    Raises:
-        ValueError: It is not JSON, or has not exactly the keys and types that it must have.
-    """
-    try:
-        settings = json.loads(file.read_text())
-    except ValueError as error:
-        raise ValueError(f"{file} is not JSON ({error})") from error
-    if not isinstance(settings, dict) or set(settings) != set(_KINDS):
-        got = sorted(settings) if isinstance(settings, dict) else type(settings).__name__
-        raise ValueError(f"{file} must have exactly the keys {', '.join(_KINDS)}; it has {got}")
-    for key, kind in _KINDS.items():
-        if not isinstance(settings[key], kind):
-            raise ValueError(f"{file}: {key} must be a {kind.__name__}; got {settings[key]!r}")
-    return settings

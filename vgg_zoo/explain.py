@@ -24,10 +24,11 @@ import torch
 from PIL import Image
 
 from .configurations import STRIDE
-from .evaluation import SETTINGS_FILE, DenseEvaluator, read_settings
+from .evaluation import DenseEvaluator
 from .images import BadImageError, Pixels
 from .inputs import Input, decoded
 from .preprocessing import rescaled_size
+from .settings import SETTINGS_FILE, read_settings
 
 SHOWN = 1024
 """Pixels of the longer side of the photo that is drawn, at the most."""

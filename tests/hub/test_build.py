@@ -12,7 +12,7 @@ from hub.address import parse_address
 from hub.build import build
 from hub.files import OPTIONAL, REQUIRED, files_of
 from tests.hub.nets import REPOSITORY, make_built, make_results, make_run
-from vgg_zoo.evaluation import read_settings
+from vgg_zoo.settings import read_settings
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from recipes.error_rates import mistakes, wilson_interval
-from recipes.net_under_test import scales_after_training
+from vgg_zoo.settings import scales_after_training
 
 
 @given(st.integers(1, 50_000).flatmap(lambda images: st.tuples(st.integers(0, images), st.just(images))))
