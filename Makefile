@@ -8,7 +8,7 @@ bin := .venv/bin
 offline := HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1 CUDA_VISIBLE_DEVICES=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast test-timm check format benchmarks clean
+.PHONY: help install demo space test test-fast test-timm check format benchmarks clean
 
 help: ## say what there is
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 14
@@ -18,6 +18,9 @@ install: ## make .venv and install into it, if that is due
 
 demo: install ## train, test, fuse, save and reload a small net A on real digits (about three minutes)
 	@$(offline) $(bin)/python recipes/demo.py --output runs/demo
+
+space: install ## the demo's net as a page for photos, in the browser (after make demo)
+	@$(offline) $(bin)/python hub/space/app.py --model runs/demo
 
 test: install ## all tests, offline, on the CPU
 	@$(offline) $(bin)/python -m pytest
