@@ -29,8 +29,8 @@ def _bars(report: "SvmReport") -> Figure:
     axes.bar(range(len(names)), [100 * (value or 0) for value in figures], color="tab:blue")
     axes.axhline(100 * results["figure"], color="tab:red", label=f"mean AP {100 * results['figure']:.1f}%")
     axes.set_xticks(range(len(names)), names, rotation=60, ha="right")
-    axes.set(ylabel=f"AP, {report.protocol.measure} (%)", ylim=(0, 100), title=report.protocol.title)
-    axes.legend(loc="lower right")
+    axes.set(ylabel=f"AP, {report.protocol.measure} (%)", ylim=(0, 100), title=report.title)
+    figure.legend(loc="outside lower right", frameon=False)
     return figure
 
 
@@ -45,6 +45,6 @@ def _confusion(report: "SvmReport") -> Figure:
     if len(names) <= _MOST_NAMES:
         axes.set_xticks(range(len(names)), names, rotation=90)
         axes.set_yticks(range(len(names)), names)
-    axes.set(xlabel="predicted", ylabel="class", title=report.protocol.title)
+    axes.set(xlabel="predicted", ylabel="class", title=report.title)
     figure.colorbar(drawn, label="part of the class's test images")
     return figure

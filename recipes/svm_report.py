@@ -46,6 +46,11 @@ class SvmReport:
     splits: Sequence[SplitResult]
 
     @property
+    def title(self) -> str:
+        """The data set's name."""
+        return self.request.source.spec if self.name == "folder" else self.protocol.title
+
+    @property
     def figures(self) -> list[float]:
         """Of each split, in 0–1; none where the test samples have no labels."""
         return [split.figure for split in self.splits if split.figure is not None]
@@ -108,8 +113,7 @@ class SvmReport:
 
     def summary(self) -> str:
         """Markdown."""
-        title = self.request.source.spec if self.name == "folder" else self.protocol.title
-        parts = [f"# {title}: {self._measure()}", self._table(), *self._classes(), self._remarks()]
+        parts = [f"# {self.title}: {self._measure()}", self._table(), *self._classes(), self._remarks()]
         return "\n\n".join(part for part in parts if part) + "\n"
 
     def _measure(self) -> str:

@@ -54,7 +54,7 @@ def part_in_box(pixels: Pixels, box: Box, named: str) -> Pixels:
         raise ValueError(f"{named}: a box is (left, top, right, bottom) in pixels; got {box!r}")
     left, top = (int(value) for value in np.floor(corners[:2]).clip(0))
     right, bottom = (int(value) for value in np.ceil(corners[2:]).clip(0, (width, height)))
-    if left >= right or top >= bottom:
+    if left >= right or top >= bottom or (corners[:2] >= corners[2:]).any():
         raise ValueError(
             f"{named}: the box {tuple(corners.tolist())} has no pixel of the image of {width} × {height}; a box is "
             "(left, top, right, bottom) in pixels"
