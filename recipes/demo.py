@@ -1,9 +1,10 @@
 """The zoo end to end on real images, in a few minutes on two CPU cores: what `make demo` runs.
 
 Prints the zoo's table, trains a small net A on scikit-learn's digits in two processes, tests it by two of the paper's
-protocols, fuses them, shows them as the paper's tables, trains a linear SVM on the net's descriptors, loads the folder
-that the training left with timm, and classifies a digit with it; then applies a net D of full size, untrained, densely
-to scikit-learn's two photos. Ends with an error if any of that is not as it should be.
+protocols, fuses them, shows them as the paper's tables, builds and checks the repository that could be published,
+trains a linear SVM on the net's descriptors, loads the folder that the training left with timm, and classifies a digit
+with it; then applies a net D of full size, untrained, densely to scikit-learn's two photos. Ends with an error if any of
+that is not as it should be.
 """
 
 import argparse
@@ -64,6 +65,16 @@ def evaluate(output: Path) -> None:
         found = json.loads((folder / "results.json").read_text())["results"]
         if found["images"] != HELD_OUT or found["top1"] > MOST_ERRORS:
             sys.exit(f"error: {folder} has {found['top1']:.1%} errors of {found['images']} digits")
+
+
+def build_repository(output: Path) -> None:
+    """The net and its results as the folder of a repository on the Hub, checked; nothing is sent."""
+    results = [output.with_name(f"{output.name}_{protocol}") for protocol in ("dense", "multi_crop")]
+    folder = output.with_name(f"{output.name}_hub")
+    about = ["--repo", "demo/vgg_a.digits", "--license", "apache-2.0", "--output", str(folder)]
+    for words in (["build", str(output), "--results", *map(str, results), *about], ["check", str(folder)]):
+        print("$", " ".join(["python -m hub", *words]), flush=True)
+        subprocess.run([sys.executable, "-m", "hub", *words], check=True, cwd=ROOT)
 
 
 def linear_svm(output: Path) -> None:
@@ -143,6 +154,7 @@ def main() -> None:
     results = json.loads((output / "results.json").read_text())
     check_results(results)
     evaluate(output)
+    build_repository(output)
     linear_svm(output)
     classify(output, results)
     evaluate_photos(output)

@@ -24,13 +24,14 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 # Read by gradio when it is imported and launched: no telemetry, no look for newer versions, no kept history of photos.
 os.environ.update(GRADIO_ANALYTICS_ENABLED="False", GRADIO_RUN_HISTORY="False")
 
 import gradio as gr
 import numpy as np
+from gradio import processing_utils
 from PIL import Image, ImageColor
 
 from vgg_zoo.entrypoints import check_name
@@ -97,11 +98,13 @@ def settings_of(model: str) -> dict[str, Any]:
 
 def _fetched_settings(model: str) -> Path | None:
     from huggingface_hub import hf_hub_download  # only here is the network needed
-    from huggingface_hub.errors import EntryNotFoundError
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
     repository, _, revision = model.removeprefix("hf-hub:").partition("@")
     try:
         return Path(hf_hub_download(repository, SETTINGS_FILE, revision=revision or None))
+    except LocalEntryNotFoundError:  # no network
+        raise
     except EntryNotFoundError:
         return None
 
@@ -536,12 +539,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+async def fetch_nothing(url: str) -> NoReturn:
+    """In place of gradio's own, which fetches any public address that a client names as its upload, however large."""
+    raise gr.Error(f"photos are uploaded, not fetched from {url[:100]}")
+
+
 def serve(page: Page, port: int) -> None:
     """Serve the page until it is interrupted.
 
     Raises:
         OSError: The port is taken.
     """
+    processing_utils.async_ssrf_protected_get = fetch_nothing
     _, address, _ = page.blocks.queue(max_size=32).launch(
         server_name="0.0.0.0" if os.environ.get("SPACE_ID") else "127.0.0.1",  # noqa: S104 (a Space is a container)
         server_port=port,
