@@ -3,8 +3,8 @@
 Prints the zoo's table, trains a small net A on scikit-learn's digits in two processes, tests it by two of the paper's
 protocols, fuses them, shows them as the paper's tables, builds and checks the repository that could be published,
 trains a linear SVM on the net's descriptors, loads the folder that the training left with timm, and classifies a digit
-with it; then applies a net D of full size, untrained, densely to scikit-learn's two photos. Ends with an error if any of
-that is not as it should be.
+with it; then applies a net D of full size, untrained, densely to scikit-learn's two photos. Ends with an error if any
+of that is not as it should be.
 """
 
 import argparse

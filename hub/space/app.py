@@ -13,7 +13,6 @@ listens to this machine alone, except in a Space.
 import argparse
 import html
 import io
-import json
 import os
 import re
 import signal
@@ -35,10 +34,11 @@ from gradio import processing_utils
 from PIL import Image, ImageColor
 
 from vgg_zoo.entrypoints import check_name
-from vgg_zoo.evaluation import PROTOCOLS, SETTINGS_FILE, DenseEvaluator, read_settings
+from vgg_zoo.evaluation import GRID, PROTOCOLS, DenseEvaluator
 from vgg_zoo.explain import SHOWN, Explanation, PlacedMap, explain
 from vgg_zoo.images import BadImageError, Pixels, read_pixels
 from vgg_zoo.preprocessing import rescaled_size
+from vgg_zoo.settings import SETTINGS_FILE, read_settings, usual_settings
 
 DEFAULT_MODELS = ("vgg_d.tv_in1k", "vgg_e.tv_in1k")
 
@@ -80,20 +80,16 @@ def settings_of(model: str) -> dict[str, Any]:
 
     Raises:
         ValueError: No such net, or settings that are wrong.
+        OSError: The Hub cannot be reached.
     """
-    folder = Path(model)
     if model.startswith("hf-hub:"):
         kept = _fetched_settings(model)
         return read_settings(kept) if kept else {}
-    if not folder.is_dir():
+    if not Path(model).is_dir():
         check_name(model)
-        return {}
-    if not (folder / "config.json").is_file():
+    elif not (Path(model) / "config.json").is_file():
         raise ValueError(f"{model} is no folder of a trained net: it has no config.json")
-    if (folder / SETTINGS_FILE).is_file():
-        return read_settings(folder / SETTINGS_FILE)
-    results = folder / "results.json"
-    return _settings_after_training(results) if results.is_file() else {}
+    return usual_settings(model)[1]
 
 
 def _fetched_settings(model: str) -> Path | None:
@@ -107,21 +103,6 @@ def _fetched_settings(model: str) -> Path | None:
         raise
     except EntryNotFoundError:
         return None
-
-
-def _settings_after_training(results: Path) -> dict[str, Any]:
-    """{S − 32, S, S + 32} after training at a fixed S, {S_min, their mean, S_max} after jittering (Sect. 4.2).
-
-    For crops smaller than 224 pixels the step of 32 shrinks with them, as in recipes/evaluate.py.
-    """
-    try:
-        run = json.loads(results.read_text())["settings"]
-        least, most, crop = min(run["train_scales"]), max(run["train_scales"]), int(run["crop_size"])
-        step = max(1, crop // 7)
-        scales = {least, (least + most) // 2, most} if least < most else {least - step, least, least + step}
-        return {"scales": sorted({max(crop, int(scale)) for scale in scales}), "flip": bool(run["flip"])}
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{results} is not what recipes/train.py writes ({error!r})") from error
 
 
 class Nets:
@@ -231,7 +212,7 @@ def check_cost(evaluator: DenseEvaluator, height: int, width: int) -> None:
     pixels = 0
     for scale in evaluator.scales:
         columns, rows = rescaled_size(width, height, scale)
-        pixels += columns * rows + (0 if evaluator.protocol == "dense" else 25 * evaluator.side**2)
+        pixels += columns * rows + (0 if evaluator.protocol == "dense" else (GRID * evaluator.side) ** 2)
     if pixels > MOST_TESTED:
         raise ValueError(
             f"this photo at Q = {_listed(evaluator.scales)} would be {pixels / 1e6:,.1f} million pixels to test, and "
