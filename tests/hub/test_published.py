@@ -209,3 +209,15 @@ def test_verify_finds_what_strangers_would_get(
     assert "published but not verified" in fails(hub, tmp_path / "home", "lock", own)
     succeed(hub, tmp_path / "home", "verify", own)
     assert json.loads(mine.read_text())["verified"] is True
+
+
+def test_weights_that_are_not_ours_are_checked_by_the_hubs_own_hash(hub: LocalHub, tmp_path: Path) -> None:
+    """torchvision's weights in timm's repository: the cache knows the sha256 that the Hub has of them."""
+    repository, code = "timm/vgg11.tv_in1k", VERIFY.replace(NAME, "vgg_a.tv_in1k")
+    hub.create(repository)
+    hub.commit(repository, {"model.safetensors": bytes(range(256)) * 40})
+    first = python(hub, tmp_path, code)
+    assert first.returncode == 0, first.stderr
+    flip(cached(tmp_path))
+    assert python(hub, tmp_path, code).stdout == first.stdout
+    assert cached(tmp_path).read_bytes() == bytes(range(256)) * 40

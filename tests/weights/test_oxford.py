@@ -12,6 +12,7 @@ import timm
 import torch
 from timm.data import resolve_data_config
 
+import vgg_zoo
 from tests.helpers import SMALL, small
 from tests.weights.formats import caffe, in_oxfords_layout
 from tests.weights.server import Server, answer
@@ -216,3 +217,19 @@ def test_what_is_published_is_known_by_its_hash() -> None:
     assert (e.name, e.size) == ("VGG_ILSVRC_19_layers.caffemodel", 574_671_192)
     assert e.digest == "sha1:239785e7862442717d831f682bb824055e51e9ba"
     assert isinstance(d, RemoteFile)
+
+
+def test_verification_mends_both_files(original: Any, server: Server, tmp_path: Path) -> None:
+    """A wrong bit in the conversion, and one in Oxford's file, which is fetched again."""
+    load()
+    cache = tmp_path / "cache"
+    good = (cache / "weights.safetensors").read_bytes()
+    for name in ("weights.safetensors", "weights.caffemodel"):
+        content = bytearray((cache / name).read_bytes())
+        content[-3] ^= 1
+        (cache / name).write_bytes(content)
+        assert vgg_zoo.verify_weights(NAME) == cache / "weights.safetensors"
+        assert (cache / "weights.safetensors").read_bytes() == good
+    assert (cache / "weights.caffemodel").read_bytes() == (tmp_path / "original.caffemodel").read_bytes()
+    assert len(server.ranges) == 2
+    assert same(load(), original)

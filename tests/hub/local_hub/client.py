@@ -1,0 +1,59 @@
+"""The client's side: the environment of a process that works with a local Hub, and the seconds that it slept."""
+
+import os
+from pathlib import Path
+
+from tests.hub.local_hub.hub import LocalHub
+
+IMPATIENT = """import os, time
+_sleep = time.sleep
+def sleep(seconds):
+    with open(os.environ["SLEEPS"], "a") as file:
+        file.write(f"{seconds}\\n")
+    _sleep(min(seconds, 0.01))
+time.sleep = sleep
+"""
+
+
+def environment(
+    hub: LocalHub, home: Path, token: str | None = None, *, impatient: bool = False, **extra: str
+) -> dict[str, str]:
+    """The environment of a process that works with a Hub.
+
+    Args:
+        hub: Where `HF_ENDPOINT` points to; xet is off if it is not on there.
+        home: `HF_HOME`, and with it the cache.
+        token: Nobody is logged in without one.
+        impatient: `time.sleep` takes 10 ms at most, and `sleeps(home)` tells what was asked for.
+        extra: More variables.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    # The client asks the Hub for this once a day, in order to tell it which coding agent runs it.
+    (home / ".agent_harnesses.json").write_text('{"standardEnvVars": [], "harnesses": {}}')
+    ours = ("HF_", "HUGGING", "TRANSFORMERS_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        kept.pop(name, None)
+        kept.pop(name.upper(), None)
+    kept |= {
+        "HF_ENDPOINT": hub.endpoint,
+        "HF_HOME": str(home),
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "NO_PROXY": "127.0.0.1",
+    }
+    kept |= {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_UPDATE_CHECK": "1"}
+    kept |= {} if hub.xet else {"HF_HUB_DISABLE_XET": "1"}
+    kept |= {"HF_TOKEN": token} if token else {}
+    if impatient:
+        (home / "impatient").mkdir(exist_ok=True)
+        (home / "impatient" / "sitecustomize.py").write_text(IMPATIENT)
+        before_it = kept.get("PYTHONPATH")
+        paths = [str(home / "impatient"), *([before_it] if before_it else [])]
+        kept |= {"PYTHONPATH": os.pathsep.join(paths), "SLEEPS": str(home / "sleeps")}
+    return kept | extra
+
+
+def sleeps(home: Path) -> list[float]:
+    """The seconds that an impatient process wanted to sleep."""
+    file = home / "sleeps"
+    return [float(line) for line in file.read_text().split()] if file.exists() else []

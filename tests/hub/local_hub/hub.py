@@ -1,0 +1,194 @@
+"""The Hub as the tests see it: what it holds, what it has seen, what is to go wrong."""
+
+import hashlib
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+
+from tests.hub.local_hub import routing
+from tests.hub.local_hub.answers import Answer
+from tests.hub.local_hub.blobs import Blobs
+from tests.hub.local_hub.exchange import Exchange, Listener
+from tests.hub.local_hub.faults import Fault, Faults
+from tests.hub.local_hub.routing import User
+from tests.hub.local_hub.stored import GIT_ATTRIBUTES, MAIN, Commit, File, Large, PullRequest, Repository, is_large
+
+
+class LocalHub:
+    """The server, and all that is in it.
+
+    Args:
+        folder: Where large files are kept; made if missing.
+        users: Token → user.
+        organisations: User → organisations it may write to.
+        roles: Token → "read" where it is not "write".
+        xet: Hand out xet tokens, whose store is a folder that hf_xet reads and writes itself.
+        part_size: Large files of more bytes are uploaded in parts.
+        page_size: Entries of a tree, or commits, in one answer.
+
+    Attributes:
+        repositories: By the Hub's type, which is "model" here, and id.
+        errors: What the server itself did wrong; leaving the `with` block raises if there is any.
+        seen: (method, path, headers by their names in lower case) of each request.
+        lock: Held while repositories are read or changed.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        users: Mapping[str, str],
+        organisations: Mapping[str, list[str]] | None = None,
+        *,
+        roles: Mapping[str, str] | None = None,
+        xet: bool = False,
+        part_size: int | None = None,
+        page_size: int = 1000,
+    ) -> None:
+        belongs, roles = organisations or {}, roles or {}
+        self.users = {
+            token: User(name=name, organisations=tuple(belongs.get(name, ())), role=roles.get(token, "write"))
+            for token, name in users.items()
+        }
+        self.xet, self.part_size, self.page_size = xet, part_size, page_size
+        self.blobs, self.faults = Blobs(folder), Faults()
+        self.repositories: dict[tuple[str, str], Repository] = {}
+        self.seen: list[tuple[str, str, dict[str, str]]] = []
+        self.errors: list[str] = []
+        self.lock = threading.RLock()
+        self._api, self._storage = Listener(self), Listener(self)
+
+    def __enter__(self) -> "LocalHub":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self.close()
+        if self.errors and error is None:
+            raise RuntimeError("the local Hub failed:\n" + "\n".join(self.errors))
+
+    def close(self) -> None:
+        """Both ports."""
+        self._api.close()
+        self._storage.close()
+
+    @property
+    def endpoint(self) -> str:
+        """Where the client is to look for it."""
+        return self._api.url
+
+    @property
+    def storage(self) -> str:
+        """Where the large files are; another host for the client."""
+        return self._storage.url
+
+    @property
+    def requests(self) -> list[tuple[str, str]]:
+        """Method and unquoted path with its query, in order."""
+        return [(method, path) for method, path, _ in self.seen]
+
+    def answer(self, exchange: Exchange) -> Answer:
+        """Do what a request asks for."""
+        return routing.answer(self, exchange)
+
+    # ---- what goes wrong
+
+    def fail(self, method: str, pattern: str, fault: Fault, times: float = 1) -> None:
+        """Plan a fault for the next requests whose unquoted path and query a pattern finds."""
+        self.faults.plan(method, pattern, fault, times)
+
+    def heal(self) -> None:
+        """Nothing goes wrong any more."""
+        self.faults.clear()
+
+    @property
+    def planned(self) -> int:
+        """How many of the faults have not been used up, but for those that are for ever."""
+        return self.faults.left
+
+    # ---- what others do to it
+
+    def create(self, name: str, *, author: str | None = None, private: bool = False) -> Repository:
+        """A new repository, with the Hub's first commit."""
+        with self.lock:
+            made = self.repositories["model", name] = Repository(name, private)
+            files: dict[str, File] = {".gitattributes": GIT_ATTRIBUTES}
+            made.add(MAIN, files, title="initial commit", author=author or name.split("/")[0])
+        return made
+
+    def commit(
+        self,
+        name: str,
+        files: Mapping[str, bytes | Path],
+        *,
+        title: str = "Somebody else's commit",
+        author: str = "somebody-else",
+    ) -> str:
+        """Add or change files of the main branch without a client. The commit's id."""
+        with self.lock:
+            repository = self.repository(name)
+            changed = dict(repository.resolve(MAIN).files)
+            for path, content in files.items():
+                changed[path] = self._stored(changed, path, content)
+            return repository.add(MAIN, changed, title=title, author=author).id
+
+    def _stored(self, files: Mapping[str, File], path: str, content: bytes | Path) -> File:
+        size = content.stat().st_size if isinstance(content, Path) else len(content)
+        if is_large(files, path, size):
+            return self.blobs.put(content)
+        return content.read_bytes() if isinstance(content, Path) else content
+
+    def tag(self, name: str, tag: str) -> None:
+        """Set or move a tag to the head."""
+        with self.lock:
+            self.repository(name).refs[f"refs/tags/{tag}"] = self.head(name)
+
+    def merge(self, name: str, number: int) -> str:
+        """Merge a pull request as the Hub does: its files on top of the main branch. The commit's id."""
+        with self.lock:
+            repository = self.repository(name)
+            pull = repository.pull_requests[number - 1]
+            files = repository.resolve(MAIN).files | repository.resolve(pull.ref).files
+            title = f"{pull.title} (#{number})"
+            pull.merge_commit = repository.add(MAIN, files, title=title, author="somebody-else").id
+            return pull.merge_commit
+
+    # ---- what it holds
+
+    def repository(self, name: str) -> Repository:
+        """All of it."""
+        return self.repositories["model", name]
+
+    def commits(self, name: str, revision: str = "main") -> list[Commit]:
+        """Newest first."""
+        with self.lock:
+            repository = self.repository(name)
+            return list(repository.history(repository.resolve(revision)))
+
+    def head(self, name: str) -> str:
+        """The id of the main branch's last commit."""
+        return self.commits(name)[0].id
+
+    def files(self, name: str, revision: str = "main") -> dict[str, bytes | tuple[str, int]]:
+        """Path → content, or (sha256, size) of a large file."""
+        found = self.commits(name, revision)[0].files
+        return {path: (file.sha256, file.size) if isinstance(file, Large) else file for path, file in found.items()}
+
+    def sha256s(self, name: str) -> dict[str, str]:
+        """Path → sha256 of the content."""
+        return {
+            path: hashlib.sha256(file).hexdigest() if isinstance(file, bytes) else file[0]
+            for path, file in self.files(name).items()
+        }
+
+    def tags(self, name: str) -> dict[str, str]:
+        """Tag → commit's id."""
+        with self.lock:
+            return self.repository(name).tags()
+
+    def pull_requests(self, name: str) -> list[PullRequest]:
+        """Open and merged ones, the oldest first."""
+        return self.repository(name).pull_requests
+
+    def blob(self, sha256: str) -> Path:
+        """Where the content of a large file is."""
+        return self.blobs.path(sha256)
