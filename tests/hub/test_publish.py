@@ -239,3 +239,12 @@ def test_it_goes_through_xet_too(folder: Path, home: Path, tmp_path: Path) -> No
         assert is_published(hub, folder)
         assert "the logits are the folder's" in succeed(hub, home, "verify", folder)
         assert [path for _, path in hub.requests if "xet-write-token" in path]
+
+
+def test_a_repository_can_be_made_private(hub: LocalHub, folder: Path, home: Path) -> None:
+    """Strangers do not see it, and who may write publishes and verifies there."""
+    succeed(hub, home, "publish", folder, "--private")
+    assert hub.repository(REPOSITORY).private
+    assert is_published(hub, folder)
+    assert "would be made" in succeed(hub, home, "plan", folder, token=None)
+    succeed(hub, home, "verify", folder)
