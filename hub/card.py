@@ -14,7 +14,7 @@ from vgg_zoo.dense import smallest_side
 from vgg_zoo.model import VGG
 from vgg_zoo.weights.hashing import file_digest
 
-TEMPLATE = Path(__file__).with_name("card.md")
+TEMPLATE = Path(__file__).with_name("card.md.jinja")
 PROJECT = "https://pypi.org/project/vgg-zoo"
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import HfHubHTTPError, HTTPError, LocalTokenNotFoundError
@@ -143,21 +143,24 @@ def _retried(call: Callable[[], T]) -> T:
     return call()
 
 
-def _operations(folder: Path, changes: Changes) -> list[CommitOperationAdd | CommitOperationDelete]:
+def _send(remote: Remote, folder: Path, found: Plan, pull_request: bool = False) -> Any:
+    """All files and the commit, on top of the head that was planned for, or not at all."""
+    changes, title = found.changes, f"{found.address.name} {found.address.version}"
     sent = [CommitOperationAdd(name, folder / name) for name in changes.sent]
-    return [*sent, *(CommitOperationDelete(name) for name in changes.removed)]
+    return remote.api.create_commit(
+        remote.repository,
+        [*sent, *(CommitOperationDelete(name) for name in changes.removed)],
+        commit_message=title,
+        parent_commit=found.head,
+        create_pr=pull_request,
+    )
 
 
 def _commit(remote: Remote, folder: Path, found: Plan) -> str:
     """One commit on top of the head that was planned for; returns its id."""
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            info = remote.api.create_commit(
-                remote.repository,
-                _operations(folder, found.changes),
-                commit_message=_title(found.address),
-                parent_commit=found.head,
-            )
+            info = _send(remote, folder, found)
         except Failure as error:
             landed = _settle(remote, folder, found, error, last=attempt == ATTEMPTS)
             if landed:
@@ -172,19 +175,19 @@ def _settle(remote: Remote, folder: Path, found: Plan, error: Exception, last: b
     """After a failure: the commit that landed all the same, None to try again, or an error that says how it stands."""
     repository = remote.repository
     try:
-        head = _retried(remote.head)
-        same = head is not None and not remote.changes(folder, head)
+        since = _retried(lambda: remote.commits_since(found.head))
+        landed = next((commit for commit in since if not remote.changes(folder, commit)), None)
     except Failure as second:
         raise PublishError(
             f"publishing failed ({explained(error)}), and {repository} cannot be read either ({explained(second)}): "
             "it holds the folder in one commit, or is as it was. Publish again; that finds out"
         ) from error
-    if same:
-        return head
-    if head != found.head:
-        moved = "; ".join(remote.commits_since(found.head))
+    if landed:  # the answer was lost; others may have committed on top of it since
+        return landed
+    if since:
+        told = "; ".join(f"{commit[:12]} {words}" for commit, words in since.items())
         raise PublishError(
-            f"{repository} was moved by somebody else: {moved}. Nothing of the folder was published; look at it, then "
+            f"{repository} was moved by somebody else: {told}. Nothing of the folder was published; look at it, then "
             "`plan` and `publish` again"
         ) from error
     status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
@@ -194,10 +197,6 @@ def _settle(remote: Remote, folder: Path, found: Plan, error: Exception, last: b
             f"publishing failed: {explained(error)}. {repository} is as it was; the same command tries again"
         ) from error
     return None
-
-
-def _title(address: Address) -> str:
-    return f"{address.name} {address.version}"
 
 
 def _tag(remote: Remote, address: Address, commit: str) -> None:
@@ -227,13 +226,7 @@ def _open_pull_request(remote: Remote, folder: Path, found: Plan, user: str) -> 
     if there := _pull_request_with(remote, folder, user):
         return f"{remote.repository}: the pull request {there} is up to date"
     try:
-        info = remote.api.create_commit(
-            remote.repository,
-            _operations(folder, found.changes),
-            commit_message=_title(found.address),
-            parent_commit=found.head,
-            create_pr=True,
-        )
+        info = _send(remote, folder, found, pull_request=True)
     except Failure as error:
         # No answer is no proof that it was not opened.
         if not isinstance(error, HfHubHTTPError) and (there := _pull_request_with(remote, folder, user)):

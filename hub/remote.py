@@ -71,13 +71,13 @@ class Remote:
         """The git tags and their commits."""
         return {tag.name: tag.target_commit for tag in self.api.list_repo_refs(self.repository).tags}
 
-    def commits_since(self, parent: str | None) -> list[str]:
-        """The commits on top of a commit, newest first, each in words."""
-        told = []
+    def commits_since(self, parent: str | None) -> dict[str, str]:
+        """The commits on top of a commit, newest first: their ids, and what is told of them."""
+        told = {}
         for commit in self.api.list_repo_commits(self.repository):
             if commit.commit_id == parent:
                 break
-            told.append(f"{commit.commit_id[:12]} {commit.title!r} by {', '.join(commit.authors) or 'somebody'}")
+            told[commit.commit_id] = f"{commit.title!r} by {', '.join(commit.authors) or 'somebody'}"
         return told
 
 

@@ -11,7 +11,18 @@ from pathlib import Path
 import pytest
 
 from tests.hub.commands import OTHER, READER, ROOT, TOKEN, command, fails, holds, make_hub, run, succeed
-from tests.hub.local_hub import FOREVER, Fault, LocalHub, before, delay, environment, lost_response, reset, status
+from tests.hub.local_hub import (
+    FOREVER,
+    Fault,
+    LocalHub,
+    before,
+    delay,
+    environment,
+    lost_response,
+    reset,
+    status,
+)
+from tests.hub.local_hub.exchange import Exchange
 from tests.hub.nets import REPOSITORY, make_built
 
 COMMIT, UPLOAD = "/commit/main", "/storage/"
@@ -157,6 +168,20 @@ def test_somebody_elses_commit_in_between_is_named(hub: LocalHub, folder: Path, 
     assert "would remove  notes.txt" in succeed(hub, home, "plan", folder)
     succeed(hub, home, "publish", folder)
     assert is_published(hub, folder, commits=2)
+
+
+def test_a_lost_answer_is_found_below_somebody_elses_commit(hub: LocalHub, folder: Path, home: Path) -> None:
+    """Ours landed and nobody heard of it, and somebody committed on top: the tag is on ours."""
+
+    def fault(exchange: Exchange) -> None:
+        lost_response()(exchange)
+        hub.commit(REPOSITORY, {"notes.txt": b"mine"})
+
+    hub.fail("POST", COMMIT, fault)
+    assert "was published" in succeed(hub, home, "publish", folder)
+    theirs, ours, first = hub.commits(REPOSITORY)
+    assert hub.tags(REPOSITORY) == {"v1": ours.id}
+    assert (theirs.title, first.title) == ("Somebody else's commit", "initial commit")
 
 
 def test_a_tag_is_never_moved(hub: LocalHub, folder: Path, home: Path, versions: list[Path]) -> None:
