@@ -12,6 +12,7 @@ listens to this machine alone, except in a Space.
 
 import argparse
 import html
+import inspect
 import io
 import os
 import re
@@ -275,14 +276,20 @@ def _listed(scales: Iterable[int]) -> str:
     return ", ".join(map(str, scales))
 
 
-def _legend(placed: PlacedMap, place: int) -> str:
+def legend_of(name: str, placed: PlacedMap, place: int) -> str:
+    """What the heat map shows, as HTML."""
     rows, columns = placed.posteriors.shape[1:]
-    highest = placed.posteriors[place].max()
     return (
         "<div class='legend'><span>0</span><div></div><span>1</span></div>"
-        f"<p class='small'>Posterior of the class at each of the {rows} × {columns} places of the class score map at "
-        f"Q = {placed.scale}; the highest is {highest:.3f}. Each dot is the centre of one window.</p>"
+        f"<p class='small'>Posterior of {html.escape(name)} at each of the {rows} × {columns} places of the class "
+        f"score map at Q = {placed.scale}; the highest is {placed.posteriors[place].max():.3f}. Each dot is the centre "
+        "of one window.</p>"
     )
+
+
+def words_for(text: str) -> dict[str, Any]:
+    """For those who do not see a picture; gradio before 6.28 has no place for them."""
+    return {"alt_text": text} if "alt_text" in inspect.signature(gr.Image).parameters else {}
 
 
 # ---- The page
@@ -392,7 +399,8 @@ class Page:
 
     def _outputs(self) -> None:
         self.status = gr.HTML(told("Drop a photo to begin."), apply_default_css=False, elem_id="status")
-        with gr.Column(visible=False, elem_id="results") as self.results:
+        # "hidden", never False: gradio before 6.28 does not show a column that it had left out.
+        with gr.Column(visible="hidden", elem_id="results") as self.results:
             self.table = gr.HTML(apply_default_css=False, elem_id="classes")
             self.heat = gr.Image(
                 label="Class score map over the photo", format="png", buttons=["fullscreen"], elem_id="heat"
@@ -428,7 +436,7 @@ class Page:
 
     def take(self, path: str | None) -> Updates:
         """A file has arrived: show it, or say what is wrong with it; the drop zone is free again."""
-        hidden = gr.Column(visible=False)
+        hidden = gr.Column(visible="hidden")
         try:
             if path is None:
                 raise BadImageError("nothing arrived")
@@ -439,7 +447,7 @@ class Page:
         height, width = photo.shape[:2]
         shown = Image.fromarray(photo)
         shown.thumbnail((SHOWN, SHOWN))
-        preview = gr.Image(enlarged(np.asarray(shown)), visible=True, alt_text="The photo that you dropped")
+        preview = gr.Image(enlarged(np.asarray(shown)), visible=True, **words_for("The photo that you dropped"))
         said = told(f"{Path(path).name}, {width} × {height} pixels. Choose a net and press “Test the photo”.")
         return [None, path, preview, said, hidden]
 
@@ -461,7 +469,7 @@ class Page:
             explanation = self._explanation(path, name, scales, protocol, flip)
         except (ValueError, OSError) as error:
             wrong = told(f"This cannot be tested: {error}.", wrong=True)
-            return [wrong, gr.Column(visible=False), None, *[gr.skip()] * 5]
+            return [wrong, gr.Column(visible="hidden"), None, *[gr.skip()] * 5]
         result = Result(explanation=explanation, photo=enlarged(explanation.photo))
         names = [(label, place) for place, (label, _) in enumerate(explanation.predictions)]
         said = (
@@ -494,7 +502,7 @@ class Page:
         name = result.explanation.predictions[shown_class][0]
         text = f"Heat map over the photo: where the net sees {name} at Q = {placed.scale}"
         picture = heat_over(result.photo, placed, shown_class)
-        return [gr.Image(picture, alt_text=text), _legend(placed, shown_class)]
+        return [gr.Image(picture, **words_for(text)), legend_of(name, placed, shown_class)]
 
 
 def models_of(environment: str | None) -> list[str]:
