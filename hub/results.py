@@ -91,7 +91,7 @@ def _training_rows(content: Mapping[str, Any]) -> Iterable[Row]:
             "ceil_mode": False,
             "train_scales": sorted(set(settings["train_scales"])),
             **_errors(result),
-            "data_set": data["spec"],
+            "data_set": _without_folder(data["spec"]),
             "split": "validation",
             "classes": data["classes"],
             **_about_weights(content, content["weights_sha256"]),
@@ -108,7 +108,7 @@ def _evaluation_rows(content: Mapping[str, Any]) -> Iterable[Row]:
         **{name: net[name] for name in ("protocol", "scales", "flip", "softmax_first", "ceil_mode")},
         "train_scales": net["train_scales"],
         **_errors(content["results"]),
-        "data_set": data["spec"],
+        "data_set": _without_folder(data["spec"]),
         "split": data["split"],
         "classes": data["classes"],
         "unreadable_images": data["unreadable_images"],
@@ -130,7 +130,11 @@ def _about_weights(content: Mapping[str, Any], sha256: str) -> Row:
 
 def without_folders(command: Sequence[str]) -> list[str]:
     """A command without where things are on somebody's machine."""
-    return [Path(word).name if Path(word).is_absolute() else word for word in map(str, command)]
+    return [_without_folder(str(word)) for word in command]
+
+
+def _without_folder(word: str) -> str:
+    return Path(word).name if Path(word).is_absolute() else word
 
 
 def named(row: Row) -> str:
