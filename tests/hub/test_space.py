@@ -179,11 +179,12 @@ def test_wrong_scales_are_named(typed: str, message: str) -> None:
 def test_the_cost_of_a_test_is_bounded() -> None:
     """All scales and crops of the photo count; the paper's own three scales of an ordinary photo are far below."""
     evaluator = DenseEvaluator(net(), (1000, 2000))
-    app.check_cost(evaluator, 1000, 1600)  # 1000 · 1600 + 2000 · 3200 = 8 million
-    with pytest.raises(ValueError, match=r"at Q = 1000, 2000 would be 8\.0 million pixels to test, and the most is 8"):
-        app.check_cost(evaluator, 1000, 1601)
-    with pytest.raises(ValueError, match=r"8\.2 million"):  # 2 · 25 · 64² more
-        app.check_cost(DenseEvaluator(net(), (1000, 2000), protocol="multi_crop"), 1000, 1600)
+    app.check_cost(evaluator, 1000, 1000)  # 1000² + 2000² = 5 million
+    with pytest.raises(ValueError, match=r"at Q = 1000, 2000 would be 5\.0 million pixels to test, and the most is 5"):
+        app.check_cost(evaluator, 1000, 1001)
+    with pytest.raises(ValueError, match=r"5\.2 million"):  # 2 · 25 · 64² more
+        app.check_cost(DenseEvaluator(net(), (1000, 2000), protocol="multi_crop"), 1000, 1000)
+    app.check_cost(DenseEvaluator(net(), (256, 384, 512), protocol="multi_crop_and_dense"), 4024, 6048)
     with pytest.raises(ValueError, match="choose fewer or smaller scales"):
         app.check_cost(DenseEvaluator(net(), (99_999,)), 4_000, 6_000)
 
@@ -630,7 +631,7 @@ def test_wrong_scales_are_answered_and_the_page_goes_on(page: Page) -> None:
     for text, message in (
         ("big", "'big' is no scale"),
         ("63", "scales must be smallest sides of at least 64 pixels, the net's crop; got (63, 64, 96, 160)"),
-        ("99999", "million pixels to test, and the most is 8 million; choose fewer or smaller scales"),
+        ("99999", "million pixels to test, and the most is 5 million; choose fewer or smaller scales"),
     ):
         typed.fill(text)
         run_test(page)
