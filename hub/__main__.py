@@ -55,7 +55,11 @@ def _in_words(found: Plan, folder: Path) -> list[str]:
         return [f"{repository} is up to date: commit {found.published}{tagged}"]
     if found.tag_differs:
         return [f"{repository} has a git tag {version} of another content ({found.tag}): publish would refuse"]
-    lines = [f"{repository} is at {found.head}" if found.head else f"{repository} is not there, and would be made"]
+    lines = [
+        f"{repository} is at {found.head}"
+        if found.head
+        else f"{repository} is not there, or not yours to see; it would be made"
+    ]
     lines += [f"  would add     {name} ({(folder / name).stat().st_size:,} bytes)" for name in found.changes.added]
     lines += [f"  would change  {name} ({(folder / name).stat().st_size:,} bytes)" for name in found.changes.changed]
     lines += [f"  would remove  {name}" for name in found.changes.removed]
@@ -108,9 +112,10 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
         command.add_argument("folder", type=Path, help=f"that `build` wrote (it has a {SUMS})")
         command.set_defaults(do=do, lock=False)
         if name == "publish":
-            command.add_argument("--pr", action="store_true", help="open a pull request, and leave the main branch")
             command.add_argument("--private", action="store_true", help="a repository that has to be made is private")
-            command.add_argument("--lock", action="store_true", help="`verify` and `lock` when it is published")
+            either = command.add_mutually_exclusive_group()
+            either.add_argument("--pr", action="store_true", help="open a pull request, and leave the main branch")
+            either.add_argument("--lock", action="store_true", help="`verify` and `lock` when it is published")
         if name in ("publish", "lock"):
             command.add_argument("--lock-file", type=Path, default=LOCK, help="the package's by default")
     return parser.parse_args(words)
@@ -121,7 +126,7 @@ def main(words: Sequence[str] | None = None) -> int:
     options = arguments(words)
     try:
         options.do(options)
-    except (ValueError, OSError, PublishError) as error:
+    except (ValueError, OSError, HTTPError, RuntimeError, PublishError) as error:  # the latter two are the client's
         print(f"error: {explained(error) if isinstance(error, HTTPError) else error}", file=sys.stderr)
         return 1
     return 0

@@ -3,7 +3,12 @@
 import re
 from dataclasses import dataclass
 
-_FORM = re.compile(r"(?P<owner>[\w-][\w.-]*)/(?P<net>\w+)\.(?P<tag>\w+)(?:@(?P<version>[\w.-]+))?")
+_WORDS = r"[A-Za-z0-9][\w-]*(?:\.[\w-]+)*"
+# Nothing that git refuses as a tag, and nothing that names what moves, or reads as a commit.
+_VERSION = rf"(?!main$|HEAD$|[0-9a-f]{{40}}$)(?!.*\.lock$){_WORDS}"
+_FORM = re.compile(
+    rf"(?P<owner>{_WORDS})/(?P<net>\w+)\.(?!git(?:@|$))(?P<tag>\w+)(?:@(?P<version>{_VERSION}))?", re.ASCII
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +50,8 @@ def parse_address(text: str) -> Address:
     found = _FORM.fullmatch(text)
     if not found:
         raise ValueError(
-            f"a repository is ORG/NET.TAG or ORG/NET.TAG@VERSION, for example me/vgg_d.s256_in1k@v1; got {text!r}"
+            f"a repository is ORG/NET.TAG or ORG/NET.TAG@VERSION, for example me/vgg_d.s256_in1k@v1, and a version a "
+            f"git tag that is no branch; got {text!r}"
         )
     parts = found.groupdict()
     return Address(**{**parts, "version": parts["version"] or "v1"})

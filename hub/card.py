@@ -1,5 +1,6 @@
 """The card: README.md of a repository, written from the other files of its folder and from nothing else."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from hub.results import Row, named, paper_of
 from vgg_zoo.dense import smallest_side
 from vgg_zoo.model import VGG
 from vgg_zoo.weights.hashing import file_digest
+
+_TOP = 5
 
 TEMPLATE = Path(__file__).with_name("card.md.jinja")
 PROJECT = "https://pypi.org/project/vgg-zoo"
@@ -36,10 +39,10 @@ def card_of(folder: Path) -> str:
         summary=_sentence(config["pretrained_cfg"]["description"]),
         licence=config["pretrained_cfg"]["license"],
         recipe=_recipe(folder),
-        table=_table(rows),
+        table=figures(rows, _is_full(net)),
         has_names=bool(config.get("label_names")),
         classes=_classes(config),
-        top=min(5, config["num_classes"]),
+        top=min(_TOP, config["num_classes"]),
         scales=", ".join(map(str, settings["scales"])),
         scale=settings["scales"][len(settings["scales"]) // 2],
         sha256=file_digest(folder / WEIGHTS),
@@ -51,7 +54,8 @@ def card_of(folder: Path) -> str:
 
 
 def _sentence(text: str) -> str:
-    return f"{text[0].upper()}{text[1:].rstrip('.')}."
+    text = _plain(text).rstrip(".")
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _metadata(address: Address, config: dict[str, Any], rows: Sequence[Row]) -> ModelCardData:
@@ -66,7 +70,7 @@ def _metadata(address: Address, config: dict[str, Any], rows: Sequence[Row]) -> 
 
 
 def _eval_results(row: Row) -> list[EvalResult]:
-    """One row in the Hub's terms: accuracies in percent."""
+    """One row in the Hub's terms: accuracies in percent; the first five of five classes are no measure."""
     return [
         EvalResult(
             task_type="image-classification",
@@ -81,33 +85,44 @@ def _eval_results(row: Row) -> list[EvalResult]:
             ("accuracy", "top-1", "top1_error"),
             ("top_5_accuracy", "top-5", "top5_error"),
         )
+        if error == "top1_error" or row["classes"] > _TOP
     ]
 
 
-def _table(rows: Sequence[Row]) -> str:
+def figures(rows: Sequence[Row], full: bool) -> str:
+    """The errors; the paper's beside those of a net of full width only, which its figures are of."""
     lines = [
         ("protocol", "data set, split", "images", "top-1 error", "top-5 error", "the paper's top-1 / top-5"),
         ("---", "---", "---:", "---:", "---:", "---"),
     ]
     for row in rows:
-        paper = paper_of(row)
+        paper = paper_of(row) if full else None
         count = f"{row['images']:,}" + (f", {n} unreadable" if (n := row.get("unreadable_images")) else "")
         lines.append(
             (
                 named(row),
-                f"{row['data_set']}, {row['split']}",
+                _plain(f"{row['data_set']}, {row['split']}"),
                 count,
                 f"{100 * row['top1_error']:.2f}",
-                f"{100 * row['top5_error']:.2f}",
+                f"{100 * row['top5_error']:.2f}" if row["classes"] > _TOP else "–",
                 f"{paper.top1} / {paper.top5}" if paper else "–",
             )
         )
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _about(net: VGG) -> dict[str, Any]:
+def _plain(text: str) -> str:
+    """A text of somebody's as nothing but text, in one line and one cell of a table."""
+    return re.sub(r"([\\|<\[`*])", r"\\\1", " ".join(text.split()))
+
+
+def _is_full(net: VGG) -> bool:
     channels = [layer.channels for layer in net.configuration.layers() if layer.kind == "conv"]
-    full = net.num_features == channels[-1] and net.head_hidden_size == 4096
+    return bool(net.num_features == channels[-1] and net.head_hidden_size == 4096)
+
+
+def _about(net: VGG) -> dict[str, Any]:
+    full = _is_full(net)
     mean = ", ".join(f"{255 * value:.3f}" for value in net.pretrained_cfg["mean"])
     deviation = ", ".join(f"{255 * value:.3f}" for value in net.pretrained_cfg["std"])
     divided = "" if all(abs(255 * value - 1) < 1e-6 for value in net.pretrained_cfg["std"]) else f", over ({deviation})"
@@ -126,7 +141,7 @@ def _about(net: VGG) -> dict[str, Any]:
 
 def _classes(config: dict[str, Any]) -> str:
     names = config.get("label_names") or ()
-    shown = ", ".join(map(str, names[:10])) + (", …" if len(names) > 10 else "")
+    shown = _plain(", ".join(map(str, names[:10]))) + (", …" if len(names) > 10 else "")
     return f"{config['num_classes']}" + (f" ({shown})" if shown else "")
 
 

@@ -33,7 +33,8 @@ from hub.files import (
     read_json,
     sums_of,
 )
-from hub.net import TIMM_NAMES, load_net, zoo_name
+from hub.net import SOURCES, TIMM_NAMES, load_net, zoo_name
+from hub.results import wrapper_settings
 from vgg_zoo.dense import smallest_side
 from vgg_zoo.entrypoints import pretrained_net
 from vgg_zoo.evaluation import DenseEvaluator
@@ -63,9 +64,12 @@ def check(folder: Path) -> Address:
     _check_files(folder)
     address = address_of(folder)
     config = read_json(folder / CONFIG)
-    _check_config(folder, config, address)
-    _check_figures(folder)
-    net = load_net(folder)
+    try:
+        _check_config(folder, config, address)
+        _check_figures(folder)
+        net = load_net(folder)
+    except (KeyError, TypeError, AttributeError) as error:  # files whose hashes are right and whose content is not ours
+        raise ValueError(f"the files of {folder} are not what `python -m hub build` writes ({error!r})") from error
     _check_loading(folder, config, address, net)
     _check_onnx(folder, net)
     return address
@@ -90,22 +94,32 @@ def _check_files(folder: Path) -> None:
 def _check_config(folder: Path, config: dict[str, Any], address: Address) -> None:
     cfg = config["pretrained_cfg"]
     if cfg.get("license") not in LICENCES:
-        raise ValueError(f"{folder / CONFIG}: the licence must be one of {', '.join(LICENCES)}; got {cfg['license']!r}")
+        raise ValueError(
+            f"{folder / CONFIG}: the licence must be one of {', '.join(LICENCES)}; got {cfg.get('license')!r}"
+        )
     if (zoo_name(config["architecture"]), cfg.get("tag")) != (address.net, address.tag):
         raise ValueError(
             f"{folder / CONFIG} is of {config['architecture']}.{cfg.get('tag')}, and its repository is {address}"
         )
     if "num_classes" in config.get("model_args", {}):
         raise ValueError(f"{folder / CONFIG}: num_classes stands in model_args, which transformers fails on")
-    read_settings(folder / SETTINGS_FILE)
+    if placed := [place for place in SOURCES if cfg.get(place) and place != "hf_hub_id"]:
+        raise ValueError(f"{folder / CONFIG}: pretrained_cfg names another source of weights: {', '.join(placed)}")
+    if (names := config.get("label_names")) and len(names) != config["num_classes"]:
+        raise ValueError(f"{folder / CONFIG} has {len(names)} label_names for {config['num_classes']} classes")
 
 
 def _check_figures(folder: Path) -> None:
     """Every result is of these weights, and the card says what the results say, in a form that the Hub reads."""
     sha256 = file_digest(folder / WEIGHTS)
-    for row in read_json(folder / EVALUATION):
+    rows = read_json(folder / EVALUATION)
+    for row in rows:
         if row["weights_sha256"] != sha256:
             raise ValueError(f"{folder / EVALUATION} has results of other weights, {row['weights_sha256']}")
+        if not all(0 <= row[name] <= 1 for name in ("top1_error", "top5_error")):
+            raise ValueError(f"{folder / EVALUATION} has errors that are not from 0 to 1")
+    if read_settings(folder / SETTINGS_FILE) != wrapper_settings(rows):
+        raise ValueError(f"{folder / SETTINGS_FILE} is not of the widest dense test in {EVALUATION}")
     text = (folder / CARD).read_text()
     if text != card_of(folder):
         raise ValueError(f"{folder / CARD} is not what the files beside it say; build the folder anew")
@@ -121,17 +135,14 @@ def _check_loading(folder: Path, config: dict[str, Any], address: Address, net: 
         ours = timm.create_model(
             address.net,
             pretrained=True,
-            pretrained_cfg_overlay={**_overlay(net), "file": str(folder / WEIGHTS)},
+            pretrained_cfg=net.pretrained_cfg,  # and no row of the package's table
+            pretrained_cfg_overlay={"file": str(folder / WEIGHTS)},
             **config.get("model_args", {}),
         ).eval()
         for what, logits in (("local-dir:", named(images)), (address.net, ours(images))):
             _compare(f"loaded as {what}", logits, expected)
     if config["architecture"] in TIMM_NAMES.values():
         _compare("loaded by timm without vgg_zoo", _in_plain_timm(folder, images), expected)
-
-
-def _overlay(net: VGG) -> dict[str, Any]:
-    return {key: net.pretrained_cfg[key] for key in ("num_classes", "input_size", "mean", "std")}
 
 
 _PLAIN = """
@@ -153,7 +164,8 @@ def _in_plain_timm(folder: Path, images: Tensor) -> Tensor:
         command = [sys.executable, "-c", _PLAIN, str(folder.resolve()), str(given), str(found)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 (our own command)
         if done.returncode:
-            raise ValueError(f"plain timm cannot load {folder}: {done.stderr.strip().splitlines()[-1]}")
+            said = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+            raise ValueError(f"plain timm cannot load {folder}: {said}")
         return load_file(found)["logits"].clone()
 
 

@@ -1,9 +1,13 @@
 """`lock`: a verified publication becomes a row of timm's table, at its commit and with its hash; no network."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
+from huggingface_hub import constants
+
 from hub.files import CONFIG, WEIGHTS, address_of, read_json
-from hub.record import read_record
+from hub.record import Record, read_record
+from vgg_zoo.entrypoints import OWN_NAMES
 from vgg_zoo.weights.hashing import file_digest
 from vgg_zoo.weights.published import LOCK, PublishedNet, read_lock, write_lock
 
@@ -21,7 +25,8 @@ def lock(folder: Path, file: Path = LOCK) -> str:
         What was done, in words.
 
     Raises:
-        ValueError: Not published, not verified, or built anew since.
+        ValueError: Not published, not verified, changed since, on another Hub than nets are loaded from, or under a
+            name that is taken.
     """
     record, address = read_record(folder), address_of(folder)
     if not record.verified:
@@ -29,6 +34,7 @@ def lock(folder: Path, file: Path = LOCK) -> str:
     config = read_json(folder / CONFIG)
     cfg = {key: value for key, value in config["pretrained_cfg"].items() if key not in _NOT_OF_THE_NET}
     nets = read_lock(file)
+    _check_name(address.name, record, nets, file)
     net = PublishedNet(
         repository=record.repository,
         revision=record.revision,
@@ -43,3 +49,14 @@ def lock(folder: Path, file: Path = LOCK) -> str:
     return (
         f"{file.name} has {address.name} at {record.revision}; commit it, and timm.create_model({address.name!r}) works"
     )
+
+
+def _check_name(name: str, record: Record, nets: Mapping[str, PublishedNet], file: Path) -> None:
+    """A row belongs to one repository, on the Hub that timm asks."""
+    if record.endpoint != constants.ENDPOINT:
+        raise ValueError(
+            f"{name} was published to {record.endpoint}, and nets are loaded from {constants.ENDPOINT}; set HF_ENDPOINT"
+        )
+    taken = nets[name].repository if name in nets else "the package" if name in OWN_NAMES else record.repository
+    if taken != record.repository:
+        raise ValueError(f"{name} is a net of {taken} already ({file.name}); publish under another tag")

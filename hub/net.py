@@ -13,9 +13,13 @@ from hub.files import read_json
 from vgg_zoo.model import VGG
 from vgg_zoo.weights.fit import check_fit
 from vgg_zoo.weights.folder import CONFIG, WEIGHTS
+from vgg_zoo.weights.published import MODEL_ARGS
 
 TIMM_NAMES = {"vgg_a": "vgg11", "vgg_b": "vgg13", "vgg_d": "vgg16", "vgg_e": "vgg19"}
 """timm's own nets with the same weights under the same keys; it has none of the others."""
+
+SOURCES = ("source", "file", "url", "hf_hub_id", "hf_hub_filename", "state_dict", "custom_load")
+"""Fields of timm's pretrained_cfg that say where weights are."""
 
 _OURS = {theirs: ours for ours, theirs in TIMM_NAMES.items()}
 
@@ -37,19 +41,28 @@ def net_of_config(config: dict[str, Any], device: str | None = None) -> VGG:
     """The net that a config.json describes, without its weights; on "meta" only its shapes.
 
     Raises:
-        ValueError: No net of the paper, or arguments that it does not take.
+        ValueError: No net of the paper, or something else than a net of RGB images averaged over places.
     """
-    cfg = {**config["pretrained_cfg"], "num_classes": config["num_classes"], "label_names": config.get("label_names")}
-    for place in ("source", "file", "url", "hf_hub_id"):
+    try:
+        arguments, cfg = dict(config.get("model_args", {})), dict(config["pretrained_cfg"])
+        architecture, classes, channels = config["architecture"], int(config["num_classes"]), cfg["input_size"][0]
+    except (KeyError, TypeError, IndexError, ValueError) as error:
+        raise ValueError(f"the config is not what timm writes ({error!r})") from error
+    if unknown := sorted(set(arguments) - MODEL_ARGS):
+        raise ValueError(f"the config's model_args has {', '.join(unknown)}; it may have {', '.join(MODEL_ARGS)}")
+    about = (channels, arguments.get("in_chans", 3), arguments.get("global_pool", "avg"))
+    if about != (3, 3, "avg"):
+        raise ValueError(f"what is published takes RGB images and averages over places; the config says {about}")
+    for place in SOURCES:
         cfg.pop(place, None)
     try:
         net = timm.create_model(
-            zoo_name(config["architecture"]),
-            pretrained_cfg=cfg,
-            **{**config.get("model_args", {}), "num_classes": config["num_classes"], "device": device},
+            zoo_name(architecture),
+            pretrained_cfg={**cfg, "num_classes": classes, "label_names": config.get("label_names")},
+            **{**arguments, "num_classes": classes, "device": device},
         )
     except TypeError as error:
-        raise ValueError(f"the config's model_args or pretrained_cfg do not make a net: {error}") from error
+        raise ValueError(f"the config's pretrained_cfg does not make a net: {error}") from error
     assert isinstance(net, VGG)
     return net.eval()
 

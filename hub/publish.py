@@ -14,7 +14,7 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import HfHubHTTPError, HTTPError, LocalTokenNotFoundError
 
 from hub.address import Address
-from hub.files import address_of
+from hub.files import SUMS, address_of, sums_of
 from hub.record import Record, write_record
 from hub.remote import Changes, Remote, explained
 
@@ -68,12 +68,12 @@ def plan(folder: Path, api: HfApi) -> Plan:
     address = address_of(folder)
     remote = Remote(api, address.repository)
     try:
-        head = remote.head()
-        tag = remote.tags().get(address.version) if head else None
-        tag_differs = tag is not None and bool(remote.changes(folder, tag))
-        return Plan(address, head, remote.changes(folder, head), tag, tag_differs)
+        head = _retried(remote.head)
+        tag = _retried(remote.tags).get(address.version) if head else None
+        tag_differs = tag is not None and bool(_retried(lambda: remote.changes(folder, tag)))
+        return Plan(address, head, _retried(lambda: remote.changes(folder, head)), tag, tag_differs)
     except Failure as error:
-        raise PublishError(f"cannot read {address.repository}: {explained(error)}. Nothing was changed") from error
+        raise PublishError(f"cannot read {address.repository}: {explained(error)}. No file was sent") from error
 
 
 def publish(folder: Path, api: HfApi, *, pull_request: bool = False, private: bool = False) -> str:
@@ -96,6 +96,8 @@ def publish(folder: Path, api: HfApi, *, pull_request: bool = False, private: bo
     user = _user(api)
     _ensure_repository(remote, private)
     found = plan(folder, api)
+    if found.head is None:  # the Hub is behind itself, or keeps the content from this user: no commit without a parent
+        raise PublishError(f"{address.repository} is there, but cannot be read yet. No file was sent; publish again")
     if found.tag_differs:
         raise PublishError(
             f"{address.repository} has a git tag {address.version} already, of the commit {found.tag} with another "
@@ -107,6 +109,7 @@ def publish(folder: Path, api: HfApi, *, pull_request: bool = False, private: bo
         return _open_pull_request(remote, folder, found, user)
     if commit is None:
         commit, done = _commit(remote, folder, found), "was published"
+        _check_landed(remote, folder, commit)
     _tag(remote, address, commit)
     write_record(folder, Record.of(folder, address, commit, api.endpoint))
     return f"{address.repository} {done}: commit {commit}, git tag {address.version}"
@@ -127,8 +130,14 @@ def _ensure_repository(remote: Remote, private: bool) -> None:
 
     try:
         _retried(create)
+        open_to_all = private and not _retried(lambda: remote.api.repo_info(remote.repository)).private
     except Failure as error:
-        raise PublishError(f"cannot make {remote.repository}: {explained(error)}. Nothing was changed") from error
+        raise PublishError(f"cannot make {remote.repository}: {explained(error)}. No file was sent") from error
+    if open_to_all:
+        raise PublishError(
+            f"{remote.repository} is there already and public; no file was sent. Make it private on the Hub, or leave "
+            "--private out"
+        )
 
 
 def _retried(call: Callable[[], T]) -> T:
@@ -171,6 +180,23 @@ def _commit(remote: Remote, folder: Path, found: Plan) -> str:
     raise AssertionError("the last attempt returns or raises")
 
 
+def _check_landed(remote: Remote, folder: Path, commit: str) -> None:
+    """A git tag is for ever: before it is made, the commit must hold what `check` saw. (The client leaves files out
+    that the repository's .gitignore names, and a folder may change while it is sent.)"""
+    try:
+        differs = bool(_retried(lambda: remote.changes(folder, commit)))
+    except Failure as error:
+        raise PublishError(
+            f"{remote.repository} has the commit {commit}, which cannot be read ({explained(error)}); it has no git "
+            "tag yet. The same command looks again"
+        ) from error
+    if differs or (folder / SUMS).read_text() != sums_of(folder):
+        raise PublishError(
+            f"the commit {commit} of {remote.repository} does not hold the folder's files, because of its .gitignore "
+            "or a change meanwhile. It has no git tag; publish again"
+        )
+
+
 def _settle(remote: Remote, folder: Path, found: Plan, error: Exception, last: bool) -> str | None:
     """After a failure: the commit that landed all the same, None to try again, or an error that says how it stands."""
     repository = remote.repository
@@ -204,7 +230,7 @@ def _tag(remote: Remote, address: Address, commit: str) -> None:
 
     def create() -> None:
         if remote.tags().get(address.version) is None:
-            remote.api.create_tag(remote.repository, tag=address.version, revision=commit)
+            remote.api.create_tag(remote.repository, tag=address.version, revision=commit, exist_ok=True)
 
     try:
         _retried(create)
@@ -229,7 +255,8 @@ def _open_pull_request(remote: Remote, folder: Path, found: Plan, user: str) -> 
         info = _send(remote, folder, found, pull_request=True)
     except Failure as error:
         # No answer is no proof that it was not opened.
-        if not isinstance(error, HfHubHTTPError) and (there := _pull_request_with(remote, folder, user)):
+        refused = isinstance(error, HfHubHTTPError) and error.response.status_code < 500
+        if not refused and (there := _pull_request_with(remote, folder, user)):
             return f"{remote.repository}: opened the pull request {there}"
         raise PublishError(
             f"no pull request was opened: {explained(error)}. {remote.repository} is as it was"

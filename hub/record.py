@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from hub.address import Address
-from hub.files import SUMS, read_json, write_json
+from hub.files import SUMS, read_json, sums_of, write_json
 from vgg_zoo.weights.hashing import file_digest
 
 
@@ -71,6 +71,6 @@ def read_record(folder: Path) -> Record:
         record = Record(**read_json(file))
     except TypeError as error:
         raise ValueError(f"{file} is not what `python -m hub publish` writes ({error}); publish again") from error
-    if record.sums_sha256 != file_digest(folder / SUMS):
-        raise ValueError(f"{folder} was built anew after it was published; publish it again")
+    if record.sums_sha256 != file_digest(folder / SUMS) or (folder / SUMS).read_text() != sums_of(folder):
+        raise ValueError(f"{folder} was changed or built anew after it was published; publish it again")
     return record

@@ -1,6 +1,7 @@
 """A repository on the Hub as the commands see it: its head, its files beside a folder's, its tags, who moved it."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,4 +109,5 @@ def explained(error: Exception) -> str:
 
 def _first_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
+    said = lines[0] if lines else type(error).__name__
+    return re.sub(r"hf_\w+|Bearer [^'\"]+", "[token]", said)  # the client quotes a header that it cannot send

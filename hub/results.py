@@ -43,11 +43,16 @@ def rows_of(run: Path, evaluations: Iterable[Path], sha256: str, configuration: 
     if own.is_file():
         content = read_json(own)
         found |= {_key(row): row for row in _guarded(own, content, _training_rows)}
+    evaluated: dict[Any, Row] = {}
     for folder in evaluations:
         file = folder / "results.json"
         if not file.is_file():
             raise ValueError(f"{folder} has no results.json; name the --output of recipes/evaluate.py")
-        found |= {_key(row): row for row in _guarded(file, read_json(file), _evaluation_rows)}
+        for row in _guarded(file, read_json(file), _evaluation_rows):
+            if _key(row) in evaluated:
+                raise ValueError(f"two of the results are for {named(row)}; name one of them")
+            evaluated[_key(row)] = row
+    found |= evaluated
     for row in found.values():
         if row["weights_sha256"] != sha256:
             raise ValueError(
@@ -134,7 +139,10 @@ def without_folders(command: Sequence[str]) -> list[str]:
 
 
 def _without_folder(word: str) -> str:
-    return Path(word).name if Path(word).is_absolute() else word
+    option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    path = Path(value)
+    elsewhere = path.is_absolute() or value.startswith("~") or ".." in path.parts
+    return f"{option}{equals}{path.name if elsewhere else value}"
 
 
 def named(row: Row) -> str:

@@ -1,4 +1,7 @@
-"""`verify`: what strangers get. Downloads the published files into a fresh cache, and compares bytes and logits."""
+"""`verify`: what strangers get. Downloads the published files into a fresh cache, and compares bytes and posteriors.
+
+Of a private repository they are what those get who may read it.
+"""
 
 import tempfile
 from dataclasses import replace
@@ -29,7 +32,7 @@ def verify(folder: Path, api: HfApi) -> str:
         What was found, in words.
 
     Raises:
-        ValueError: Something else is there, or it gives other logits.
+        ValueError: Something else is there, or it gives other posteriors.
         OSError: It cannot be fetched.
     """
     record = read_record(folder)
@@ -44,7 +47,9 @@ def verify(folder: Path, api: HfApi) -> str:
         net: Any = timm.create_model(model, pretrained=True, cache_dir=cache).eval()
         _compare_answers(folder, there, net)
     write_record(folder, replace(record, verified=True))
-    return f"{record.repository} at {record.revision}: {len(files_of(folder))} files and the logits are the folder's"
+    return (
+        f"{record.repository} at {record.revision}: {len(files_of(folder))} files and the posteriors are the folder's"
+    )
 
 
 def _downloaded(repository: str, revision: str, cache: Path, api: HfApi) -> Path:

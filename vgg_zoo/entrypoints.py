@@ -77,20 +77,22 @@ def _untrained_cfg() -> dict[str, Any]:
     )
 
 
-default_cfgs = generate_default_cfgs(
-    {
-        "vgg_a.tv_in1k": _torchvision_cfg("vgg11", 69.05, 88.63),
-        "vgg_a_lrn.untrained": _untrained_cfg(),
-        "vgg_b.tv_in1k": _torchvision_cfg("vgg13", 69.95, 89.26),
-        "vgg_b_shallow.untrained": _untrained_cfg(),
-        "vgg_c.untrained": _untrained_cfg(),
-        "vgg_d.tv_in1k": _torchvision_cfg("vgg16", 71.59, 90.40),
-        "vgg_d.oxford_in1k": _oxford_cfg("vgg_d"),
-        "vgg_e.tv_in1k": _torchvision_cfg("vgg19", 72.40, 90.88),
-        "vgg_e.oxford_in1k": _oxford_cfg("vgg_e"),
-        **{name: _cfg(**net.cfg) for name, net in PUBLISHED.items()},
-    }
-)
+_OWN: dict[str, dict[str, Any]] = {
+    "vgg_a.tv_in1k": _torchvision_cfg("vgg11", 69.05, 88.63),
+    "vgg_a_lrn.untrained": _untrained_cfg(),
+    "vgg_b.tv_in1k": _torchvision_cfg("vgg13", 69.95, 89.26),
+    "vgg_b_shallow.untrained": _untrained_cfg(),
+    "vgg_c.untrained": _untrained_cfg(),
+    "vgg_d.tv_in1k": _torchvision_cfg("vgg16", 71.59, 90.40),
+    "vgg_d.oxford_in1k": _oxford_cfg("vgg_d"),
+    "vgg_e.tv_in1k": _torchvision_cfg("vgg19", 72.40, 90.88),
+    "vgg_e.oxford_in1k": _oxford_cfg("vgg_e"),
+}
+
+OWN_NAMES = tuple(_OWN)
+"""Rows that no publication may replace."""
+
+default_cfgs = generate_default_cfgs({**_OWN, **{name: _cfg(**net.cfg) for name, net in PUBLISHED.items()}})
 
 
 def name_for_timm(source: str | Path) -> str:
@@ -165,8 +167,9 @@ def _create(variant: str, configuration: str, pretrained: bool, **kwargs: Any) -
     tags = default_cfgs[variant].tags
     if isinstance(tag, str) and tag not in tags:
         raise ValueError(f"unknown pretrained tag {tag!r} for {variant}; it has {', '.join(tags)}")
-    if tag is None and pretrained:
-        tag = default_cfgs[variant].tags[0]
+    if tag is None:  # a published net of another width and other classes is not what an untrained one is made like
+        own = [each for each in tags if f"{variant}.{each}" not in PUBLISHED]
+        tag = kwargs["pretrained_cfg"] = tags[0] if pretrained else own[0]
     if published := PUBLISHED.get(f"{variant}.{tag}"):
         kwargs = {**published.model_args, **kwargs}
     if pretrained:

@@ -8,7 +8,7 @@ import torch
 
 from hub.address import parse_address
 from hub.build import build
-from tests.helpers import SMALL, small
+from tests.helpers import small
 from vgg_zoo import DenseEvaluator
 from vgg_zoo.weights.hashing import file_digest
 
@@ -18,8 +18,8 @@ REPOSITORY = "org/vgg_d.made"
 def make_run(folder: Path, name: str = "vgg_d", seed: int = 0, **changes: Any) -> Path:
     """A small net as training leaves it, without its results."""
     torch.manual_seed(seed)
+    classes = changes.setdefault("num_classes", 10)
     net = small(name, **changes)
-    classes = changes.get("num_classes", SMALL["num_classes"])
     net.pretrained_cfg["label_names"] = [f"class {number}" for number in range(classes)]
     DenseEvaluator(net, scales=(64, 96)).save_pretrained(folder)
     return folder
@@ -40,7 +40,7 @@ def make_results(folder: Path, run: Path, **changes: Any) -> Path:
         "softmax_first": False,
         "ceil_mode": False,
     }
-    data = {"spec": "made", "split": "validation", "classes": 5, "images": 40, "unreadable_images": 0}
+    data = {"spec": "made", "split": "validation", "classes": 10, "images": 40, "unreadable_images": 0}
     rates = {"top1": 0.25, "top5": 0.05, "images": 40}
     for part in (net, data, rates):
         part.update({key: value for key, value in changes.items() if key in part})

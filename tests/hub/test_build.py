@@ -10,6 +10,7 @@ from huggingface_hub import ModelCard
 
 from hub.address import parse_address
 from hub.build import build
+from hub.card import figures
 from hub.files import OPTIONAL, REQUIRED, files_of
 from tests.hub.nets import REPOSITORY, make_built, make_results, make_run
 from vgg_zoo.settings import read_settings
@@ -77,12 +78,27 @@ def test_the_cards_figures_are_the_results(run: Path, tmp_path: Path) -> None:
 
 
 def test_the_papers_figures_stand_beside_its_own_test(tmp_path: Path) -> None:
-    """Net D, S in [256; 512], Q = 256, 384, 512, on 50,000 images of 1000 classes: 24.8/7.5, typed here again."""
+    """Net D, S in [256; 512], Q = 256, 384, 512, on 50,000 images of 1000 classes: 24.8/7.5, typed here again.
+
+    A narrow net D is not the paper's, and has a dash there.
+    """
     run = make_run(tmp_path / "run", num_classes=1000)
     about: dict[str, Any] = {"train_scales": [256, 512], "scales": [256, 384, 512], "classes": 1000, "images": 50_000}
-    results = make_results(tmp_path / "results", run, **about)
-    text = (built(run, tmp_path / "out", results) / "README.md").read_text()
-    assert "| dense, Q = 256, 384, 512 | made, validation | 50,000 | 25.00 | 5.00 | 24.8 / 7.5 |" in text
+    folder = built(run, tmp_path / "out", make_results(tmp_path / "results", run, **about))
+    line = "| dense, Q = 256, 384, 512 | made, validation | 50,000 | 25.00 | 5.00 |"
+    assert f"{line} – |" in (folder / "README.md").read_text()
+    assert f"{line} 24.8 / 7.5 |" in figures(json.loads((folder / "eval_results.json").read_text()), full=True)
+
+
+def test_names_are_nothing_but_text_in_the_card(tmp_path: Path) -> None:
+    """Bars, tags, links and lines of somebody's stay in their cell; five classes have no top-5 error."""
+    run = make_run(tmp_path / "run", num_classes=5)
+    results = make_results(tmp_path / "results", run, spec="a|b <img>\n[x](y)", classes=5)
+    build(run, parse_address(REPOSITORY), tmp_path / "out", [results], "mit", "of `me`\n# not a title")
+    text = (tmp_path / "out" / "README.md").read_text()
+    assert r"| a\|b \<img> \[x](y), validation | 40 | 25.00 | – | – |" in text
+    assert "Of \\`me\\` # not a title." in text
+    assert [result.metric_type for result in ModelCard(text).data.eval_results] == ["accuracy"]
 
 
 def test_a_net_of_full_width_is_timms(tmp_path: Path) -> None:
@@ -99,6 +115,7 @@ def test_a_net_of_full_width_is_timms(tmp_path: Path) -> None:
     [
         ({"weights_sha256": "0" * 64}, "are of other weights"),
         ({"nets": 2}, "a fusion of 2 nets"),
+        ({"top1": float("nan")}, "an error from 0 to 1"),
         ({"unlabelled": True}, "without labels"),
         ({"top1": 1.5}, "an error from 0 to 1"),
         ({"protocol": "multi_crop"}, "none of the results is dense"),
@@ -119,6 +136,7 @@ def test_other_mistakes_are_told(run: Path, tmp_path: Path) -> None:
     results = make_results(tmp_path / "results", run)
     for message, call in (
         ("nothing tells what", lambda: built(run, tmp_path / "out")),
+        ("two of the results are for dense", lambda: built(run, tmp_path / "out", results, results)),
         ("has no results.json", lambda: built(run, tmp_path / "out", run)),
         ("holds a vgg_d, and org/vgg_e.made", lambda: built(run, tmp_path / "out", results, repo="org/vgg_e.made")),
         ("--license must be one of", lambda: built(run, tmp_path / "out", results, licence="mine")),
@@ -148,7 +166,7 @@ def test_the_recipe_is_the_runs(run: Path, tmp_path: Path) -> None:
     training |= {
         "recipe": "made",
         "settings": {"train_scales": [64, 64]},
-        "data": {"spec": "made", "classes": 5},
+        "data": {"spec": "made", "classes": 10},
         "weights_sha256": sha256,
         "results": {"single crop": {"scale": 64, "crop_size": 64, "flip": False, "top1": 0.5, "top5": 0, "images": 40}},
         **{"steps": 10, "epochs": 2, "processes": 1, "finished": True},

@@ -96,6 +96,35 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
         in_json("config.json", lambda config: config["model_args"].update(num_classes=5)),
         "num_classes stands in model_args",
     ),
+    "other settings": (
+        in_json("dense_eval.json", lambda content: content.update(softmax_first=True)),
+        "is not of the widest dense test",
+    ),
+    "a file for timm to load": (
+        in_json("config.json", lambda config: config["model_args"].update(checkpoint_path="other.pth")),
+        "model_args has checkpoint_path",
+    ),
+    "another source of weights": (
+        in_json("config.json", lambda config: config["pretrained_cfg"].update(hf_hub_filename="other.bin")),
+        "names another source of weights: hf_hub_filename",
+    ),
+    "names of other classes": (
+        in_json("config.json", lambda config: config["label_names"].pop()),
+        "has 9 label_names for 10 classes",
+    ),
+    "grey images": (
+        in_json("config.json", lambda config: config["model_args"].update(in_chans=1)),
+        "takes RGB images",
+    ),
+    "no licence": (
+        in_json("config.json", lambda config: config["pretrained_cfg"].pop("license")),
+        "licence must be one of",
+    ),
+    "not even classes": (in_json("config.json", lambda config: config.pop("num_classes")), "is not what|are not what"),
+    "an impossible error": (
+        in_json("eval_results.json", lambda rows: rows[0].update(top1_error=float("nan"))),
+        "not from 0 to 1",
+    ),
     "a flattered table": (_flatter_card, "is not what the files beside it say"),
     "flattered results": (
         in_json("eval_results.json", lambda rows: rows[0].update(top1_error=0.1)),
@@ -108,7 +137,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "settings nobody knows": (in_json("dense_eval.json", lambda content: content.update(tta=1)), "exactly the keys"),
     "other weights": (in_weights(lambda tensors: tensors["head.fc.bias"].add_(1)), "results of other weights"),
     "an ONNX file of another net": (
-        lambda folder: write_dense_onnx(small("vgg_d"), folder / "onnx" / "dense.onnx"),
+        lambda folder: write_dense_onnx(small("vgg_d", num_classes=10), folder / "onnx" / "dense.onnx"),
         r"dense\.onnx at 1 × 64 × 64 differs",
     ),
 }

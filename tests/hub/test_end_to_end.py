@@ -46,7 +46,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LocalHub, 
         assert hub.requests == []
         assert "would be made" in succeed(hub, home, "plan", folder)
         assert "was published" in succeed(hub, home, "publish", folder)
-        assert "the logits are the folder's" in succeed(hub, home, "verify", folder)
+        assert "the posteriors are the folder's" in succeed(hub, home, "verify", folder)
         assert f"timm.create_model('{NAME}') works" in succeed(hub, home, "lock", folder, cwd=checkout)
         yield hub, place
 

@@ -75,7 +75,7 @@ def is_untouched(hub: LocalHub) -> bool:
 def test_one_commit_and_then_up_to_date(hub: LocalHub, folder: Path, home: Path) -> None:
     """The second publication sends no file and makes no commit; `plan` says so before and after, and sends nothing."""
     planned = succeed(hub, home, "plan", folder)
-    assert f"{REPOSITORY} is not there, and would be made" in planned
+    assert f"{REPOSITORY} is not there, or not yours to see; it would be made" in planned
     assert planned.count("would add") == 7
     assert {method for method, _ in hub.requests} <= {"GET", "HEAD"}
     assert "was published: commit" in succeed(hub, home, "publish", folder)
@@ -122,8 +122,8 @@ def test_what_fails_once_is_done_in_one_commit(
     hub.fail(method, path, fault)
     done = run(hub, home, "publish", folder)
     assert hub.planned == 0, "the fault did not come up"
-    if done.returncode:  # not every request is worth a second try; then nothing was changed, and the next run does it
-        assert "Nothing was changed" in done.stderr
+    if done.returncode:  # not every request is worth a second try; then nothing was sent, and the next run does it
+        assert "No file was sent" in done.stderr
         assert is_untouched(hub)
         succeed(hub, home, "publish", folder)
     assert is_published(hub, folder)
@@ -257,12 +257,30 @@ def test_a_pull_request_whose_answer_is_lost_is_found(hub: LocalHub, folder: Pat
     assert len(hub.pull_requests(REPOSITORY)) == 1
 
 
+def test_a_commit_that_lacks_files_gets_no_tag(hub: LocalHub, folder: Path, home: Path) -> None:
+    """The client leaves out what the repository's .gitignore names; once that is gone the same command is whole."""
+    hub.create(REPOSITORY)
+    hub.commit(REPOSITORY, {".gitignore": b"*.onnx"})
+    assert "has no git tag; publish again" in fails(hub, home, "publish", folder)
+    assert hub.tags(REPOSITORY) == {}
+    succeed(hub, home, "publish", folder)
+    assert holds(hub, folder, REPOSITORY)
+    assert hub.tags(REPOSITORY) == {"v1": hub.head(REPOSITORY)}
+
+
+def test_a_public_repository_does_not_become_private(hub: LocalHub, folder: Path, home: Path) -> None:
+    """Nothing is sent where everybody would read it."""
+    hub.create(REPOSITORY)
+    assert "is there already and public; no file was sent" in fails(hub, home, "publish", folder, "--private")
+    assert is_untouched(hub)
+
+
 def test_it_goes_through_xet_too(folder: Path, home: Path, tmp_path: Path) -> None:
     """With the storage that the real Hub uses today."""
     with make_hub(tmp_path / "xet", xet=True) as hub:
         succeed(hub, home, "publish", folder)
         assert is_published(hub, folder)
-        assert "the logits are the folder's" in succeed(hub, home, "verify", folder)
+        assert "the posteriors are the folder's" in succeed(hub, home, "verify", folder)
         assert [path for _, path in hub.requests if "xet-write-token" in path]
 
 

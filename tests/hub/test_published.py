@@ -40,7 +40,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LocalHub, 
         assert "published but not verified" in fails(hub, place / "home", "lock", folder)
         done = succeed(hub, place / "home", "publish", folder, "--lock", cwd=checkout)
         assert "is up to date" in done
-        assert "the logits are the folder's" in done
+        assert "the posteriors are the folder's" in done
         assert f"published.json has {NAME} at {hub.head(REPOSITORY)}" in done
         yield hub, folder, checkout
 
@@ -192,6 +192,7 @@ def test_a_bad_download_is_mended_or_told(
         (corrupt_body(), "the bytes that came have another sha256"),
         (short_body(), "Consistency check failed"),
         (status(503), "503"),
+        (reset(), "the Hub does not answer"),
     ],
 )
 def test_verify_finds_what_strangers_would_get(

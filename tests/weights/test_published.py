@@ -1,6 +1,9 @@
 """The package's lock file."""
 
 import json
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +42,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
         {"size": "12"},
         {"size": 0},
         {"more": 1},
+        {"model_args": {"checkpoint_path": "/etc/passwd"}},
     ],
 )
 def test_a_damaged_lock_file_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
@@ -70,3 +74,18 @@ def test_what_cannot_be_verified_is_told(name: str, message: str) -> None:
     """Before anything is fetched."""
     with pytest.raises(ValueError, match=message):
         vgg_zoo.verify_weights(name)
+
+
+def test_a_published_net_leaves_the_untrained_one_as_it_is(tmp_path: Path) -> None:
+    """The first weights of net C are its default with `pretrained=True`, and without it nothing of them is there."""
+    shutil.copytree(LOCK.parents[1], tmp_path / "vgg_zoo")
+    net = NET | {"model_args": {"width_multiplier": 0.5, "head_hidden_size": 8}, "repository": "org/vgg_c.made"}
+    (tmp_path / "vgg_zoo/weights/published.json").write_text(json.dumps({"vgg_c.made": net}))
+    code = (
+        "import timm, vgg_zoo\n"
+        "nets = [timm.create_model(name, device='meta') for name in ('vgg_c', 'vgg_c.made')]\n"
+        "print([(net.num_classes, net.num_features, net.head_hidden_size) for net in nets])\n"
+        "print(timm.list_pretrained('vgg_c*'))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[(1000, 512, 4096), (5, 256, 8)]\n['vgg_c.made']"

@@ -76,8 +76,11 @@ def _hash_of_the_hub(repository: str, name: str, path: Path) -> str:
     if SHA256.fullmatch(kept_as):
         return kept_as
     commit = path.parents[len(Path(name).parts) - 1].name
-    (info,) = HfApi().get_paths_info(repository, [name], revision=commit)
-    lfs = getattr(info, "lfs", None)
+    try:
+        found = HfApi().get_paths_info(repository, [name], revision=commit)
+    except HTTPError as error:
+        raise OSError(f"the Hub's hash of {name} of {repository} cannot be fetched ({error}); try again") from error
+    lfs = getattr(found[0], "lfs", None) if found else None
     if lfs is None:
         raise ValueError(f"{name} of {repository} is no large file: the Hub has no sha256 of it to check it by")
     return str(lfs.sha256)

@@ -65,7 +65,9 @@ def oxford_weights(net: str, given: Path | None = None, folder: Path | None = No
 
 
 def converted_anew(net: str, folder: Path | None = None) -> Path:
-    """The same file, converted again from Oxford's, which is checked and, where a byte of it is not right, fetched.
+    """The same file, converted again from Oxford's, which is checked, and fetched where it is deleted or altered.
+
+    No hash of a conversion was ever published, so nothing less tells that every byte of it is right.
 
     Raises:
         ValueError: Oxford's file cannot be had. The conversion that was there stays.
@@ -74,7 +76,7 @@ def converted_anew(net: str, folder: Path | None = None) -> Path:
     source = folder / remote.name
     converted = source.with_suffix(".safetensors")
     with _locked(converted):
-        if source.exists() and not _is_intact(remote, source):
+        if source.exists() and not constants.HF_HUB_OFFLINE and not _is_intact(remote, source):
             source.unlink()
         _convert(_checked_source(remote, source), remote, converted)
     return converted

@@ -14,6 +14,14 @@ from .folder import WEIGHTS
 from .hub_file import SHA256, checked_file
 
 LOCK = Path(__file__).with_name("published.json")
+MODEL_ARGS = frozenset(
+    {
+        *("width_multiplier", "head_hidden_size", "head_kernel_size", "initialisation", "std", "drop_rate"),
+        *("in_chans", "global_pool"),
+    }
+)
+"""What a net on the Hub may be made with: no path, no address, nothing else that timm would act on."""
+
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
@@ -43,6 +51,8 @@ class PublishedNet:
             value = getattr(self, name)
             if not isinstance(value, str) or not form.fullmatch(value):
                 raise ValueError(f"{name} must match {form.pattern}; got {value!r}")
+        if unknown := sorted(set(self.model_args) - MODEL_ARGS):
+            raise ValueError(f"model_args has {', '.join(unknown)}; it may have {', '.join(sorted(MODEL_ARGS))}")
         if not isinstance(self.size, int) or self.size < 1:
             raise ValueError(f"size must be a number of bytes; got {self.size!r}")
 

@@ -3,6 +3,7 @@
 import hashlib
 import math
 import time
+from fnmatch import fnmatch
 from typing import Any
 
 from tests.hub.local_hub.answers import BLOCK, Answer, HubError, as_json
@@ -17,10 +18,13 @@ def preupload(hub: LocalHub, request: Request, name: str, revision: str) -> Answ
     """Which of the files are large, and the hashes of those that are there already."""
     repository = opened(hub, request, name, write=not is_proposal(request, revision))
     files = repository.resolve(revision).files
+    kept_out = files.get(".gitignore", b"")
+    patterns = kept_out.decode().split() if isinstance(kept_out, bytes) else []
 
     def answer(path: str, size: int) -> dict[str, Any]:
         mode = "lfs" if is_large(files, path, size) else "regular"
-        told = {"path": path, "uploadMode": mode, "shouldIgnore": False}
+        ignored = any(fnmatch(path, pattern) for pattern in patterns)
+        told = {"path": path, "uploadMode": mode, "shouldIgnore": ignored}
         if path not in files:
             return told
         old = files[path]
