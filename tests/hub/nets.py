@@ -60,7 +60,7 @@ def make_results(folder: Path, run: Path, **changes: Any) -> Path:
 
 def make_built(folder: Path, seed: int = 0, address: str = REPOSITORY) -> Path:
     """A folder that may be published."""
-    run = make_run(folder / f"run{seed}", seed=seed)
+    run = make_run(folder / f"run{seed}", parse_address(address).net, seed)
     results = make_results(folder / f"results{seed}", run)
     output = folder / f"built{seed}"
     build(run, parse_address(address), output, [results], "mit", "a net of the tests")

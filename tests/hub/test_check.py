@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from hub.check import check
 from hub.dense_onnx import write_dense_onnx
 from hub.files import sums_of
-from tests.helpers import small
+from tests.helpers import NETS, small
 from tests.hub.nets import REPOSITORY, make_built
 
 
@@ -27,6 +27,14 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_built_folder_passes(original: Path) -> None:
     """It belongs where it was built for."""
     assert str(check(original)) == f"{REPOSITORY}@v1"
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_every_net_of_the_paper_can_be_published(name: str, tmp_path: Path) -> None:
+    """C, A-LRN and the shallow net too, whose config names ours; also as ONNX Runtime computes them."""
+    folder = make_built(tmp_path, address=f"org/{name}.made")
+    assert check(folder).net == name
+    assert json.loads((folder / "config.json").read_text())["architecture"] == name
 
 
 def in_json(name: str, change: Callable[[Any], Any]) -> Callable[[Path], None]:

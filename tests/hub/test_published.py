@@ -2,13 +2,27 @@
 
 import json
 import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.hub.commands import fails, make_hub, package_copy, python, succeed
-from tests.hub.local_hub import FOREVER, Fault, LocalHub, corrupt_body, cut_body, reset, short_body, status
+from tests.hub.local_hub import (
+    FOREVER,
+    Fault,
+    LocalHub,
+    corrupt_body,
+    cut_body,
+    delay,
+    environment,
+    reset,
+    short_body,
+    status,
+)
 from tests.hub.nets import REPOSITORY, make_built
 from vgg_zoo.weights.hashing import file_digest
 
@@ -184,6 +198,23 @@ def test_a_bad_download_is_mended_or_told(
         assert message in done.stderr
     hub.heal()
     assert python(hub, tmp_path / "bad", LOAD, cwd=checkout).stdout == good
+
+
+def test_a_kill_in_the_middle_of_a_download_costs_nothing(hub: LocalHub, checkout: Path, tmp_path: Path) -> None:
+    """SIGKILL while the weights come: no half a file is loaded, and the next load is good."""
+    good = python(hub, tmp_path / "good", LOAD, cwd=checkout).stdout
+    home = tmp_path / "killed"
+    hub.fail("GET", WEIGHTS, delay(30))
+    given = environment(hub, home, None)
+    with subprocess.Popen(
+        [sys.executable, "-c", LOAD], cwd=checkout, env=given, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        deadline = time.monotonic() + 120
+        while hub.planned and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert process.poll() is None
+        process.kill()
+    assert python(hub, home, LOAD, cwd=checkout).stdout == good
 
 
 @pytest.mark.parametrize(
