@@ -1,14 +1,18 @@
 """The VGG paper (Simonyan & Zisserman, arXiv 1409.1556) as an extension of timm.
 
-Importing this package registers `vgg_a`, `vgg_a_lrn`, `vgg_b`, `vgg_b_shallow`, `vgg_c`, `vgg_d` and `vgg_e` with timm.
+Importing this package registers `vgg_a`, `vgg_a_lrn`, `vgg_b`, `vgg_b_shallow`, `vgg_c`, `vgg_d` and `vgg_e` with timm,
+and the same names with `_box`, which predict boxes (Appendix A).
 """
 
 from typing import TYPE_CHECKING, Any
 
+from . import box_entrypoints as box_entrypoints
 from . import entrypoints as entrypoints
+from .box_net import BoxVGG
 from .configurations import TABLE_1, Configuration
 from .evaluation import DenseEvaluator, Fusion, fuse
 from .initialisation import initialise, initialise_from
+from .localisation import Localiser
 from .model import VGG
 from .verification import verify_weights
 
@@ -18,9 +22,11 @@ if TYPE_CHECKING:
 __all__ = [
     "TABLE_1",
     "VGG",
+    "BoxVGG",
     "Configuration",
     "DenseEvaluator",
     "Fusion",
+    "Localiser",
     "__version__",
     "fuse",
     "initialise",

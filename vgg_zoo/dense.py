@@ -14,6 +14,7 @@ import timm.models
 import torch
 from torch import Tensor, nn
 
+from .box_net import BoxVGG
 from .configurations import STRIDE
 
 _MOST_WINDOWS = 1024  # of the first FC layer at once: 100 MB of them at full width
@@ -27,8 +28,13 @@ def check_is_vgg(net: nn.Module, classifies: bool = True) -> None:
         classifies: It must have its last layer, too; image descriptors (Appendix B) leave it out.
 
     Raises:
-        ValueError: Neither a net of the zoo nor one of timm's VGGs.
+        ValueError: Neither a net of the zoo nor one of timm's VGGs, or one whose last layer predicts boxes.
     """
+    if classifies and isinstance(net, BoxVGG):
+        raise ValueError(
+            "a BoxVGG predicts boxes and no classes: vgg_zoo.Localiser and recipes/localise.py apply it, beside a net "
+            "that classifies"
+        )
     if not isinstance(net, timm.models.VGG) or (classifies and net.num_classes == 0):
         raise ValueError(
             f"a {type(net).__name__} cannot be applied densely: it takes a net of the zoo (vgg_a, ..., vgg_e) or "

@@ -8,7 +8,7 @@ from typing import Any
 import timm
 from safetensors import SafetensorError
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
-from timm.models import build_model_with_cfg, generate_default_cfgs, register_model, resolve_pretrained_cfg
+from timm.models import DefaultCfg, build_model_with_cfg, generate_default_cfgs, register_model, resolve_pretrained_cfg
 from torch import Tensor
 
 from .configurations import FC_KEYS, IMAGENET_MEAN
@@ -66,7 +66,7 @@ def _oxford_cfg(net: str) -> dict[str, Any]:
     )
 
 
-def _untrained_cfg() -> dict[str, Any]:
+def untrained_cfg() -> dict[str, Any]:
     """Preprocessing for a net that nobody has published weights for: RGB minus the training mean (Sect. 2.1)."""
     return _cfg(
         mean=tuple(value / 255 for value in IMAGENET_MEAN),
@@ -79,10 +79,10 @@ def _untrained_cfg() -> dict[str, Any]:
 
 _OWN: dict[str, dict[str, Any]] = {
     "vgg_a.tv_in1k": _torchvision_cfg("vgg11", 69.05, 88.63),
-    "vgg_a_lrn.untrained": _untrained_cfg(),
+    "vgg_a_lrn.untrained": untrained_cfg(),
     "vgg_b.tv_in1k": _torchvision_cfg("vgg13", 69.95, 89.26),
-    "vgg_b_shallow.untrained": _untrained_cfg(),
-    "vgg_c.untrained": _untrained_cfg(),
+    "vgg_b_shallow.untrained": untrained_cfg(),
+    "vgg_c.untrained": untrained_cfg(),
     "vgg_d.tv_in1k": _torchvision_cfg("vgg16", 71.59, 90.40),
     "vgg_d.oxford_in1k": _oxford_cfg("vgg_d"),
     "vgg_e.tv_in1k": _torchvision_cfg("vgg19", 72.40, 90.88),
@@ -92,7 +92,18 @@ _OWN: dict[str, dict[str, Any]] = {
 OWN_NAMES = tuple(_OWN)
 """Rows that no publication may replace."""
 
-default_cfgs = generate_default_cfgs({**_OWN, **{name: _cfg(**net.cfg) for name, net in PUBLISHED.items()}})
+
+def published_cfgs(boxes: bool) -> dict[str, dict[str, Any]]:
+    """The rows of what this project has published: nets that predict boxes, or those that classify."""
+    return {name: _cfg(**net.cfg) for name, net in PUBLISHED.items() if predicts_boxes(name) == boxes}
+
+
+def predicts_boxes(name: str) -> bool:
+    """Whether a name, with or without a tag, is that of a net of `vgg_zoo.box_entrypoints`."""
+    return name.partition(".")[0].endswith("_box")
+
+
+default_cfgs = generate_default_cfgs({**_OWN, **published_cfgs(boxes=False)})
 
 
 def name_for_timm(source: str | Path) -> str:
@@ -162,9 +173,30 @@ def _checked(state_dict: Mapping[str, Tensor], model: VGG) -> dict[str, Tensor]:
     return tensors
 
 
-def _create(variant: str, configuration: str, pretrained: bool, **kwargs: Any) -> VGG:
+def create(
+    variant: str,
+    configuration: str,
+    pretrained: bool,
+    *,
+    kind: type[VGG] = VGG,
+    cfgs: Mapping[str, DefaultCfg] = default_cfgs,
+    **kwargs: Any,
+) -> Any:
+    """What every entrypoint does.
+
+    Args:
+        variant: The entrypoint's name.
+        configuration: Of Table 1.
+        pretrained: With weights.
+        kind: The net's class.
+        cfgs: The table that the variant is a row of.
+        **kwargs: timm's, and the net's own.
+
+    Raises:
+        ValueError: An unknown tag, or weights that are damaged or do not fit.
+    """
     tag = kwargs.get("pretrained_cfg")
-    tags = default_cfgs[variant].tags
+    tags = cfgs[variant].tags
     if isinstance(tag, str) and tag not in tags:
         raise ValueError(f"unknown pretrained tag {tag!r} for {variant}; it has {', '.join(tags)}")
     if tag is None:  # a published net of another width and other classes is not what an untrained one is made like
@@ -176,7 +208,7 @@ def _create(variant: str, configuration: str, pretrained: bool, **kwargs: Any) -
         kwargs |= _checked_published(published, kwargs) if published else _converted(variant, kwargs)
     try:
         return build_model_with_cfg(
-            VGG,
+            kind,
             variant,
             pretrained,
             model_cfg=configuration,
@@ -186,7 +218,7 @@ def _create(variant: str, configuration: str, pretrained: bool, **kwargs: Any) -
         )
     except SafetensorError as error:
         raise ValueError(
-            f"the weights of {variant} at {_place(variant, kwargs)} are not a whole safetensors file ({error}): "
+            f"the weights of {variant} at {_place(cfgs[variant], kwargs)} are not a whole safetensors file ({error}): "
             "cut short or damaged. Delete the file and fetch it again."
         ) from error
 
@@ -217,9 +249,9 @@ def _converted(variant: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
     return {"pretrained_cfg_overlay": {**overlay, "file": str(file)}}
 
 
-def _place(variant: str, kwargs: dict[str, Any]) -> str:
+def _place(row: DefaultCfg, kwargs: dict[str, Any]) -> str:
     given = kwargs.get("pretrained_cfg")
-    registered = default_cfgs[variant].cfgs[given] if isinstance(given, str) else default_cfgs[variant].default
+    registered = row.cfgs[given] if isinstance(given, str) else row.default
     fields = {**vars(registered), **(given if isinstance(given, dict) else {})}
     fields |= kwargs.get("pretrained_cfg_overlay") or {}
     return str(fields.get("file") or fields.get("hf_hub_id"))
@@ -228,40 +260,40 @@ def _place(variant: str, kwargs: dict[str, Any]) -> str:
 @register_model
 def vgg_a(pretrained: bool = False, **kwargs: Any) -> VGG:
     """Configuration A: 11 weight layers (Table 1)."""
-    return _create("vgg_a", "A", pretrained, **kwargs)
+    return create("vgg_a", "A", pretrained, **kwargs)
 
 
 @register_model
 def vgg_a_lrn(pretrained: bool = False, **kwargs: Any) -> VGG:
     """Configuration A-LRN: A with local response normalisation after its first conv (Table 1)."""
-    return _create("vgg_a_lrn", "A-LRN", pretrained, **kwargs)
+    return create("vgg_a_lrn", "A-LRN", pretrained, **kwargs)
 
 
 @register_model
 def vgg_b(pretrained: bool = False, **kwargs: Any) -> VGG:
     """Configuration B: 13 weight layers (Table 1)."""
-    return _create("vgg_b", "B", pretrained, **kwargs)
+    return create("vgg_b", "B", pretrained, **kwargs)
 
 
 @register_model
 def vgg_b_shallow(pretrained: bool = False, **kwargs: Any) -> VGG:
     """The shallow net of Sect. 4.1: B with each pair of 3×3 convs replaced by one 5×5 conv."""
-    return _create("vgg_b_shallow", "shallow B", pretrained, **kwargs)
+    return create("vgg_b_shallow", "shallow B", pretrained, **kwargs)
 
 
 @register_model
 def vgg_c(pretrained: bool = False, **kwargs: Any) -> VGG:
     """Configuration C: 16 weight layers, three of them 1×1 convs (Table 1)."""
-    return _create("vgg_c", "C", pretrained, **kwargs)
+    return create("vgg_c", "C", pretrained, **kwargs)
 
 
 @register_model
 def vgg_d(pretrained: bool = False, **kwargs: Any) -> VGG:
     """Configuration D: 16 weight layers (Table 1)."""
-    return _create("vgg_d", "D", pretrained, **kwargs)
+    return create("vgg_d", "D", pretrained, **kwargs)
 
 
 @register_model
 def vgg_e(pretrained: bool = False, **kwargs: Any) -> VGG:
     """Configuration E: 19 weight layers (Table 1)."""
-    return _create("vgg_e", "E", pretrained, **kwargs)
+    return create("vgg_e", "E", pretrained, **kwargs)

@@ -3,7 +3,6 @@
 import json
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,12 @@ import torch
 from timm.data import ImageNetInfo
 from torch import Tensor, nn
 
-from .dense import check_is_vgg, class_score_map, pooling, smallest_side, tiled_class_score_map
+from .dense import check_is_vgg, smallest_side
 from .entrypoints import pretrained_net
 from .images import BadImageError, Pixels
-from .inputs import Input, at_scales, batches_of_one_shape, decode_each, net_input
+from .inputs import Input, at_scales, batches_of_one_shape, decode_each
 from .preprocessing import rescale
+from .score_maps import score_maps
 from .settings import SETTINGS_FILE, read_settings
 from .weights.folder import save_folder
 
@@ -163,7 +163,7 @@ class DenseEvaluator:
         """
         (pixels,) = self._pixels([image], strict=True)
         assert pixels is not None
-        return self._map(rescale(pixels, scale)[None])[0].float().cpu()
+        return self.maps(rescale(pixels, scale)[None])[0].float().cpu()
 
     def predict(self, images: Iterable[Input], top: int = 5) -> list[list[tuple[str, float]]]:
         """The likeliest classes of each image, with their posteriors, in falling order."""
@@ -236,7 +236,7 @@ class DenseEvaluator:
         return (score(pixels) + score(pixels.flip(-1))) / 2 if self.flip else score(pixels)
 
     def _dense(self, pixels: Tensor) -> Tensor:
-        scores = self._map(pixels)
+        scores = self.maps(pixels)
         return scores.softmax(1).mean((2, 3)) if self.softmax_first else scores.mean((2, 3)).softmax(1)
 
     def _crops(self, pixels: Tensor) -> Tensor:
@@ -248,20 +248,12 @@ class DenseEvaluator:
         ]
         stacked = torch.cat(crops)
         most = max(1, self.most_pixels // self.side**2)
-        scores = torch.cat([self._map(part).mean((2, 3)).softmax(1) for part in stacked.split(most)])
+        scores = torch.cat([self.maps(part).mean((2, 3)).softmax(1) for part in stacked.split(most)])
         return scores.view(len(crops), len(pixels), -1).mean(0)
 
-    def _map(self, pixels: Tensor) -> Tensor:
-        """(B, num_classes, h, w) of (B, 3, H, W) pixels, in one piece, in batches, or in tiles."""
-        area, prepare = pixels.shape[2] * pixels.shape[3], partial(net_input, self.model)
-        with pooling(self.model, self.ceil_mode):
-            if area > self.most_pixels:
-                maps = [tiled_class_score_map(self.model, image, prepare, self.most_pixels) for image in pixels]
-            else:
-                parts = pixels.split(max(1, self.most_pixels // area))
-                maps = [class_score_map(self.model, prepare(part)) for part in parts]
-        scores = torch.cat(maps)
-        return scores.float() if scores.dtype in (torch.bfloat16, torch.float16) else scores  # soft-max needs more
+    def maps(self, pixels: Tensor) -> Tensor:
+        """Class scores at every place: (B, num_classes, h, w) of (B, 3, H, W) of uint8, at their scale, not flipped."""
+        return score_maps(self.model, pixels, self.ceil_mode, self.most_pixels)
 
 
 def grid(length: int, side: int) -> list[int]:

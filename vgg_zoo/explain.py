@@ -25,8 +25,9 @@ from PIL import Image
 
 from .configurations import STRIDE
 from .evaluation import DenseEvaluator
-from .images import BadImageError, Pixels
+from .images import Pixels
 from .inputs import Input, decoded
+from .pictures import decoded_photo, picture_of
 from .preprocessing import rescaled_size
 from .settings import SETTINGS_FILE, read_settings
 
@@ -260,20 +261,6 @@ def evaluator_of(model: str, scales: Sequence[int] | None) -> DenseEvaluator:
     return DenseEvaluator(model, **settings | ({} if scales is None else {"scales": scales}))
 
 
-def _output(photo: Path, output: Path | None) -> Path:
-    """Where to write, checked before anything is computed."""
-    path = output or Path(f"{photo.stem}.explained.png")
-    if path.suffix.lower() != ".png":
-        raise ValueError(f"{path} does not end in .png, and a PNG is what is written")
-    if not path.parent.is_dir():
-        raise ValueError(f"there is no folder {path.parent} to write {path.name} to")
-    if path.is_dir() or (path.exists() and path.samefile(photo)):
-        raise ValueError(f"{path} is {'a folder' if path.is_dir() else 'the photo'}; name another file with --output")
-    if output is None and path.exists():
-        raise ValueError(f"{path} is there already; name it with --output to replace it, or name another file")
-    return path
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Explain one photo; 1 if that cannot be done."""
     parser = argparse.ArgumentParser(prog="python -m vgg_zoo.explain", description=__doc__.partition("\n")[0])
@@ -285,11 +272,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         _figure_class()  # what is missing is said before the net is fetched and run
-        output = _output(options.photo, options.output)
-        try:
-            pixels = decoded(options.photo)
-        except BadImageError as error:
-            raise ValueError(f"{options.photo}: {error}") from error
+        output = picture_of(options.photo, options.output, "explained")
+        pixels = decoded_photo(options.photo)
         explanation = explain(evaluator_of(options.model, options.scales), pixels, options.top)
         draw(explanation, output)
     except (ValueError, OSError, ImportError) as error:

@@ -82,13 +82,28 @@ def crop_rescaled(
     Raises:
         ValueError: The crop is larger than the rescaled image.
     """
+    place = crop_place(pixels.shape[0], pixels.shape[1], smallest_side, side, left, top)
+    size = (place.height, place.width)
+    return _part_of_resized(pixels, size, (place.top, place.left), (side, side), mirrored)
+
+
+class CropPlace(NamedTuple):
+    """Where a crop lies: the size of the rescaled image and the crop's first row and column in it, in pixels."""
+
+    height: int
+    width: int
+    top: int
+    left: int
+
+
+def crop_place(height: int, width: int, smallest_side: int, side: int, left: float, top: float) -> CropPlace:
+    """Where `crop_rescaled` of an image of height × width pixels lies; arguments and errors as there."""
     if side > smallest_side:
         raise ValueError(
             f"a crop of {side} pixels does not fit an image with a smallest side of {smallest_side} pixels"
         )
-    width, height = rescaled_size(pixels.shape[1], pixels.shape[0], smallest_side)
-    place = round((height - side) * top), round((width - side) * left)
-    return _part_of_resized(pixels, (height, width), place, (side, side), mirrored)
+    to_width, to_height = rescaled_size(width, height, smallest_side)
+    return CropPlace(to_height, to_width, round((to_height - side) * top), round((to_width - side) * left))
 
 
 def _part_of_resized(

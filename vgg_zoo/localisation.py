@@ -1,0 +1,256 @@
+"""Localisation (Appendix A): a net that predicts boxes and one that classifies, applied densely to the whole image.
+
+For each of the likeliest classes, every place of the nets' maps gives a box; boxes that are close are merged, and the
+box is taken whose windows have the highest class scores (the paper's second testing protocol).
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from .box_entrypoints import default_cfgs
+from .box_frame import boxes_of_map, cut, in_pixels
+from .box_merging import CLOSE, merge
+from .box_net import BoxVGG
+from .dense import smallest_side
+from .entrypoints import pretrained_net
+from .evaluation import DenseEvaluator, Fusion, fuse
+from .inputs import Input, Rescaled, at_scales, batches_of_one_shape, decoded
+from .pictures import draw_boxes
+from .score_maps import score_maps
+from .settings import usual_settings
+
+Net = nn.Module | str | Path
+
+
+class Found(NamedTuple):
+    """An object: what it is, how sure the classifier is, and where.
+
+    Attributes:
+        name: Of the class.
+        score: The image's posterior of the class, from 0 to 1.
+        box: (left, top, right, bottom) in pixels of the upright image.
+    """
+
+    name: str
+    score: float
+    box: tuple[float, float, float, float]
+
+
+class Localiser:
+    """The paper's localisation as a function from an image to classes and boxes (Appendix A).
+
+    The classifier gives the likeliest classes of the image by its own protocol. Each net predicts, for each of them, a
+    box at every place of the image rescaled to each of its Q; the boxes of all nets are merged together, greedily, and
+    rated by the sum of the classifier's posteriors of the class in the windows that they come from.
+
+    Args:
+        model: A net that predicts boxes (`vgg_d_box`), or the folder or name of a trained one; or several of them.
+        classifier: A net that classifies, the folder or name of one, a `DenseEvaluator`, or a `Fusion`. Of the same
+            classes, in the same order.
+        scales: Q in pixels, for each net a sequence of its own where there are several nets. None takes the S that
+            each was trained at, as its config tells.
+        top: Classes of an image; the paper's is 5.
+        close: Overlap above which two boxes are merged.
+        ceil_mode: The nets' max-pools round their size up; the classifier has its own setting.
+        most_pixels: That go through a net at once.
+
+    Raises:
+        ValueError: A net that predicts no boxes or does not classify, other classes, another crop size, a scale below
+            it, or no scales for a net; the message has what was given.
+        OSError: Weights cannot be fetched.
+    """
+
+    def __init__(
+        self,
+        model: Net | Sequence[Net],
+        classifier: Net | DenseEvaluator | Fusion,
+        scales: Sequence[int] | Sequence[Sequence[int]] | None = None,
+        *,
+        top: int = 5,
+        close: float = CLOSE,
+        ceil_mode: bool = False,
+        most_pixels: int = 1024 * 1024,
+    ) -> None:
+        models = [model] if isinstance(model, nn.Module | str | Path) else list(model)
+        self.nets = [box_net(each) for each in models]
+        self.evaluators = _evaluators(classifier)
+        self.side = smallest_side(self.evaluators[0].model)
+        self.scales_of_nets = _scales_of(self.nets, scales, self.side)
+        if not 0 <= close <= 1:
+            raise ValueError(f"close is an intersection over union from 0 to 1; got {close}")
+        if top < 1:
+            raise ValueError(f"top must be at least 1; got {top}")
+        _check_classes(self.nets, self.evaluators)
+        self.top = min(int(top), int(self.evaluators[0].model.num_classes))
+        self.close, self.ceil_mode, self.most_pixels = float(close), bool(ceil_mode), int(most_pixels)
+
+    @property
+    def class_names(self) -> list[str]:
+        """In the order of the classifier's outputs."""
+        return self.evaluators[0].class_names
+
+    @property
+    def scales(self) -> list[int]:
+        """Every Q that an image is needed at, for the classifier or for boxes, in rising order."""
+        of_nets = {scale for scales in self.scales_of_nets for scale in scales}
+        return sorted(of_nets.union(*(evaluator.scales for evaluator in self.evaluators)))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Everything but the nets, as plain data."""
+        return {
+            "scales": [list(scales) for scales in self.scales_of_nets],
+            "classifier": [evaluator.settings for evaluator in self.evaluators],
+            "top": self.top,
+            "close": self.close,
+            "ceil_mode": self.ceil_mode,
+        }
+
+    def __call__(self, image: Input) -> list[Found]:
+        """The likeliest classes of an image, the likeliest first, each with its box.
+
+        Args:
+            image: A PIL image, a path, an (H, W, 3) array of RGB in 0–255, or whatever else `Input` names.
+
+        Raises:
+            BadImageError: It cannot be decoded.
+        """
+        pixels = decoded(image)
+        rows = self.of_rescaled([at_scales(pixels, self.scales)])[0]
+        boxes = in_pixels(rows[:, 2:], *pixels.shape[:2])
+        return [
+            Found(self.class_names[int(row[0])], float(row[1]), tuple(box.tolist()))
+            for row, box in zip(rows, boxes, strict=True)
+        ]
+
+    def draw(self, image: Input, top: int = 1) -> Image.Image:
+        """The upright image with the boxes of its `top` likeliest classes, their names and their posteriors."""
+        return draw_boxes(decoded(image), self(image)[:top])
+
+    @torch.inference_mode()
+    def of_rescaled(self, images: Sequence[Rescaled | None]) -> Tensor:
+        """Classes and boxes of images that `vgg_zoo.inputs.at_scales` has rescaled to `scales`.
+
+        Args:
+            images: For each image a (3, H, W) tensor of uint8 for each of `scales`, in order; None gives NaN.
+
+        Returns:
+            (N, top, 6), float64: class, posterior, and left, top, right, bottom as fractions of the image's sides.
+        """
+        posteriors, classes = self._posteriors(images).topk(self.top)
+        found = torch.full((len(images), self.top, 6), torch.nan, dtype=torch.float64)
+        candidates = self._candidates(images, classes)
+        for place, parts in candidates.items():
+            boxes, scores = (torch.cat(column, 1) for column in zip(*parts, strict=True))
+            best = [merge(*of_class, self.close).boxes[0] for of_class in zip(boxes, scores, strict=True)]
+            found[place] = torch.cat([classes[place, :, None], posteriors[place, :, None], cut(torch.stack(best))], 1)
+        return found
+
+    def _posteriors(self, images: Sequence[Rescaled | None]) -> Tensor:
+        """(N, classes) posteriors of the images, the mean over the classifiers."""
+
+        def needed(image: Rescaled | None, evaluator: DenseEvaluator) -> Rescaled | None:
+            return None if image is None else [image[self.scales.index(scale)] for scale in evaluator.scales]
+
+        return fuse([each.of_rescaled([needed(image, each) for image in images]) for each in self.evaluators])
+
+    def _candidates(self, images: Sequence[Rescaled | None], classes: Tensor) -> dict[int, list[tuple[Tensor, Tensor]]]:
+        """By the place of the image: boxes (top, windows, 4) of each net and scale, and the classes' scores there."""
+        found: dict[int, list[tuple[Tensor, Tensor]]] = {}
+        for place, scale in enumerate(self.scales):
+            nets = [net for net, scales in zip(self.nets, self.scales_of_nets, strict=True) if scale in scales]
+            of_scale = [None if image is None or not nets else image[place] for image in images]
+            for batch, numbers in batches_of_one_shape(of_scale, self.most_pixels):
+                scores = [
+                    of_window[classes[number]].flatten(1)
+                    for number, of_window in zip(numbers, self._window_posteriors(batch), strict=True)
+                ]
+                for net in nets:
+                    boxes = self._boxes(net, batch, classes[numbers])
+                    for number, of_image in zip(numbers, zip(boxes, scores, strict=True), strict=True):
+                        found.setdefault(number, []).append(of_image)
+        return found
+
+    def _boxes(self, net: BoxVGG, batch: Tensor, classes: Tensor) -> Tensor:
+        """(B, top, windows, 4) boxes of the classes (B, top) in a batch of one shape."""
+        outputs = net.by_box(score_maps(net, batch, self.ceil_mode, self.most_pixels)).double().cpu()
+        if net.regression == "pcr":
+            outputs = outputs[torch.arange(len(outputs))[:, None], classes]
+        boxes = boxes_of_map(outputs, height=batch.shape[2], width=batch.shape[3], side=self.side)
+        return boxes.expand(-1, self.top, -1, -1)
+
+    def _window_posteriors(self, batch: Tensor) -> Tensor:
+        """(B, classes, h, w): the soft-max at every place, the mean over the classifiers."""
+        maps = [evaluator.maps(batch).double().softmax(1).cpu() for evaluator in self.evaluators]
+        return torch.stack(maps).mean(0)
+
+
+def box_net(model: Net) -> BoxVGG:
+    """A net that predicts boxes, in eval mode: itself, or that of a folder or name.
+
+    Raises:
+        ValueError: It predicts none.
+    """
+    net: Any = model.eval() if isinstance(model, nn.Module) else pretrained_net(model)
+    if not isinstance(net, BoxVGG):
+        raise ValueError(
+            f"a {type(net).__name__} predicts no boxes; the nets that do are {', '.join(default_cfgs)}, and "
+            "recipes/train.py trains them"
+        )
+    return net
+
+
+def training_scale(net: BoxVGG) -> int:
+    """S in pixels, as the net's config tells it: a crop is `crop_pct` of it."""
+    return round(smallest_side(net) / float(net.pretrained_cfg["crop_pct"]))
+
+
+def _evaluators(classifier: Net | DenseEvaluator | Fusion) -> list[DenseEvaluator]:
+    if isinstance(classifier, Fusion):
+        return classifier.evaluators
+    if isinstance(classifier, DenseEvaluator):
+        return [classifier]
+    if isinstance(classifier, nn.Module):
+        return [DenseEvaluator(classifier)]
+    return [DenseEvaluator(str(classifier), **usual_settings(str(classifier))[1])]
+
+
+def _scales_of(nets: Sequence[BoxVGG], given: Any, side: int) -> list[tuple[int, ...]]:
+    if not nets:
+        raise ValueError("no net that predicts boxes")
+    scales: list[tuple[int, ...]]
+    if given is None:
+        scales = [(training_scale(net),) for net in nets]
+    elif len(nets) == 1 and all(isinstance(scale, int) for scale in given):
+        scales = [tuple(given)]
+    elif len(given) == len(nets) and not any(isinstance(of_net, int) for of_net in given):
+        scales = [tuple(map(int, of_net)) for of_net in given]
+    else:
+        raise ValueError(f"scales must be a sequence of Q for each of the {len(nets)} nets; got {given!r}")
+    for net, of_net in zip(nets, scales, strict=True):
+        if smallest_side(net) != side:
+            raise ValueError(
+                f"the classifier's crops have {side} pixels and a box net's {smallest_side(net)}; they must see the "
+                "same windows"
+            )
+        if not of_net or min(of_net) < side:
+            raise ValueError(f"scales must be smallest sides of at least {side} pixels, the nets' crop; got {of_net}")
+    return scales
+
+
+def _check_classes(nets: Sequence[BoxVGG], evaluators: Sequence[DenseEvaluator]) -> None:
+    """A box of a class must be that of the classifier's class of the same number."""
+    model: Any = evaluators[0].model
+    count, names = int(model.num_classes), model.pretrained_cfg.get("label_names")
+    for net in nets:
+        theirs = net.pretrained_cfg.get("label_names")
+        if net.regression == "pcr" and (net.num_classes != count or (names and theirs and theirs != names)):
+            raise ValueError(
+                f"the box net has {net.num_classes} classes and the classifier {count}, or other ones; a net that "
+                "predicts a box for each class (pcr) needs a classifier of the same"
+            )
