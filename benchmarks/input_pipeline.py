@@ -27,7 +27,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import functional as reference
 
 from benchmarks.timing import machine, medians, save
-from recipes.batches import GlobalBatches, training_images, training_loader
+from recipes.batches import GlobalBatches, TrainingCrops, training_images, training_loader
 from recipes.data import LabelledImages
 from recipes.recipe import Recipe
 from vgg_zoo.images import read_pixels
@@ -122,7 +122,7 @@ def with_workers(files: Sequence[bytes], workers: int, rounds: int) -> list[dict
     features = datasets.Features(image=datasets.Image(decode=False), label=datasets.ClassLabel(names=["photo"]))
     columns = {"image": [{"bytes": file, "path": None} for file in files], "label": [0] * len(files)}
     split = LabelledImages("training", datasets.Dataset.from_dict(columns, features=features), ("photo",))
-    ours = training_loader(split, recipe, GlobalBatches(len(files), 50, 0, 0, 1), workers)
+    ours = training_loader(TrainingCrops(split, recipe), GlobalBatches(len(files), 50, 0, 0, 1), workers)
     theirs: DataLoader[Any] = DataLoader(
         _Reference(files), batch_size=50, shuffle=True, num_workers=workers, persistent_workers=True
     )

@@ -4,7 +4,7 @@ Order and augmentation are keyed by (seed, epoch, index), so that they do not de
 there are, nor on where a run was interrupted.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -36,18 +36,30 @@ class Batch(NamedTuple):
         pixels: (b, 3, H, W), uint8.
         labels: (b,).
         colours: (b, 6): three draws of N(0, 1), for the colour shift, and three from [-1, 1], for the jitter.
-        problems: Images that could not be decoded, and were replaced.
+        boxes: (b, 4), what a net that predicts boxes is to learn (`vgg_zoo.box_frame`); (b, 0) for one that classifies.
+        problems: Images that could not be used, and were replaced.
     """
 
     pixels: Tensor
     labels: Tensor
     colours: Tensor
+    boxes: Tensor
     problems: list[Problem]
 
     def piece(self, rows: slice, device: torch.device) -> "Batch":
         """Some of the images, on a device."""
-        pixels, labels, colours = (x[rows].to(device, non_blocking=True) for x in self[:3])
-        return Batch(pixels, labels, colours, [])
+        pixels, labels, colours, boxes = (x[rows].to(device, non_blocking=True) for x in self[:4])
+        return Batch(pixels, labels, colours, boxes, [])
+
+
+class Item(NamedTuple):
+    """One image of a batch; its fields are rows of those of `Batch`."""
+
+    pixels: Tensor
+    label: int
+    colours: Tensor
+    box: Tensor
+    problem: Problem | None
 
 
 class GlobalBatches(Sampler[list[tuple[int, int]]]):
@@ -99,6 +111,10 @@ class GlobalBatches(Sampler[list[tuple[int, int]]]):
             yield [(epoch, int(index)) for index in batch[self.share]]
 
 
+NO_BOX = torch.zeros(0)
+NO_COLOURS = torch.zeros(6)
+
+
 @dataclass
 class TrainingCrops(Dataset[Any]):
     """Random crops; an item is asked for by (epoch, index), and that key alone decides the crop and its colours."""
@@ -106,33 +122,44 @@ class TrainingCrops(Dataset[Any]):
     split: LabelledImages
     recipe: Recipe
 
-    def __getitems__(self, keys: Sequence[tuple[int, int]]) -> list[tuple[Tensor, int, Tensor, Problem | None]]:
-        items = []
+    def __getitems__(self, keys: Sequence[tuple[int, int]]) -> list[Item]:
+        items, recipe = [], self.recipe
         found = self.split.read_or_next([index for _, index in keys])
-        for (epoch, index), (image, label, problem) in zip(keys, found, strict=True):
-            generator = np.random.Generator(np.random.Philox(key=self.recipe.seed, counter=[0, 0, epoch, index]))
-            recipe = self.recipe
-            colours = np.concatenate([generator.standard_normal(3), generator.uniform(-1, 1, 3)])
+        for key, (image, label, problem) in zip(keys, found, strict=True):
+            generator, colours = draws(recipe.seed, key)
             if recipe.crop == "resized":
                 crop = resized_crop(image, recipe.crop_size, recipe.flip, generator)
             else:
                 crop = training_crop(image, recipe.train_scales, recipe.crop_size, recipe.flip, generator)
-            items.append((crop, label, torch.from_numpy(colours), problem))
+            items.append(Item(crop, label, colours, NO_BOX, problem))
         return items
 
 
-def _collated(items: list[tuple[Tensor, int, Tensor, Problem | None]]) -> Batch:
-    pixels, labels, colours, problems = zip(*items, strict=True)
+def draws(seed: int, key: tuple[int, int]) -> tuple[np.random.Generator, Tensor]:
+    """The randomness of an image in an epoch, by (epoch, index): for its crop, and its six draws for colours."""
+    generator = np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, *key]))
+    return generator, torch.from_numpy(np.concatenate([generator.standard_normal(3), generator.uniform(-1, 1, 3)]))
+
+
+def collated(items: Sequence[Item]) -> Batch:
+    """The items as a batch."""
+    pixels, labels, colours, boxes, problems = zip(*items, strict=True)
     found = [problem for problem in problems if problem is not None]
-    return Batch(torch.stack(pixels), torch.tensor(labels), torch.stack(colours), found)
+    return Batch(torch.stack(pixels), torch.tensor(labels), torch.stack(colours), torch.stack(boxes), found)
 
 
-def training_loader(split: LabelledImages, recipe: Recipe, batches: GlobalBatches, workers: int) -> DataLoader[Any]:
-    """This process's share of every batch, as a `Batch`."""
+def training_loader(crops: Dataset[Any], batches: GlobalBatches, workers: int) -> DataLoader[Any]:
+    """This process's share of every batch, as a `Batch`.
+
+    Args:
+        crops: Gives `Item`s by (epoch, index).
+        batches: What is asked for, in order.
+        workers: Processes that load images.
+    """
     return DataLoader(
-        TrainingCrops(split, recipe),
+        crops,
         batch_sampler=batches,
-        collate_fn=_collated,
+        collate_fn=collated,
         num_workers=workers,
         persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),
@@ -160,25 +187,33 @@ class EvaluationImages(Dataset[Any]):
     scale: int
     crop_size: int | None
 
-    def __getitem__(self, index: int) -> tuple[Tensor, int, Problem | None]:
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def __getitem__(self, index: int) -> Item:
         image, label, problem = self.split.read([index])[0]
         side = self.crop_size
         if image is None:
             side = side or self.scale
-            return torch.zeros(3, side, side, dtype=torch.uint8), UNREADABLE, problem
+            return Item(torch.zeros(3, side, side, dtype=torch.uint8), UNREADABLE, NO_COLOURS, NO_BOX, problem)
         tested = rescale(image, self.scale) if side is None else centre_crop(image, self.scale, side)
-        return tested, label, None
+        return Item(tested, label, NO_COLOURS, NO_BOX, None)
 
 
-def evaluation_batches(images: EvaluationImages, rank: int, world: int, most: int, workers: int = 0) -> Iterator[Batch]:
-    """This process's images, each exactly once, in batches of one shape and at most `most` images."""
-    order = range(rank, len(images.split), world)
+def in_batches(items: Iterable[Any], most: int) -> Iterator[list[Any]]:
+    """Runs of items with `pixels` of one shape, at most `most` in each."""
+    batch: list[Any] = []
+    for item in items:
+        if batch and (item.pixels.shape != batch[0].pixels.shape or len(batch) == most):
+            yield batch
+            batch = []
+        batch.append(item)
+    if batch:
+        yield batch
+
+
+def share_of(images: Dataset[Any], count: int, rank: int, world: int, workers: int = 0) -> Iterable[Any]:
+    """This process's items of `count`, each exactly once."""
+    order = range(rank, count, world)
     loader: DataLoader[Any] = DataLoader(images, sampler=order, batch_size=None, num_workers=workers)
-    items: list[tuple[Tensor, int, Tensor, Problem | None]] = []
-    for pixels, label, problem in loader:
-        if items and (pixels.shape != items[0][0].shape or len(items) == most):
-            yield _collated(items)
-            items = []
-        items.append((pixels, label, torch.zeros(6), problem))
-    if items:
-        yield _collated(items)
+    return loader

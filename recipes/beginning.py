@@ -1,4 +1,7 @@
-"""The net that a run begins with (Sect. 3.1): random weights, net A's layers, or those of the same net at another S."""
+"""The net that a run begins with (Sect. 3.1): random weights, net A's layers, or those of the same net at another S.
+
+A net that predicts boxes begins with those of the net that classifies (Appendix A).
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +14,9 @@ from torch import nn
 import vgg_zoo
 from recipes.recipe import Recipe
 from recipes.run_folder import RunFolder
+from vgg_zoo.box_net import BoxVGG
 from vgg_zoo.entrypoints import pretrained_net
+from vgg_zoo.weights.fit import check_fit
 
 
 def random_net(recipe: Recipe, classes: int) -> Any:
@@ -47,9 +52,24 @@ def beginning(recipe: Recipe, init_from: str | None, output: Path) -> Callable[[
 
     def load(net: nn.Module) -> None:
         trained = pretrained_net(source)
-        if getattr(trained, "configuration", None) == getattr(net, "configuration", None):
+        if isinstance(net, BoxVGG) and not isinstance(trained, BoxVGG):
+            copy_all_but_last(net, trained)
+        elif getattr(trained, "configuration", None) == getattr(net, "configuration", None):
             net.load_state_dict(trained.state_dict())
         else:
             vgg_zoo.initialise_from(net, trained)
 
     return load
+
+
+def copy_all_but_last(net: BoxVGG, classifier: Any) -> None:
+    """Begin with a net that classifies (Appendix A); the last layer, which predicts boxes, stays random.
+
+    Raises:
+        ValueError: The two are not the same net but for that layer.
+    """
+    own = net.state_dict()
+    last = [key for key in own if key.startswith("head.")]
+    trained = {key: value for key, value in classifier.state_dict().items() if key not in last}
+    check_fit(net, trained, optional=last)
+    net.load_state_dict(trained | {key: own[key] for key in last})

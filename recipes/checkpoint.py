@@ -68,7 +68,7 @@ class Checkpoints:
 
         Args:
             step: SGD steps so far; the checkpoint's name.
-            state: Plain data for `state.json`. Its "top1_error", where it is a number, decides which ones are best.
+            state: Plain data for `state.json`. Its "error", where it is a number, decides which ones are best.
             write_net: Writes timm's folder into the folder that it is given.
             tensors: Further files by name.
         """
@@ -149,7 +149,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
 
 def _error_of(folder: Path) -> float | None:
     try:
-        error = json.loads((folder / STATE).read_text()).get("top1_error")
+        error = json.loads((folder / STATE).read_text()).get("error")
     except (OSError, ValueError, AttributeError):
         return None
     return float(error) if isinstance(error, int | float) else None

@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from recipes.data import LabelledImages
+from recipes.boxed_images import BoxedImages
 from recipes.launch import make_accelerator
+from recipes.objective import Splits
 from recipes.recipe import Recipe
 from recipes.run_folder import RunFolder
 from recipes.training import Training
@@ -25,20 +26,27 @@ _CLASSES = 1000
 _SIZE = (500, 375)
 
 
-def made_up_splits(images: int) -> tuple[LabelledImages, LabelledImages]:
-    """Noisy JPEGs of ImageNet's usual size, of 1000 classes."""
+def made_up_splits(images: int) -> Splits:
+    """Noisy JPEGs of ImageNet's usual size, of 1000 classes, with an object in the middle of each."""
     generator = np.random.default_rng(0)
     coarse = Image.fromarray(generator.integers(0, 256, (24, 32, 3), dtype=np.uint8))
     file = io.BytesIO()
     coarse.resize(_SIZE, Image.Resampling.BICUBIC).save(file, "JPEG", quality=95)
     names = [str(number) for number in range(_CLASSES)]
-    features = datasets.Features(image=datasets.Image(decode=False), label=datasets.ClassLabel(names=names))
+    features = datasets.Features(
+        image=datasets.Image(decode=False),
+        label=datasets.ClassLabel(names=names),
+        boxes=datasets.List(datasets.List(datasets.Value("float64"))),
+        box_problem=datasets.Value("string"),
+    )
     columns = {
         "image": [{"bytes": file.getvalue(), "path": None}] * images,
         "label": generator.integers(0, _CLASSES, images).tolist(),
+        "boxes": [[[100.0, 100.0, 400.0, 300.0]]] * images,
+        "box_problem": [""] * images,
     }
     rows = datasets.Dataset.from_dict(columns, features=features)
-    return LabelledImages("training", rows, tuple(names)), LabelledImages("validation", rows, tuple(names))
+    return Splits(*(BoxedImages(name, rows, tuple(names)) for name in ("training", "validation")))
 
 
 def dry_run(recipe: Recipe, args: argparse.Namespace, assemble: Callable[..., Training]) -> None:

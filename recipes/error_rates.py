@@ -8,8 +8,9 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from recipes.batches import EvaluationImages, evaluation_batches
+from recipes.batches import EvaluationImages, Item, collated
 from recipes.data import LabelledImages, Problem
+from recipes.totals import totals
 from vgg_zoo.evaluation import posteriors
 from vgg_zoo.preprocessing import subtract_mean
 
@@ -73,7 +74,6 @@ def error_rates(
     protocol: Protocol,
     mean: tuple[float, ...],
     accelerator: Accelerator,
-    batch_size: int = 64,
     workers: int = 0,
 ) -> tuple[ErrorRates, list[Problem]]:
     """Test a net on every image of a split, each process on its share.
@@ -84,26 +84,18 @@ def error_rates(
         protocol: How each image is tested.
         mean: RGB in 0–255 to subtract.
         accelerator: Adds up the counts of the processes.
-        batch_size: Images of one shape that go through the net at once, in each process.
         workers: Processes that decode images, for each process.
 
     Returns:
         The error rates, and this process's images that could not be decoded; each of them counts as an error.
     """
-    was_training = model.training
-    model.eval()
     device, dtype = accelerator.device, next(model.parameters()).dtype
-    counts = torch.zeros(3, dtype=torch.long, device=device)  # wrong at top-1, wrong at top-5, images
-    problems = []
-    images = EvaluationImages(split, protocol.scale, protocol.crop_size)
-    rank, world = accelerator.process_index, accelerator.num_processes
-    for batch in evaluation_batches(images, rank, world, batch_size, workers):
+
+    def wrong(items: list[Item]) -> Tensor:
+        batch = collated(items)
         scores = posteriors(model, subtract_mean(batch.pixels.to(device), mean, dtype), protocol.flip)
-        wrong = mistakes(scores, batch.labels.to(device))
-        counts += torch.stack([*wrong.sum(0), torch.tensor(len(wrong)).to(device)])
-        problems += batch.problems
-    model.train(was_training)
-    wrong1, wrong5, total = accelerator.reduce(counts, "sum").tolist()
-    if total != len(split):
-        raise RuntimeError(f"tested {total} images of a split of {len(split)}: a process lost or repeated some")
-    return ErrorRates(top1=wrong1 / total, top5=wrong5 / total, images=total), problems
+        return mistakes(scores, batch.labels.to(device))
+
+    images = EvaluationImages(split, protocol.scale, protocol.crop_size)
+    (wrong1, wrong5), problems = totals(model, images, wrong, 2, accelerator, workers)
+    return ErrorRates(top1=wrong1 / len(split), top5=wrong5 / len(split), images=len(split)), problems

@@ -36,12 +36,12 @@ def diagnosis(net: nn.Module, images: Tensor, learning_rate: float) -> str:
     net.train(training)
     if spread < 1e-2:
         return (
-            f"the initialisation: the logits' deviation is {spread:.2g}, the signals die on their way. Begin with "
+            f"the initialisation: the outputs' deviation is {spread:.2g}, the signals die on their way. Begin with "
             'initialisation="glorot", or pre-initialise from net A (init_from)'
         )
     if spread > 1e3 or not math.isfinite(spread):
         return (
-            f"the initialisation or the learning rate: the logits' deviation is {spread:.2g}. N(0, σ²) needs σ = 0.01, "
+            f"the initialisation or the learning rate: the outputs' deviation is {spread:.2g}. N(0, σ²) needs σ = 0.01, "
             f"and the rate, {learning_rate:g} now, may have to be ten times smaller"
         )
     return f"the learning rate: {learning_rate:g} is too high to begin with, or too low to leave the start; try ÷10, ×3"
@@ -52,25 +52,24 @@ class Guard:
     """Watches the loss.
 
     Attributes:
-        classes: Of the data set.
+        chance: The loss of a net that has learned nothing; None where there is no such number.
         since: First step of the present row of losses at ln(classes).
         told: The row was reported.
     """
 
-    classes: int
+    chance: float | None
     since: int | None = field(default=None)
     told: bool = False
 
     def sits_at_chance(self, step: int, loss: float) -> bool:
-        """True once, when the loss has stayed at ln(classes) for `STUCK_STEPS` steps.
+        """True once, when the loss has stayed at chance, ln(classes), for `STUCK_STEPS` steps.
 
         Raises:
             DivergedError: The loss is not finite.
         """
         if not math.isfinite(loss):
             raise DivergedError(f"the loss is {loss} at step {step}")
-        chance = math.log(self.classes)
-        if abs(loss - chance) > _CLOSE * chance:
+        if self.chance is None or abs(loss - self.chance) > _CLOSE * self.chance:
             self.since, self.told = None, False
             return False
         self.since = step if self.since is None else self.since

@@ -9,10 +9,12 @@ from types import ModuleType
 from typing import Any
 
 from vgg_zoo.configurations import STRIDE
+from vgg_zoo.entrypoints import predicts_boxes
 from vgg_zoo.preprocessing import Colours
 
 CONFIGS = Path(__file__).parent / "configs"
 SMALL = "@small"
+OBJECTIVES = ("classes", "boxes")
 TRAINABLE = ("all", "fc")
 CROPS = ("paper", "resized")
 
@@ -24,8 +26,10 @@ class Recipe:
     Attributes:
         model: Name of the net in timm's registry.
         model_args: Further arguments of the net: its initialisation, its width for small images.
-        init_from: Recipe whose trained net this one begins with: all layers where both train the same net, and net A's
-            first four conv and three FC layers where this one is deeper. None begins with random weights.
+        objective: What is learned: "classes" (Sect. 3.1), or "boxes" by a net that predicts them (Appendix A).
+        init_from: Recipe whose trained net this one begins with: all layers where both train the same net, all but the
+            last where this one predicts boxes instead of classes, and net A's first four conv and three FC layers where
+            this one is deeper. None begins with random weights.
         trainable: "all" layers, or the three "fc" layers only.
         crop: "paper" is a crop of the image rescaled to S; "resized" is a random part of the image of any shape,
             stretched to the crop (not the paper's).
@@ -52,6 +56,7 @@ class Recipe:
 
     model: str
     model_args: Mapping[str, Any] = field(default_factory=dict)
+    objective: str = "classes"
     init_from: str | None = None
     trainable: str = "all"
     crop: str = "paper"
@@ -83,7 +88,7 @@ class Recipe:
             )
         if self.test_scale < self.crop_size:
             raise ValueError(f"test_scale must be at least crop_size ({self.crop_size}); got {self.test_scale}")
-        for name, options in (("trainable", TRAINABLE), ("crop", CROPS)):
+        for name, options in (("objective", OBJECTIVES), ("trainable", TRAINABLE), ("crop", CROPS)):
             if getattr(self, name) not in options:
                 raise ValueError(f"{name} must be one of {', '.join(options)}; got {getattr(self, name)!r}")
         for name in ("batch_size", "learning_rate", "epochs", "iterations", "patience"):
@@ -92,6 +97,10 @@ class Recipe:
         for name in ("momentum", "weight_decay", "drops", "colour_shift", "colour_jitter"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative; got {getattr(self, name)}")
+        if predicts_boxes(self.model) != (self.objective == "boxes"):
+            raise ValueError(f"{self.model} cannot learn {self.objective}: nets that predict boxes end in _box")
+        if self.objective == "boxes" and self.crop != "paper":
+            raise ValueError(f"boxes are learned from the paper's crops alone; got crop {self.crop!r}")
         if self.milestones is not None and not _rising(self.milestones):
             raise ValueError(f"milestones must be epochs above 0 in rising order; got {self.milestones}")
         if self.ema_decay is not None and not 0 < self.ema_decay < 1:

@@ -73,8 +73,16 @@ def _commit() -> str | None:
     return commit + ("+" if changes.strip() else "")
 
 
-def plot_learning_curve(metrics: Path, picture: Path, title: str) -> None:
-    """Draw loss, validation error and learning rate over the epochs of metrics.csv."""
+def plot_learning_curve(metrics: Path, picture: Path, title: str, loss_name: str, error: tuple[str, str]) -> None:
+    """Draw loss, validation error and learning rate over the epochs of metrics.csv.
+
+    Args:
+        metrics: The file.
+        picture: To write.
+        title: Above it.
+        loss_name: In words.
+        error: The error's column, and its words.
+    """
     os.environ.setdefault("MPLBACKEND", "Agg")
     import matplotlib.pyplot as plt  # an extra, and slow to import
 
@@ -85,15 +93,15 @@ def plot_learning_curve(metrics: Path, picture: Path, title: str) -> None:
     def column(name: str) -> Sequence[float]:
         return [float(row[name]) for row in rows]
 
-    figure, (loss, error) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    figure, (loss, errors) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
     loss.plot(epochs, column("training_loss"), color="tab:blue")
-    loss.set(xlabel="epoch", ylabel="training loss (cross-entropy)", yscale="log")
-    error.plot(epochs, [100 * value for value in column("top1_error")], color="tab:red", label="top-1 error")
-    error.set(xlabel="epoch", ylabel="validation error, single crop (%)", ylim=(0, None))
-    rate = error.twinx()
+    loss.set(xlabel="epoch", ylabel=f"training loss ({loss_name})", yscale="log")
+    errors.plot(epochs, [100 * value for value in column(error[0])], color="tab:red", label=error[1])
+    errors.set(xlabel="epoch", ylabel="validation error, single crop (%)", ylim=(0, None))
+    rate = errors.twinx()
     rate.step(epochs, column("learning_rate"), where="mid", color="0.6", label="learning rate")
     rate.set(ylabel="learning rate", yscale="log")
-    error.legend(handles=[*error.lines, *rate.lines], loc="center right")
+    errors.legend(handles=[*errors.lines, *rate.lines], loc="center right")
     figure.suptitle(title)
     figure.savefig(picture, dpi=120)
     plt.close(figure)

@@ -25,10 +25,11 @@ import vgg_zoo  # noqa: F401 (registers the nets)
 from recipes.batches import GlobalBatches, training_loader
 from recipes.beginning import beginning, random_net
 from recipes.checkpoint import Checkpoints
-from recipes.data import LabelledImages, load_splits
+from recipes.classification import Classification
 from recipes.dry_run import dry_run
-from recipes.error_rates import Protocol, error_rates
 from recipes.launch import from_main, make_accelerator, only_main_speaks
+from recipes.localisation import Localisation
+from recipes.objective import Objective, Splits
 from recipes.options import add_data_options, add_hardware_options, data_source
 from recipes.recipe import Recipe, load_recipe, recipe_names
 from recipes.report import plot_learning_curve, provenance, write_json, write_problems
@@ -79,23 +80,19 @@ def arguments() -> argparse.Namespace:
     return args
 
 
-def protocols(recipe: Recipe) -> list[Protocol]:
-    """The two tests of every run: one centre crop, and the whole image densely at Q."""
-    crop = recipe.crop_size
-    return [
-        Protocol(name="single crop", scale=recipe.single_crop_scale, crop_size=crop, flip=False),
-        Protocol(name="dense", scale=recipe.test_scale, crop_size=None, flip=recipe.flip),
-    ]
+def objective_of(recipe: Recipe) -> Objective:
+    """What the recipe learns."""
+    return {"classes": Classification, "boxes": Localisation}[recipe.objective](recipe)
 
 
-def identity(recipe: Recipe, args: argparse.Namespace, training: LabelledImages, validation: LabelledImages) -> Any:
+def identity(recipe: Recipe, args: argparse.Namespace, splits: Splits) -> Any:
     """What decides what is learned: the same in every part of an interrupted run."""
     return {
         "recipe": args.recipe,
         "settings": asdict(recipe),
-        "classes": training.class_names,
-        "training_images": len(training),
-        "validation_images": len(validation),
+        "classes": splits.training.class_names,
+        "training_images": len(splits.training),
+        "validation_images": len(splits.validation),
         "weights": "fp64" if args.precision == "fp64" else "fp32",
     }
 
@@ -103,14 +100,14 @@ def identity(recipe: Recipe, args: argparse.Namespace, training: LabelledImages,
 def assemble(
     recipe: Recipe,
     args: argparse.Namespace,
-    splits: tuple[LabelledImages, LabelledImages],
+    splits: Splits,
     colours: Colours,
     begin_with: Callable[[nn.Module], None],
     folder: RunFolder,
     accelerator: Accelerator,
 ) -> Training:
     """The parts of a run, each for what the options say, put together."""
-    training, validation = splits
+    training, objective = splits.training, objective_of(recipe)
     limits = Limits(
         max_steps=args.max_steps,
         device_batch=args.device_batch,
@@ -144,10 +141,10 @@ def assemble(
         net=net,
         prepare=lambda: accelerator.prepare(torch.compile(net) if args.compile else net),
         colours=colours,
-        loader=training_loader(training, recipe, batches, args.workers),
+        loader=training_loader(objective.crops(training), batches, args.workers),
         batches=batches,
-        validation=validation,
-        protocol=protocols(recipe)[0],
+        validation=splits.validation,
+        objective=objective,
         accelerator=accelerator,
         checkpoints=Checkpoints(folder.checkpoints, args.keep_last, args.keep_best),
         metrics=folder.metrics,
@@ -157,8 +154,8 @@ def assemble(
 
 @torch.inference_mode()
 def example(training: Training) -> dict[str, Any]:
-    """The logits of one image, by which a net loaded from the folder can be told to be the trained one."""
-    split, protocol, net = training.validation, training.protocol, training.saved
+    """The net's outputs for one image, by which a net loaded from the folder can be told to be the trained one."""
+    split, protocol, net = training.validation, training.objective.protocols()[0], training.saved
     index = next((index for index in range(len(split)) if split.read([index])[0][0] is not None), None)
     if index is None:
         return {}
@@ -168,23 +165,21 @@ def example(training: Training) -> dict[str, Any]:
     return {"index": index, "scale": protocol.scale, "crop_size": protocol.crop_size, "logits": logits}
 
 
-def finish(training: Training, splits: tuple[LabelledImages, LabelledImages], args: argparse.Namespace) -> None:
+def finish(training: Training, splits: Splits, args: argparse.Namespace) -> None:
     """Test the net by every protocol, and write what the run leaves; results.json last, as the sign of the rest."""
     accelerator, recipe, folder = training.accelerator, training.recipe, RunFolder(args.output)
-    results = {}
-    for protocol in protocols(recipe):
-        rates, problems = error_rates(
-            training.tested, splits[1], protocol, training.colours.mean, accelerator, workers=args.workers
-        )
-        training.problems.update(problems)
-        results[protocol.name] = asdict(protocol) | asdict(rates)
+    objective = training.objective
+    results = {
+        protocol.name: asdict(protocol) | training.test(protocol) for protocol in objective.protocols()
+    }
     problems = training.all_problems()
     if accelerator.is_main_process:
         training.write_net(training.saved, folder.path)
-        if problems:
-            write_problems(folder.problems, problems)
+        if problems or splits.left_out:
+            write_problems(folder.problems, [*splits.left_out, *problems])
         if training.rows:
-            plot_learning_curve(folder.metrics, folder.curve, args.recipe)
+            error = (training.watched, objective.error_name)
+            plot_learning_curve(folder.metrics, folder.curve, args.recipe, objective.loss_name, error)
         if training.finished:
             training.checkpoints.finish()
         content = {
@@ -192,9 +187,10 @@ def finish(training: Training, splits: tuple[LabelledImages, LabelledImages], ar
             "settings": asdict(recipe),
             "data": {
                 "spec": args.data,
-                "classes": len(splits[0].class_names),
-                "training_images": len(splits[0]),
-                "validation_images": len(splits[1]),
+                "classes": len(splits.training.class_names),
+                "training_images": len(splits.training),
+                "validation_images": len(splits.validation),
+                "left_out_images": len(splits.left_out),
                 "unreadable_images": len(problems),
                 **asdict(training.colours),
             },
@@ -209,11 +205,11 @@ def finish(training: Training, splits: tuple[LabelledImages, LabelledImages], ar
         }
         write_json(folder.results, content)
     for name, result in results.items():
-        accelerator.print(
-            f"{name}: top-1 error {result['top1']:.2%}, top-5 error {result['top5']:.2%} of {result['images']} images"
-        )
+        accelerator.print(f"{name}: {objective.sentence(result)}")
     if problems:
-        accelerator.print(f"{len(problems)} image(s) could not be decoded: {folder.problems} names them")
+        accelerator.print(f"{len(problems)} image(s) could not be used: {folder.problems} names them")
+    if splits.left_out:
+        accelerator.print(f"{len(splits.left_out)} training image(s) have no box: {folder.problems} names them")
     accelerator.print(f"wrote {WEIGHTS}, {CONFIG}, metrics.csv, results.json and learning_curve.png to {args.output}")
 
 
@@ -229,16 +225,17 @@ def run(args: argparse.Namespace) -> None:
     accelerator = make_accelerator(args.output, args.precision, args.deterministic, args.bf16_gradients, args.trackers)
     only_main_speaks(accelerator)
     with accelerator.main_process_first():  # the others find the data set in the cache
-        splits = load_splits(data_source(args))
-    from_main(accelerator, lambda: folder.begin(identity(recipe, args, *splits), args.overwrite))
-    colours = from_main(accelerator, lambda: recipe.colours or folder.colours(splits[0]))
+        splits = objective_of(recipe).load(data_source(args))
+    from_main(accelerator, lambda: folder.begin(identity(recipe, args, splits), args.overwrite))
+    colours = from_main(accelerator, lambda: recipe.colours or folder.colours(splits.training))
     training = assemble(recipe, args, splits, colours, begin_with, folder, accelerator)
     checkpoint = folder.checkpoint(args.resume)
     if checkpoint is not None:
         training.restore(checkpoint)
     accelerator.print(
-        f"{args.recipe}: {recipe.model} on {args.data}, {len(splits[0])} training and {len(splits[1])} validation "
-        f"images of {len(splits[0].class_names)} classes, {accelerator.num_processes} process(es) on "
+        f"{args.recipe}: {recipe.model} on {args.data}, {len(splits.training)} training and "
+        f"{len(splits.validation)} validation images of {len(splits.training.class_names)} classes, "
+        f"{accelerator.num_processes} process(es) on "
         f"{accelerator.device.type}" + (f"; going on from step {training.step}" if checkpoint else "")
     )
     if args.trackers:

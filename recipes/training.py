@@ -16,7 +16,6 @@ from types import FrameType
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import Tensor, nn
@@ -27,8 +26,9 @@ from recipes.batches import Batch, GlobalBatches, training_images
 from recipes.checkpoint import AVERAGE, MOMENTUM, Checkpoint, Checkpoints
 from recipes.data import LabelledImages, Problem
 from recipes.dropout import GlobalMasks
-from recipes.error_rates import Protocol, error_rates
+from recipes.error_rates import Protocol
 from recipes.guard import DivergedError, Guard, diagnosis
+from recipes.objective import Objective
 from recipes.recipe import Recipe
 from recipes.report import write_metrics
 from recipes.schedule import Schedule
@@ -75,8 +75,8 @@ class Training:
         colours: Of the training images.
         loader: This process's batches.
         batches: The sampler behind them.
-        validation: The split that is tested after each epoch.
-        protocol: How it is tested.
+        validation: The split that is tested after each epoch, by the first of the objective's protocols.
+        objective: What is learned.
         accelerator: Of this process.
         checkpoints: Where they go.
         metrics: The file metrics.csv.
@@ -96,7 +96,7 @@ class Training:
     loader: DataLoader[Any]
     batches: GlobalBatches
     validation: LabelledImages
-    protocol: Protocol
+    objective: Objective
     accelerator: Accelerator
     checkpoints: Checkpoints
     metrics: Path
@@ -117,8 +117,13 @@ class Training:
         )
         if recipe.ema_decay is not None:
             self.average = copy.deepcopy(self.net).eval().requires_grad_(False)
-        self.guard = Guard(len(self.validation.class_names))
+        self.guard = Guard(self.objective.chance(len(self.validation.class_names)))
         self.loss_sum = self._zero()
+
+    @property
+    def watched(self) -> str:
+        """The column of metrics.csv that the schedule and the checkpoints go by."""
+        return next(iter(self.objective.columns))
 
     @property
     def tested(self) -> nn.Module:
@@ -171,7 +176,7 @@ class Training:
                 "schedule": self.schedule.state(),
                 "loss_sum": loss_sum,
                 "metrics": self.rows,
-                "top1_error": self.rows[-1]["top1_error"] if self.batches.consumed == 0 and self.rows else None,
+                "error": self.rows[-1][self.watched] if self.batches.consumed == 0 and self.rows else None,
             }
             momentum = {
                 name: self.optimizer.state[parameter]["momentum_buffer"]
@@ -189,7 +194,7 @@ class Training:
             batch: This process's share.
 
         Returns:
-            This process's part of the batch's mean cross-entropy, a scalar; the parts of all processes add up to it.
+            This process's part of the batch's mean loss, a scalar; the parts of all processes add up to it.
         """
         device, size = self.accelerator.device, len(batch.labels)
         self.masks.draw(self.step, device)
@@ -200,7 +205,7 @@ class Training:
             piece = batch.piece(rows, device)
             self.masks.select(rows)
             with nullcontext() if start + most >= size else self.accelerator.no_sync(self.model):
-                loss = F.cross_entropy(self.model(self.images(piece)), piece.labels, reduction="sum")
+                loss = self.objective.loss(self.net, self.model(self.images(piece)), piece)
                 # DDP averages over the processes; their losses are parts of one sum.
                 share = loss * (self.accelerator.num_processes / self.recipe.batch_size)
                 self.accelerator.backward(share)
@@ -302,27 +307,33 @@ class Training:
         steps = self.batches.consumed
         loss = self.accelerator.reduce(self.loss_sum, "sum").item() / steps
         accelerator = self.accelerator
-        errors, problems = error_rates(
-            self.tested, self.validation, self.protocol, self.colours.mean, accelerator, workers=self.limits.workers
-        )
-        self.problems.update(problems)
+        found = self.test(self.objective.protocols()[0])
+        errors = {column: found[name] for column, name in self.objective.columns.items()}
         row = {
             "epoch": self.batches.epoch + 1,
             "step": self.step,
             "learning_rate": self.schedule.learning_rate,
             "training_loss": loss,
-            "top1_error": errors.top1,
-            "top5_error": errors.top5,
+            **errors,
         }
         self.rows.append(row)
-        self.schedule.after_epoch(1 - errors.top1)
+        self.schedule.after_epoch(1 - row[self.watched])
         self.loss_sum.zero_()
         self.batches.epoch, self.batches.consumed = self.batches.epoch + 1, 0
-        bar.set_postfix(epoch=row["epoch"], loss=f"{loss:.3g}", error=f"{errors.top1:.2%}", refresh=False)
+        bar.set_postfix(epoch=row["epoch"], loss=f"{loss:.3g}", error=f"{row[self.watched]:.2%}", refresh=False)
         if accelerator.is_main_process:
             write_metrics(self.metrics, self.rows)
         if accelerator.trackers:
-            accelerator.log({key: row[key] for key in ("training_loss", "top1_error", "top5_error")}, step=self.step)
+            accelerator.log({"training_loss": loss, **errors}, step=self.step)
+
+    def test(self, protocol: Protocol) -> dict[str, Any]:
+        """Test the net on every validation image; called by all processes."""
+        workers, mean = self.limits.workers, self.colours.mean
+        found, problems = self.objective.test(
+            self.tested, self.validation, protocol, mean, self.accelerator, workers
+        )
+        self.problems.update(problems)
+        return found
 
     def all_problems(self) -> list[Problem]:
         """Those of all processes, in order; called by all of them."""

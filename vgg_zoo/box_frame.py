@@ -19,6 +19,10 @@ from .configurations import STRIDE
 from .preprocessing import CropPlace
 
 
+RIGHT_OVERLAP = 0.5
+"""A predicted box is right if its intersection over union with the true one is above this."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
     """The square part of a rescaled image that a net sees.

@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from recipes.batches import EvaluationImages, GlobalBatches, evaluation_batches, training_images, training_loader
+from recipes.batches import (
+    EvaluationImages,
+    GlobalBatches,
+    TrainingCrops,
+    in_batches,
+    share_of,
+    training_images,
+    training_loader,
+)
 from recipes.data import LabelledImages, load_splits
 from recipes.recipe import Recipe, load_recipe
 from vgg_zoo.preprocessing import IMAGENET_COLOURS
@@ -68,8 +76,8 @@ def test_loader_workers_change_nothing(digits: tuple[LabelledImages, LabelledIma
     """Two workers give the batches of none, crop by crop."""
     recipe = load_recipe("digits_vgg_a")
     batches = GlobalBatches(len(digits[0]), recipe.batch_size, recipe.seed, 0, 1)
-    alone = training_loader(digits[0], recipe, batches, workers=0)
-    helped = training_loader(digits[0], recipe, batches, workers=2)
+    alone = training_loader(TrainingCrops(digits[0], recipe), batches, workers=0)
+    helped = training_loader(TrainingCrops(digits[0], recipe), batches, workers=2)
     for _, (one, other) in zip(range(3), zip(alone, helped, strict=True), strict=False):
         assert torch.equal(one[0], other[0])
         assert torch.equal(one[1], other[1])
@@ -82,16 +90,17 @@ def test_every_test_image_comes_once_in_batches_of_one_shape(tmp_path: Path) -> 
         Image.new("RGB", (70 + place, 80)).save(tmp_path / "ab"[place % 2] / f"{place}.png")
     split, _ = load_splits(str(tmp_path))
     images = EvaluationImages(split, scale=64, crop_size=None)
-    batches = [batch for rank in range(2) for batch in evaluation_batches(images, rank, 2, most=3)]
-    assert sum(len(batch.labels) for batch in batches) == len(split)
-    assert all(len(batch.pixels) == len(batch.labels) <= 3 and min(batch.pixels.shape[2:]) == 64 for batch in batches)
-    assert len({tuple(batch.pixels.shape[1:]) for batch in batches}) > 1
+    batches = [batch for rank in range(2) for batch in in_batches(share_of(images, len(split), rank, 2), 3)]
+    assert sum(map(len, batches)) == len(split)
+    assert all(len({item.pixels.shape for item in batch}) == 1 and len(batch) <= 3 for batch in batches)
+    assert all(min(batch[0].pixels.shape[1:]) == 64 for batch in batches)
+    assert len({batch[0].pixels.shape for batch in batches}) > 1
 
 
 def test_recipe_crops_have_the_recipes_size(digits: tuple[LabelledImages, LabelledImages]) -> None:
     """8-bit RGB crops with their labels."""
     recipe = Recipe(model="vgg_a", crop_size=32, train_scales=(32, 40), test_scale=32, batch_size=16)
-    pixels, labels = next(iter(training_loader(digits[0], recipe, GlobalBatches(1437, 16, 0, 0, 1), workers=0)))[:2]
+    pixels, labels = next(iter(training_loader(TrainingCrops(digits[0], recipe), GlobalBatches(1437, 16, 0, 0, 1), workers=0)))[:2]
     assert pixels.shape == (16, 3, 32, 32)
     assert pixels.dtype == torch.uint8
     assert labels.shape == (16,)
@@ -111,7 +120,7 @@ def test_an_interrupted_epoch_goes_on_where_it_was(images: int, data: st.DataObj
 def test_the_nets_input_is_the_crop_shifted_minus_the_mean(digits: tuple[LabelledImages, LabelledImages]) -> None:
     """Colours move by what was drawn for each image; without a shift only the mean goes."""
     recipe = Recipe(model="vgg_a", crop_size=32, train_scales=(32, 40), test_scale=32, batch_size=16)
-    batch = next(iter(training_loader(digits[0], recipe, GlobalBatches(1437, 16, 0, 0, 1), workers=0)))
+    batch = next(iter(training_loader(TrainingCrops(digits[0], recipe), GlobalBatches(1437, 16, 0, 0, 1), workers=0)))
     images = training_images(batch, recipe, IMAGENET_COLOURS, torch.float64)
     difference = images - (batch.pixels.double() - torch.tensor(IMAGENET_COLOURS.mean).view(1, 3, 1, 1))
     assert difference.std((2, 3)).max() < 1e-5

@@ -11,7 +11,7 @@ from recipes.checkpoint import Checkpoints, load_checkpoint
 
 def save(checkpoints: Checkpoints, step: int, error: float | None = None) -> None:
     """A checkpoint with one small file as its net."""
-    state = {"top1_error": error}
+    state = {"error": error}
     checkpoints.save(
         step, state, lambda folder: (folder / "net").write_bytes(b"weights"), {"m.safetensors": {"x": torch.ones(2)}}
     )

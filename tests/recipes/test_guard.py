@@ -14,7 +14,8 @@ IMAGES = torch.randint(0, 256, (4, 3, 64, 64), generator=torch.Generator().manua
 
 def test_a_loss_that_stays_at_chance_is_told_once() -> None:
     """After `STUCK_STEPS` steps, and again only after it had moved."""
-    guard, chance = Guard(1000), math.log(1000)
+    chance = math.log(1000)
+    guard = Guard(chance)
     told = [step for step in range(1, 3 * STUCK_STEPS) if guard.sits_at_chance(step, chance + 0.01 * (-1) ** step)]
     assert told == [1 + STUCK_STEPS]
     assert not guard.sits_at_chance(3 * STUCK_STEPS, 5.0)
@@ -24,7 +25,7 @@ def test_a_loss_that_stays_at_chance_is_told_once() -> None:
 
 def test_a_loss_that_falls_is_not_told() -> None:
     """Nor one that begins above."""
-    guard = Guard(1000)
+    guard = Guard(math.log(1000))
     assert not any(guard.sits_at_chance(step, 10 - step / STUCK_STEPS) for step in range(1, 4 * STUCK_STEPS))
 
 
@@ -32,7 +33,7 @@ def test_a_loss_that_falls_is_not_told() -> None:
 def test_a_loss_that_is_no_number_ends_the_run(loss: float) -> None:
     """With the step."""
     with pytest.raises(DivergedError, match=f"the loss is {loss} at step 7"):
-        Guard(10).sits_at_chance(7, loss)
+        Guard(math.log(10)).sits_at_chance(7, loss)
 
 
 @pytest.mark.parametrize(
