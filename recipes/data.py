@@ -6,21 +6,18 @@ training the next one that can takes its place, in testing it counts as an error
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import datasets
 import numpy as np
-from PIL import Image
 
+from recipes.columns import UNLABELLED, MoreColumns, column_of, columns_of, names_in, with_classes
+from recipes.loading import DataSource, as_source, load
 from vgg_zoo.images import BadImageError, Pixels, read_pixels
 from vgg_zoo.preprocessing import Colours
 
 HELD_OUT = 0.2
 """Part of a data set without a validation split that is held out, the same images in every run."""
-
-UNLABELLED = -1
-"""Label of an image whose class nobody tells, as ILSVRC's test images."""
 
 VALIDATION_NAMES = ("validation", "val", "valid", "test")
 _COLOUR_IMAGES = 10_000
@@ -28,7 +25,7 @@ _COLOUR_IMAGES = 10_000
 
 @dataclass(frozen=True, order=True, slots=True)
 class Problem:
-    """An image that could not be decoded."""
+    """An image that could not be decoded, or a box that could not be used."""
 
     split: str
     index: int
@@ -37,29 +34,6 @@ class Problem:
 
     def __str__(self) -> str:
         return f"{self.split} image {self.index} {self.name}: {self.reason}"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DataSource:
-    """Where the images are, and how to find them in there.
-
-    Attributes:
-        spec: "digits" (bundled with scikit-learn), or what `datasets.load_dataset` takes: a Hub id, a folder of images
-            with a folder for each class, a parquet file or a folder of them; or a folder of `save_to_disk`.
-        image_column: None takes the first column of type Image.
-        label_column: None takes the first column of type ClassLabel; a named one may also hold numbers or texts.
-        training_split: Its name.
-        validation_split: None takes validation, val, valid or test; where there is none, a fifth of each class is held
-            out of the training images.
-        class_names: File with one name a line, in the order of the labels; None takes the names of the label column.
-    """
-
-    spec: str
-    image_column: str | None = None
-    label_column: str | None = None
-    training_split: str = "train"
-    validation_split: str | None = None
-    class_names: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +101,13 @@ class LabelledImages:
         raise ValueError(f"none of the {len(self)} {self.name} images can be decoded")
 
 
+def image_source(stored: dict[str, Any]) -> bytes | str:
+    """An undecoded image's bytes, or its path."""
+    return stored["bytes"] if stored["bytes"] is not None else stored["path"]
+
+
 def _decoded(stored: dict[str, Any]) -> Pixels:
-    return read_pixels(stored["bytes"] if stored["bytes"] is not None else stored["path"])
+    return read_pixels(image_source(stored))
 
 
 def load_splits(source: str | DataSource) -> tuple[LabelledImages, LabelledImages]:
@@ -138,19 +117,9 @@ def load_splits(source: str | DataSource) -> tuple[LabelledImages, LabelledImage
         ValueError: Nothing there, no image or class column, an empty split, or a label that is no class; the message
             says what there is.
     """
-    if isinstance(source, str):
-        source = DataSource(spec=source)
-    loaded = _load_named(source, source.training_split)
-    columns = _columns(source, loaded[source.training_split].features)
-    rows = _with_classes(source, "training", loaded[source.training_split], columns)
-    names = tuple(rows.features["label"].names)
-    validation = _validation_name(source, loaded)
-    if validation is None:
-        halves = rows.train_test_split(HELD_OUT, stratify_by_column="label", seed=0)
-        rows, held_out = halves["train"], halves["test"]
-    else:
-        held_out = _with_classes(source, "validation", loaded[validation], columns, names)
-    return LabelledImages("training", rows, names), LabelledImages("validation", held_out, names)
+    training, validation = rows_of_splits(as_source(source))
+    names = tuple(training.features["label"].names)
+    return LabelledImages("training", training, names), LabelledImages("validation", validation, names)
 
 
 def load_test_split(source: str | DataSource, labelled: bool = True) -> LabelledImages:
@@ -164,26 +133,77 @@ def load_test_split(source: str | DataSource, labelled: bool = True) -> Labelled
     Raises:
         ValueError: As `load_splits` does.
     """
-    if isinstance(source, str):
-        source = DataSource(spec=source)
+    source = as_source(source)
+    if labelled:
+        rows = rows_of_test(source)
+        return LabelledImages("validation", rows, tuple(rows.features["label"].names))
     loaded = _load_named(source)
-    if not labelled:
-        name = source.validation_split or ("test" if len(loaded) > 1 else next(iter(loaded)))
-        return _without_labels(source, _named(source, loaded, name))
+    name = source.validation_split or ("test" if len(loaded) > 1 else next(iter(loaded)))
+    return _without_labels(source, _named(source, loaded, name))
+
+
+def rows_of_splits(source: DataSource, more: MoreColumns | None = None) -> tuple[datasets.Dataset, datasets.Dataset]:
+    """Training and validation rows: "image", undecoded, "label", a `ClassLabel`, and more columns.
+
+    Args:
+        source: As in `load_splits`.
+        more: Boxes, for example. With it, images may have the label `UNLABELLED`, if not all do.
+
+    Raises:
+        ValueError: As `load_splits` does.
+    """
+    loaded = _load_named(source, source.training_split, boxes=more is not None)
+    columns = columns_of(source, loaded[source.training_split].features)
+    rows = _with_more(source, "training", loaded[source.training_split], columns, None, more)
     validation = _validation_name(source, loaded)
     if validation is None:
-        return load_splits(source)[1]
-    columns = _columns(source, loaded[validation].features)
+        return _held_out(rows)
+    names = rows.features["label"].names
+    return rows, _with_more(source, "validation", loaded[validation], columns, names, more)
+
+
+def rows_of_test(source: DataSource, more: MoreColumns | None = None) -> datasets.Dataset:
+    """The rows of the split that nets are tested on, as `rows_of_splits` gives them; raises as it does."""
+    loaded = _load_named(source, boxes=more is not None)
+    validation = _validation_name(source, loaded)
+    if validation is None:
+        return rows_of_splits(source, more)[1]
+    columns = columns_of(source, loaded[validation].features)
     names = None
     if source.training_split in loaded and source.training_split != validation:  # its labels name the classes
-        names = _with_classes(source, "training", loaded[source.training_split], columns).features["label"].names
-    rows = _with_classes(source, "validation", loaded[validation], columns, names)
-    return LabelledImages("validation", rows, tuple(rows.features["label"].names))
+        training = loaded[source.training_split]
+        names = with_classes(source, "training", training, columns, unlabelled=more is not None).features["label"].names
+    return _with_more(source, "validation", loaded[validation], columns, names, more)
 
 
-def _load_named(source: DataSource, *needed: str) -> datasets.DatasetDict:
+def _with_more(
+    source: DataSource,
+    name: str,
+    rows: datasets.Dataset,
+    columns: tuple[str, str],
+    names: Sequence[str] | None,
+    more: MoreColumns | None,
+) -> datasets.Dataset:
+    """As `with_classes`, with more columns."""
+    found = with_classes(source, name, rows, columns, names, unlabelled=more is not None)
+    return found if more is None else datasets.concatenate_datasets([found, more(rows)], axis=1)
+
+
+def _held_out(rows: datasets.Dataset) -> tuple[datasets.Dataset, datasets.Dataset]:
+    """The rows but for a fifth of each class, and that fifth; rows without a class stay."""
+    labels = np.asarray(rows.with_format("numpy")["label"][:])
+    classless = np.flatnonzero(labels == UNLABELLED)
+    halves = (rows.select(np.flatnonzero(labels != UNLABELLED)) if len(classless) else rows).train_test_split(
+        HELD_OUT, stratify_by_column="label", seed=0
+    )
+    if len(classless):
+        halves["train"] = datasets.concatenate_datasets([halves["train"], rows.select(classless)])
+    return halves["train"], halves["test"]
+
+
+def _load_named(source: DataSource, *needed: str, boxes: bool = False) -> datasets.DatasetDict:
     """All splits; those that the source or the caller names must be there."""
-    loaded = _load(source.spec)
+    loaded = load(source.spec, boxes)
     if isinstance(loaded, datasets.Dataset):
         loaded = datasets.DatasetDict({source.training_split: loaded})
     for name in (*needed, source.validation_split):
@@ -205,100 +225,12 @@ def _validation_name(source: DataSource, loaded: datasets.DatasetDict) -> str | 
 
 
 def _without_labels(source: DataSource, rows: datasets.Dataset) -> LabelledImages:
-    image = _column(source, rows.features, source.image_column, datasets.Image, "--image-column")
+    image = column_of(source, rows.features, source.image_column, datasets.Image, "--image-column")
     if len(rows) == 0:
         raise ValueError(f"data set {source.spec!r} has no images in the split")
     rows = rows.select_columns([image]).rename_columns({image: "image"})
     rows = rows.cast_column("image", datasets.Image(decode=False)).add_column("label", [UNLABELLED] * len(rows))
-    return LabelledImages("unlabelled", rows, tuple(_names_in(source.class_names)) if source.class_names else ())
-
-
-def _with_classes(
-    source: DataSource, name: str, rows: datasets.Dataset, columns: tuple[str, str], names: Sequence[str] | None = None
-) -> datasets.Dataset:
-    """The two columns as "image", undecoded, and "label", a class; every label is checked to be one."""
-    image, label = columns
-    if len(rows) == 0:
-        raise ValueError(f"data set {source.spec!r} has no {name} images")
-    rows = rows.select_columns([image, label]).rename_columns({image: "image", label: "label"})
-    rows = rows.cast_column("image", datasets.Image(decode=False))
-    kind = rows.features["label"]
-    if source.class_names is not None:
-        names = _names_in(source.class_names)
-    elif names is None:
-        names = kind.names if isinstance(kind, datasets.ClassLabel) else _names_of(rows["label"])
-    if isinstance(kind, datasets.ClassLabel):
-        rows = rows.cast_column("label", datasets.Value("int64"))  # numbers stay; a cast to other names would not
-    labels = rows.with_format("numpy")["label"][:]
-    classes = set(names) if labels.dtype.kind in "OU" else range(len(names))
-    wrong = [place for place, value in enumerate(labels.tolist()) if value not in classes]
-    if wrong:
-        raise ValueError(
-            f"data set {source.spec!r}: {len(wrong)} of {len(rows)} {name} labels are none of the {len(names)} "
-            f"classes; the first is {labels[wrong[0]]!r}, of image {wrong[0]}. Is the split unlabelled?"
-        )
-    return rows.cast_column("label", datasets.ClassLabel(names=list(names)))
-
-
-def _names_of(labels: Sequence[Any]) -> list[str]:
-    """Names of the classes in a column without any: its texts in order, or the numbers from 0."""
-    found = {label for label in labels if label is not None}
-    if all(isinstance(label, int) for label in found):
-        return [str(label) for label in range(max(found, default=0) + 1)]
-    return sorted(map(str, found))
-
-
-def _names_in(path: Path) -> list[str]:
-    if not path.is_file():
-        raise ValueError(f"no file of class names {str(path)!r}")
-    return [line.strip() for line in path.read_text().splitlines() if line.strip()]
-
-
-def _load(spec: str) -> Any:
-    if spec == "digits":
-        return _digits()
-    path = Path(spec)
-    if path.suffix == ".parquet":
-        return datasets.load_dataset("parquet", data_files=spec)
-    if (path / "dataset_info.json").is_file() or (path / "dataset_dict.json").is_file():
-        return datasets.load_from_disk(spec)
-    try:
-        return datasets.load_dataset(spec)
-    except (FileNotFoundError, ConnectionError, OSError) as error:
-        raise ValueError(
-            f"cannot load the data set {spec!r} ({type(error).__name__}: {error}). Give 'digits', a folder with a "
-            "folder of images for each class, a parquet file, or the id of a data set on the Hub (and be online)"
-        ) from error
-
-
-def _digits() -> datasets.Dataset:
-    from sklearn.datasets import load_digits  # an extra that only this set needs
-
-    digits = load_digits()
-    images = [Image.fromarray((image * (255 / 16)).astype(np.uint8)) for image in digits.images]
-    features = datasets.Features(image=datasets.Image(), label=datasets.ClassLabel(names=list("0123456789")))
-    return datasets.Dataset.from_dict({"image": images, "label": digits.target.tolist()}, features=features)
-
-
-def _columns(source: DataSource, features: datasets.Features) -> tuple[str, str]:
-    return (
-        _column(source, features, source.image_column, datasets.Image, "--image-column"),
-        _column(source, features, source.label_column, datasets.ClassLabel, "--label-column"),
-    )
-
-
-def _column(source: DataSource, features: datasets.Features, named: str | None, kind: type, flag: str) -> str:
-    """The column of that name, or else the first of that type."""
-    columns = ", ".join(f"{name} ({type(feature).__name__})" for name, feature in features.items())
-    if named is not None and named not in features:
-        raise ValueError(f"data set {source.spec!r} has no column {named!r} ({flag}); it has {columns}")
-    of_kind = [named] if named else [name for name, feature in features.items() if isinstance(feature, kind)]
-    if not of_kind:
-        raise ValueError(
-            f"data set {source.spec!r} needs a column of type Image and one of type ClassLabel; it has {columns}. "
-            f"Name one with {flag}; in a folder of images every class has a folder of its own"
-        )
-    return of_kind[0]
+    return LabelledImages("unlabelled", rows, tuple(names_in(source.class_names)) if source.class_names else ())
 
 
 def training_colours(split: LabelledImages) -> Colours:

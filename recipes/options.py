@@ -4,17 +4,26 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
-from recipes.data import DataSource
+from recipes.loading import BOX_FORMATS, DataSource
 
 
 def add_data_options(parser: argparse.ArgumentParser, required: bool = True) -> None:
     """Options that make a `DataSource`."""
     group = parser.add_argument_group("data")
-    group.add_argument("--data", required=required, help="'digits', a Hub id, a folder of images, or parquet")
+    group.add_argument(
+        "--data", required=required, help="'digits', a Hub id, a folder of images, VOC's, ILSVRC's, or parquet"
+    )
     group.add_argument("--image-column", help="default: the first of type Image")
     group.add_argument("--label-column", help="default: the first of type ClassLabel; numbers and texts do too")
     group.add_argument("--training-split", default="train", help="default: train")
     group.add_argument("--validation-split", help="default: validation, val, valid or test; else a fifth is held out")
+    group.add_argument("--box-column", help="default: bbox, bboxes, box, boxes, or one of them in objects")
+    group.add_argument(
+        "--box-format",
+        choices=BOX_FORMATS,
+        default=BOX_FORMATS[0],
+        help="left, top, right, bottom (the default), or left, top, width, height; in pixels",
+    )
     group.add_argument("--class-names", type=Path, help="file with one name a line, in the order of the labels")
 
 
@@ -26,6 +35,8 @@ def data_source(args: argparse.Namespace) -> DataSource:
         label_column=args.label_column,
         training_split=args.training_split,
         validation_split=args.validation_split,
+        box_column=args.box_column,
+        box_format=args.box_format,
         class_names=args.class_names,
     )
 

@@ -12,12 +12,13 @@ import numpy as np
 from accelerate import Accelerator
 from torch import Tensor
 
+from recipes.box_checks import BadBoxError
 from recipes.chunks import compute_chunks
 from recipes.data import UNLABELLED, Problem
 from recipes.features_folder import DescriptorRows, FeaturesFolder
 from recipes.launch import from_main
 from recipes.report import write_json
-from recipes.samples import BadBoxError, Numbers, Samples
+from recipes.samples import Numbers, Samples
 from recipes.voc_boxes import check_inside
 from vgg_zoo.boxes import part_in_box
 from vgg_zoo.descriptors import DenseDescriptor

@@ -6,19 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from recipes.box_checks import Box
 from recipes.data import DataSource, load_splits
 from vgg_zoo.images import Pixels
 
 Numbers = np.ndarray[Any, Any]
-Box = tuple[float, float, float, float]
-"""(left, top, right, bottom) in pixels from the image's corner; right and bottom are the first beyond the box."""
-
 HELD_OUT = 0.2
 """Of the training images, for the choice of C (Appendix B)."""
-
-
-class BadBoxError(ValueError):
-    """A box that no pixels can be taken from; the message says why, without the image's name."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 from xml.parsers import expat
 
-from recipes.samples import BadBoxError, Box
+from recipes.box_checks import BadBoxError, Box
 
 MOST_BYTES = 2**22
 """Of an annotation; VOC's largest has some kilobytes."""

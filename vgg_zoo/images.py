@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 try:  # an extra: libjpeg-turbo without Pillow's way through four bytes for each pixel
     import simplejpeg
@@ -51,6 +51,20 @@ def read_pixels(source: bytes | str | Path) -> Pixels:
         raise BadImageError("the file is empty (0 bytes)")
     pixels = _plain_jpeg(source)
     return _any_format(source) if pixels is None else pixels
+
+
+def middle_corner(source: bytes | str | Path) -> tuple[int, int]:
+    """Left and top, in the upright image, of what `read_pixels` gives of it: 0 and 0, or those of the middle.
+
+    Args:
+        source: An image that `read_pixels` can read.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # as in decoding
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+            sides = image.size[::-1] if image.getexif().get(ExifTags.Base.Orientation, 1) >= 5 else image.size
+    width, height = (min(side, MOST_ELONGATED * min(sides)) for side in sides)
+    return (sides[0] - width) // 2, (sides[1] - height) // 2
 
 
 def pixels_of(image: Image.Image) -> Pixels:

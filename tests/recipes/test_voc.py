@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recipes.samples import BadBoxError
+from recipes.box_checks import BadBoxError
 from recipes.voc import ACTIONS, CLASSES, find_voc
 from recipes.voc_boxes import check_inside, object_box
 from tests.recipes.data_sets import SIDE, actions, annotation, voc, write_lines
