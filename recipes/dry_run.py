@@ -46,7 +46,8 @@ def made_up_splits(images: int) -> Splits:
         "box_problem": [""] * images,
     }
     rows = datasets.Dataset.from_dict(columns, features=features)
-    return Splits(*(BoxedImages(name, rows, tuple(names)) for name in ("training", "validation")))
+    training, validation = (BoxedImages(name, rows, tuple(names)) for name in ("training", "validation"))
+    return Splits(training, validation)
 
 
 def dry_run(recipe: Recipe, args: argparse.Namespace, assemble: Callable[..., Training]) -> None:

@@ -41,8 +41,8 @@ def diagnosis(net: nn.Module, images: Tensor, learning_rate: float) -> str:
         )
     if spread > 1e3 or not math.isfinite(spread):
         return (
-            f"the initialisation or the learning rate: the outputs' deviation is {spread:.2g}. N(0, σ²) needs σ = 0.01, "
-            f"and the rate, {learning_rate:g} now, may have to be ten times smaller"
+            f"the initialisation or the learning rate: the outputs' deviation is {spread:.2g}. N(0, σ²) needs "
+            f"σ = 0.01, and the rate, {learning_rate:g} now, may have to be ten times smaller"
         )
     return f"the learning rate: {learning_rate:g} is too high to begin with, or too low to leave the start; try ÷10, ×3"
 

@@ -8,6 +8,8 @@ import datasets
 import numpy as np
 from PIL import Image
 
+from recipes.pasted_digits import pasted_digits
+
 BOX_FORMATS = ("xyxy", "xywh")
 
 
@@ -16,7 +18,7 @@ class DataSource:
     """Where the images are, and how to find them in there.
 
     Attributes:
-        spec: "digits" (bundled with scikit-learn), or what `datasets.load_dataset` takes: a Hub id, a folder of images
+        spec: "digits" (bundled with scikit-learn), "pasted_digits" (the same on photos, with boxes), or what `datasets.load_dataset` takes: a Hub id, a folder of images
             with a folder for each class, a parquet file or a folder of them; or a folder of `save_to_disk`.
         image_column: None takes the first column of type Image.
         label_column: None takes the first column of type ClassLabel; a named one may also hold numbers or texts.
@@ -61,6 +63,8 @@ def load(spec: str, boxes: bool = True) -> Any:
     """
     if spec == "digits":
         return _digits()
+    if spec == "pasted_digits":
+        return pasted_digits()
     path = Path(spec)
     if path.suffix == ".parquet":
         return datasets.load_dataset("parquet", data_files=spec)
@@ -70,7 +74,7 @@ def load(spec: str, boxes: bool = True) -> Any:
         return datasets.load_dataset(spec)
     except (OSError, ValueError) as error:
         raise ValueError(
-            f"cannot load the data set {spec!r} ({type(error).__name__}: {error}). Give 'digits', a folder with a "
+            f"cannot load the data set {spec!r} ({type(error).__name__}: {error}). Give 'digits', 'pasted_digits', a folder with a "
             "folder of images for each class, a parquet file, or the id of a data set on the Hub (and be online)"
         ) from error
 

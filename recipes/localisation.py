@@ -39,9 +39,7 @@ class BoxCrops(Dataset[Any]):
             generator, colours = draws(recipe.seed, key)
             assert pixels is not None
             box = largest(fractions(torch.as_tensor(boxes), *pixels.shape[:2]))
-            crop, window = training_box_crop(
-                pixels, box, recipe.train_scales, recipe.crop_size, recipe.flip, generator
-            )
+            crop, window = training_box_crop(pixels, box, recipe.train_scales, recipe.crop_size, recipe.flip, generator)
             items.append(Item(crop, label, colours, window.to_target(box).float(), problem))
         return items
 

@@ -169,9 +169,7 @@ def finish(training: Training, splits: Splits, args: argparse.Namespace) -> None
     """Test the net by every protocol, and write what the run leaves; results.json last, as the sign of the rest."""
     accelerator, recipe, folder = training.accelerator, training.recipe, RunFolder(args.output)
     objective = training.objective
-    results = {
-        protocol.name: asdict(protocol) | training.test(protocol) for protocol in objective.protocols()
-    }
+    results = {protocol.name: asdict(protocol) | training.test(protocol) for protocol in objective.protocols()}
     problems = training.all_problems()
     if accelerator.is_main_process:
         training.write_net(training.saved, folder.path)

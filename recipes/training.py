@@ -329,9 +329,7 @@ class Training:
     def test(self, protocol: Protocol) -> dict[str, Any]:
         """Test the net on every validation image; called by all processes."""
         workers, mean = self.limits.workers, self.colours.mean
-        found, problems = self.objective.test(
-            self.tested, self.validation, protocol, mean, self.accelerator, workers
-        )
+        found, problems = self.objective.test(self.tested, self.validation, protocol, mean, self.accelerator, workers)
         self.problems.update(problems)
         return found
 

@@ -18,7 +18,6 @@ from torch import Tensor
 from .configurations import STRIDE
 from .preprocessing import CropPlace
 
-
 RIGHT_OVERLAP = 0.5
 """A predicted box is right if its intersection over union with the true one is above this."""
 

@@ -100,7 +100,9 @@ def test_every_test_image_comes_once_in_batches_of_one_shape(tmp_path: Path) -> 
 def test_recipe_crops_have_the_recipes_size(digits: tuple[LabelledImages, LabelledImages]) -> None:
     """8-bit RGB crops with their labels."""
     recipe = Recipe(model="vgg_a", crop_size=32, train_scales=(32, 40), test_scale=32, batch_size=16)
-    pixels, labels = next(iter(training_loader(TrainingCrops(digits[0], recipe), GlobalBatches(1437, 16, 0, 0, 1), workers=0)))[:2]
+    pixels, labels = next(
+        iter(training_loader(TrainingCrops(digits[0], recipe), GlobalBatches(1437, 16, 0, 0, 1), workers=0))
+    )[:2]
     assert pixels.shape == (16, 3, 32, 32)
     assert pixels.dtype == torch.uint8
     assert labels.shape == (16,)

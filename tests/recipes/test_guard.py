@@ -41,8 +41,8 @@ def test_a_loss_that_is_no_number_ends_the_run(loss: float) -> None:
     [
         (IMAGES / 255, {}, "the input scale: the images' deviation is 0.28"),
         (IMAGES * 255, {}, "the input scale: the images' deviation is 1.8"),
-        (IMAGES, {"initialisation": "normal", "std": 0.001}, "the initialisation: the logits' deviation is"),
-        (IMAGES, {"initialisation": "normal", "std": 1.0}, "the initialisation or the learning rate: the logits'"),
+        (IMAGES, {"initialisation": "normal", "std": 0.001}, "the initialisation: the outputs' deviation is"),
+        (IMAGES, {"initialisation": "normal", "std": 1.0}, "the initialisation or the learning rate: the outputs'"),
         (IMAGES, {}, "the learning rate: 0.01 is too high to begin with, or too low"),
     ],
     ids=["scale", "scale squared", "vanishing", "exploding", "rate"],
