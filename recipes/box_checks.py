@@ -19,7 +19,7 @@ NO_OBJECT = "annotation without objects of the class"
 NO_CLASS = "no class"
 TOO_MANY = "too many objects"
 UNREADABLE = "unreadable annotation"
-LISTED_ONLY = "annotation is missing"
+MISSING = "annotation is missing"
 
 _KINDS = {
     "box coordinate": "box coordinate is no number",
@@ -30,7 +30,7 @@ _KINDS = {
     "reversed box": "reversed box",
     "empty box": "empty box",
     "object without": "object without box or name",
-} | {kind: kind for kind in (NO_ANNOTATION, NO_BOX, NO_OBJECT, NO_CLASS, TOO_MANY, LISTED_ONLY)}
+} | {kind: kind for kind in (NO_ANNOTATION, NO_BOX, NO_OBJECT, NO_CLASS, TOO_MANY, MISSING)}
 
 
 class BadBoxError(ValueError):

@@ -16,23 +16,17 @@ from recipes.box_checks import (
     check_corners,
     finite,
 )
-from recipes.data import DataSource
+from recipes.image_table import BOX_FEATURES, box_table
+from recipes.loading import DataSource
 
 NAMES = ("bbox", "bboxes", "box", "boxes")
 """Of columns that are taken for boxes, in this order; then "objects" with one of them inside."""
-
-FEATURES = datasets.Features(
-    boxes=datasets.List(datasets.List(datasets.Value("float64"))),
-    bad_boxes=datasets.List(datasets.Value("string")),
-    box_problem=datasets.Value("string"),
-)
-"""Of an image: its boxes as `Annotated` has them, why the others are not usable, and why there is none, or ""."""
 
 _BATCH = 1000
 
 
 def box_rows(source: DataSource, rows: datasets.Dataset) -> datasets.Dataset:
-    """The columns of `FEATURES` for a split; no image is read.
+    """The columns of `recipes.image_table.BOX_FEATURES` for a split; no image is read.
 
     Raises:
         ValueError: No such column; the message lists those that there are.
@@ -43,15 +37,9 @@ def box_rows(source: DataSource, rows: datasets.Dataset) -> datasets.Dataset:
                 f"--box-format {source.box_format} is for a column; the annotations of {source.spec!r}, "
                 "in XML, have corners. Leave it out"
             )
-        return rows.select_columns(list(FEATURES))
+        return rows.select_columns(list(BOX_FEATURES))
     path = _path(source, rows.features)
     return box_table(_annotated(value, source.box_format == "xywh") for value in _values(rows, path))
-
-
-def box_table(found: Iterator[Annotated]) -> datasets.Dataset:
-    """What annotations tell, as a table with the columns of `FEATURES`."""
-    columns = list(zip(*found, strict=True)) or [(), (), ()]
-    return datasets.Dataset.from_dict(dict(zip(FEATURES, map(list, columns), strict=True)), features=FEATURES)
 
 
 def _path(source: DataSource, features: datasets.Features) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from recipes.box_checks import NO_BOX, NO_CLASS, BadBoxError, cut_to_image, kinds
-from recipes.box_columns import FEATURES, box_rows
+from recipes.box_columns import box_rows
 from recipes.data import (
     UNLABELLED,
     DataSource,
@@ -22,6 +22,7 @@ from recipes.data import (
     rows_of_splits,
     rows_of_test,
 )
+from recipes.image_table import BOX_FEATURES
 from vgg_zoo.images import MOST_ELONGATED, Pixels, middle_corner
 
 
@@ -44,7 +45,7 @@ class Boxed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class BoxedImages(LabelledImages):
-    """A split whose rows also have "boxes" and "box_problem", as `recipes.box_columns.FEATURES` has them."""
+    """A split whose rows also have "boxes" and "box_problem", as `recipes.image_table.BOX_FEATURES` has them."""
 
     def read_boxed(self, indices: Sequence[int]) -> list[Boxed]:
         """Images with the boxes that are usable; one with bad boxes besides good ones has no problem."""
@@ -52,7 +53,7 @@ class BoxedImages(LabelledImages):
 
     def read_checked(self, indices: Sequence[int]) -> list[tuple[Boxed, list[str]]]:
         """As `read_boxed`, and why each other box that the annotation has is not usable."""
-        told = self.rows.select_columns([name for name in FEATURES if name in self.rows.features])[list(indices)]
+        told = self.rows.select_columns([name for name in BOX_FEATURES if name in self.rows.features])[list(indices)]
         bad = told.get("bad_boxes") or [[] for _ in indices]
         found = []
         for place, (index, (pixels, label, problem)) in enumerate(zip(indices, self.read(indices), strict=True)):

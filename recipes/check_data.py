@@ -1,17 +1,21 @@
 """A pass over a data set before a run of days: every image is decoded, and what is wrong is named.
 
     python recipes/check_data.py --data path/to/images --workers 8 --output report
+    python recipes/check_data.py --data path/to/ILSVRC --boxes --workers 8 --output report
 
 Prints counts for each split; with --output, also writes bad_images.csv and data.json there. Ends with code 1 if any
-image cannot be decoded. A training run would replace it (in testing: count it as an error); --strict would stop there.
+image cannot be decoded or, with --boxes, any annotation is bad. Training images of ILSVRC without an annotation, more
+than half of them, are only counted. A training run would replace an image that cannot be decoded (in testing: count it
+as an error); --strict would stop there.
 """
 
 import argparse
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 if __name__ == "__main__":  # run as a script, Python looks for modules beside this file; the recipes are a package
     sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -19,52 +23,106 @@ if __name__ == "__main__":  # run as a script, Python looks for modules beside t
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from recipes.data import LabelledImages, Problem, load_splits
+from recipes.box_checks import NO_ANNOTATION, kinds
+from recipes.boxed_images import BoxedImages, load_all_box_splits
+from recipes.data import UNLABELLED, LabelledImages, Problem, load_splits
 from recipes.options import add_data_options, data_source
 from recipes.report import write_json, write_problems
+from vgg_zoo.images import Pixels
 
 _CHUNK = 64
 
 
+class _Seen(NamedTuple):
+    """Of an image: its smallest side in pixels, 0 if it cannot be decoded; its class; what is wrong; its boxes."""
+
+    side: int
+    label: int
+    problem: Problem | None
+    boxes: int = 0
+    bad_boxes: Sequence[str] = ()
+
+
 @dataclass
 class _Decoded(Dataset[Any]):
-    """The smallest side, class and problem of chunks of images."""
+    """Chunks of images as they are seen."""
 
     split: LabelledImages
 
     def __len__(self) -> int:
         return -(-len(self.split) // _CHUNK)
 
-    def __getitem__(self, chunk: int) -> list[tuple[int, int, Problem | None]]:
+    def __getitem__(self, chunk: int) -> list[_Seen]:
         indices = range(chunk * _CHUNK, min((chunk + 1) * _CHUNK, len(self.split)))
-        return [
-            (0 if pixels is None else min(pixels.shape[:2]), label, problem)
-            for pixels, label, problem in self.split.read(indices)
-        ]
+        if isinstance(self.split, BoxedImages):
+            return [
+                _Seen(_side(found.pixels), found.label, found.problem, len(found.boxes), bad)
+                for found, bad in self.split.read_checked(indices)
+            ]
+        return [_Seen(_side(pixels), label, problem) for pixels, label, problem in self.split.read(indices)]
+
+
+def _side(pixels: Pixels | None) -> int:
+    return 0 if pixels is None else min(pixels.shape[:2])
 
 
 def check(split: LabelledImages, workers: int) -> tuple[dict[str, Any], list[Problem]]:
-    """What a split holds, and its images that cannot be decoded."""
-    sides, labels, problems = [], Counter[int](), []
+    """What a split holds, and what is wrong with it: images that cannot be decoded, and boxes if it has them."""
+    found: list[_Seen] = []
     loader: DataLoader[Any] = DataLoader(_Decoded(split), batch_size=None, num_workers=workers)
     with tqdm(total=len(split), unit=" images", desc=split.name) as bar:
         for chunk in loader:
-            for side, label, problem in chunk:
-                labels[label] += 1
-                if problem is None:
-                    sides.append(side)
-                else:
-                    problems.append(problem)
+            found += chunk
             bar.update(len(chunk))
+    labels = Counter(one.label for one in found)
     counts = [labels[label] for label in range(len(split.class_names))]
-    return {
+    sides = [one.side for one in found if one.side]
+    report = {
         "images": len(split),
-        "cannot_be_decoded": len(problems),
+        "cannot_be_decoded": len(found) - len(sides),
         "classes": len(counts),
         "images_of_a_class": [min(counts), max(counts)],
         "smaller_than_224_pixels": sum(side < 224 for side in sides),
         "smallest_side": [min(sides, default=0), max(sides, default=0)],
-    }, problems
+    }
+    if isinstance(split, BoxedImages):
+        report |= _box_counts(found)
+    return report, _problems(split, found)
+
+
+def _box_counts(found: Sequence[_Seen]) -> dict[str, Any]:
+    """Of the images that can be decoded; "bad_boxes" are all that are not usable, in whatever images."""
+    without = [one.problem.reason for one in found if one.side and one.problem is not None]
+    return {
+        "boxes": sum(one.boxes for one in found),
+        "without_a_class": sum(one.label == UNLABELLED for one in found),
+        "without_a_usable_box": len(without),
+        "without_a_usable_box_because": kinds(without),
+        "bad_boxes": sum(len(one.bad_boxes) for one in found),
+        "bad_boxes_because": kinds(reason for one in found for reason in one.bad_boxes),
+    }
+
+
+def _problems(split: LabelledImages, found: Sequence[_Seen]) -> list[Problem]:
+    """Each bad box, and each image that cannot be decoded or has no box for another reason."""
+    problems = []
+    for index, (one, name) in enumerate(zip(found, split.names(range(len(split))), strict=True)):
+        reasons = list(one.bad_boxes)
+        if one.problem is not None and one.problem.reason not in reasons and not _usual(split, one.problem):
+            reasons.insert(0, one.problem.reason)
+        problems += [Problem(split.name, index, name, reason) for reason in reasons]
+    return problems
+
+
+def _usual(split: LabelledImages, problem: Problem) -> bool:
+    """Whether it is how ILSVRC is: most of its training images have no annotation."""
+    return split.name == "training" and problem.reason == NO_ANNOTATION
+
+
+def _shown(value: Any) -> str:
+    return (
+        f"({', '.join(f'{kind}: {count}' for kind, count in value.items())})" if isinstance(value, dict) else f"{value}"
+    )
 
 
 def main() -> None:
@@ -72,17 +130,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_data_options(parser)
     parser.add_argument("--workers", type=int, default=0, help="processes that decode images")
+    parser.add_argument("--boxes", action="store_true", help="check the boxes too")
     parser.add_argument("--output", type=Path, help="folder for bad_images.csv and data.json")
     args = parser.parse_args()
     report, problems = {}, []
     try:
-        for split in load_splits(data_source(args)):
+        for split in (load_all_box_splits if args.boxes else load_splits)(data_source(args)):
             report[split.name], found = check(split, args.workers)
             problems += found
     except ValueError as error:
         sys.exit(f"error: {error}")
     for name, counts in report.items():
-        print(f"{name}: " + ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in counts.items()))
+        print(f"{name}: " + ", ".join(f"{key.replace('_', ' ')} {_shown(value)}" for key, value in counts.items()))
     for problem in problems[:20]:
         print(problem)
     if len(problems) > 20:

@@ -6,10 +6,8 @@ from typing import Any
 
 import datasets
 
+from recipes.image_table import UNLABELLED
 from recipes.loading import DataSource
-
-UNLABELLED = -1
-"""Label of an image whose class nobody tells, as ILSVRC's test images."""
 
 MoreColumns = Callable[[datasets.Dataset], datasets.Dataset]
 """From a split as it is loaded to a table of columns beside "image" and "label", a row for each of its rows."""

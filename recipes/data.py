@@ -11,7 +11,8 @@ from typing import Any
 import datasets
 import numpy as np
 
-from recipes.columns import UNLABELLED, MoreColumns, column_of, columns_of, names_in, with_classes
+from recipes.columns import MoreColumns, column_of, columns_of, names_in, with_classes
+from recipes.image_table import UNLABELLED, Wanted
 from recipes.loading import DataSource, as_source, load
 from vgg_zoo.images import BadImageError, Pixels, read_pixels
 from vgg_zoo.preprocessing import Colours
@@ -152,7 +153,7 @@ def rows_of_splits(source: DataSource, more: MoreColumns | None = None) -> tuple
     Raises:
         ValueError: As `load_splits` does.
     """
-    loaded = _load_named(source, source.training_split, boxes=more is not None)
+    loaded = _load_named(source, source.training_split, boxes=lambda split: more is not None)
     columns = columns_of(source, loaded[source.training_split].features)
     rows = _with_more(source, "training", loaded[source.training_split], columns, None, more)
     validation = _validation_name(source, loaded)
@@ -164,7 +165,8 @@ def rows_of_splits(source: DataSource, more: MoreColumns | None = None) -> tuple
 
 def rows_of_test(source: DataSource, more: MoreColumns | None = None) -> datasets.Dataset:
     """The rows of the split that nets are tested on, as `rows_of_splits` gives them; raises as it does."""
-    loaded = _load_named(source, boxes=more is not None)
+    tested = (*VALIDATION_NAMES, source.validation_split)  # half a million annotations for training are not read
+    loaded = _load_named(source, boxes=lambda split: more is not None and split in tested)
     validation = _validation_name(source, loaded)
     if validation is None:
         return rows_of_splits(source, more)[1]
@@ -201,7 +203,7 @@ def _held_out(rows: datasets.Dataset) -> tuple[datasets.Dataset, datasets.Datase
     return halves["train"], halves["test"]
 
 
-def _load_named(source: DataSource, *needed: str, boxes: bool = False) -> datasets.DatasetDict:
+def _load_named(source: DataSource, *needed: str, boxes: Wanted = lambda split: False) -> datasets.DatasetDict:
     """All splits; those that the source or the caller names must be there."""
     loaded = load(source.spec, boxes)
     if isinstance(loaded, datasets.Dataset):

@@ -8,7 +8,10 @@ import datasets
 import numpy as np
 from PIL import Image
 
+from recipes.cls_loc import find_cls_loc
+from recipes.image_table import Wanted
 from recipes.pasted_digits import pasted_digits
+from recipes.voc_objects import find_voc_objects
 
 BOX_FORMATS = ("xyxy", "xywh")
 
@@ -18,8 +21,10 @@ class DataSource:
     """Where the images are, and how to find them in there.
 
     Attributes:
-        spec: "digits" (bundled with scikit-learn), "pasted_digits" (the same on photos, with boxes), or what `datasets.load_dataset` takes: a Hub id, a folder of images
-            with a folder for each class, a parquet file or a folder of them; or a folder of `save_to_disk`.
+        spec: "digits" (bundled with scikit-learn) or "pasted_digits" (the same on photos, with boxes), or what
+            `datasets.load_dataset` takes: a Hub id, a folder of images with a folder for each class, a parquet file or
+            a folder of them; or a folder of `save_to_disk`; or ILSVRC's CLS-LOC folder (`recipes.cls_loc`) or VOC's
+            (`recipes.voc_objects`).
         image_column: None takes the first column of type Image.
         label_column: None takes the first column of type ClassLabel; a named one may also hold numbers or texts.
         training_split: Its name.
@@ -51,12 +56,17 @@ def as_source(source: str | DataSource) -> DataSource:
     return DataSource(spec=source) if isinstance(source, str) else source
 
 
-def load(spec: str, boxes: bool = True) -> Any:
+def all_boxes(split: str) -> bool:
+    """Boxes of every split are wanted."""
+    return True
+
+
+def load(spec: str, boxes: Wanted = all_boxes) -> Any:
     """A `Dataset`, or a `DatasetDict` of its splits.
 
     Args:
         spec: As `DataSource` has it.
-        boxes: False spares reading annotations that only tell boxes.
+        boxes: Of which splits boxes are wanted; annotations that tell nothing else are not read for the others.
 
     Raises:
         ValueError: Nothing can be loaded; the message says what could be given.
@@ -70,12 +80,17 @@ def load(spec: str, boxes: bool = True) -> Any:
         return datasets.load_dataset("parquet", data_files=spec)
     if (path / "dataset_info.json").is_file() or (path / "dataset_dict.json").is_file():
         return datasets.load_from_disk(spec)
+    if (cls_loc := find_cls_loc(path)) is not None:
+        return cls_loc.splits(boxes)
+    if (voc := find_voc_objects(path)) is not None:
+        return voc.splits()
     try:
         return datasets.load_dataset(spec)
     except (OSError, ValueError) as error:
         raise ValueError(
-            f"cannot load the data set {spec!r} ({type(error).__name__}: {error}). Give 'digits', 'pasted_digits', a folder with a "
-            "folder of images for each class, a parquet file, or the id of a data set on the Hub (and be online)"
+            f"cannot load the data set {spec!r} ({type(error).__name__}: {error}). Give 'digits', 'pasted_digits', a "
+            "folder with a folder of images for each class, ILSVRC's or VOC's folder, a parquet file, or the id of a "
+            "data set on the Hub (and be online)"
         ) from error
 
 

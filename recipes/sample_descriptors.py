@@ -12,14 +12,13 @@ import numpy as np
 from accelerate import Accelerator
 from torch import Tensor
 
-from recipes.box_checks import BadBoxError
+from recipes.box_checks import BadBoxError, cut_to_image
 from recipes.chunks import compute_chunks
 from recipes.data import UNLABELLED, Problem
 from recipes.features_folder import DescriptorRows, FeaturesFolder
 from recipes.launch import from_main
 from recipes.report import write_json
 from recipes.samples import Numbers, Samples
-from recipes.voc_boxes import check_inside
 from vgg_zoo.boxes import part_in_box
 from vgg_zoo.descriptors import DenseDescriptor
 from vgg_zoo.images import BadImageError, Pixels
@@ -103,7 +102,7 @@ def _read(samples: Samples, sample: int, index: int, boxed: bool) -> tuple[Pixel
         pixels = samples.read(sample)
         if boxed and samples.box is not None:
             box = samples.box(sample)
-            check_inside(box, *pixels.shape[:2])
+            cut_to_image(box, *pixels.shape[:2])
             pixels = part_in_box(pixels, box, name)
     except (BadImageError, BadBoxError) as error:
         return None, UNLABELLED, Problem(BOX if isinstance(error, BadBoxError) else IMAGE, index, name, str(error))

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from recipes.annotations import object_box
 from recipes.samples import Box, Numbers, Samples, Split
-from recipes.voc_boxes import object_box
 from vgg_zoo.images import Pixels, read_pixels
 
 # fmt: off

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recipes.box_checks import BadBoxError
+from recipes.annotations import object_box
+from recipes.box_checks import BadBoxError, cut_to_image
 from recipes.voc import ACTIONS, CLASSES, find_voc
-from recipes.voc_boxes import check_inside, object_box
 from tests.recipes.data_sets import SIDE, actions, annotation, voc, write_lines
 from vgg_zoo.images import BadImageError
 
@@ -138,11 +138,17 @@ BOMB = """<?xml version="1.0"?><!DOCTYPE a [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a
     [
         (annotation([]), "has 0 object"),
         (annotation([(1, 1, 5, 5)]), "no object 2"),
-        (annotation([(0, 0, 0, 0), (9, 1, 5, 5)]), r"reversed box, \(9, 1\) to \(5, 5\)"),
-        (annotation([(0, 0, 0, 0), (1, 1, "five", 5)]), "xmax of object 2 of a.xml is 'five', not a number"),
-        (annotation([(0, 0, 0, 0), (1, 1, "inf", 5)]), "xmax of object 2 of a.xml is 'inf', not a number"),
-        (annotation([(0, 0, 0, 0), (1, 1, 5, "")]), "ymax of object 2 of a.xml is '', not a number"),
-        ("<annotation><object/><object/></annotation>", "object 2 of a.xml has no bndbox"),
+        (annotation([(0, 0, 0, 0), (9, 1, 5, 5)]), r"reversed box \(left 9 > right 5\), object 2 of a.xml"),
+        (
+            annotation([(0, 0, 0, 0), (1, 1, "five", 5)]),
+            r"box coordinate 'five' is not a number \(xmax of object 2 of a.xml\)",
+        ),
+        (
+            annotation([(0, 0, 0, 0), (1, 1, "inf", 5)]),
+            r"box coordinate 'inf' is not a number \(xmax of object 2 of a.xml\)",
+        ),
+        (annotation([(0, 0, 0, 0), (1, 1, 5, "")]), r"box coordinate '' is not a number \(ymax of object 2 of a.xml\)"),
+        ("<annotation><object/><object/></annotation>", r"object without bndbox \(object 2 of a.xml\)"),
         ("<annotation>", "a.xml is not XML"),
         ("", "a.xml is not XML"),
         ('<?xml version="1.0" encoding="none"?><annotation/>', "a.xml is not XML"),
@@ -178,6 +184,6 @@ def test_a_box_outside_the_image_is_named(box: tuple[int, ...]) -> None:
     """On any side of an image of 10 × 8 pixels; one that is partly outside is not."""
     left, top, right, bottom = box
     with pytest.raises(BadBoxError, match="outside the image of 10×8 pixels"):
-        check_inside((left, top, right, bottom), 8, 10)
-    check_inside((left - 1, top - 1, right + 1, bottom + 1), 8, 10) if box[0] == 0 else None
-    check_inside(tuple(np.add((left, top, right, bottom), (-20, -20, 20, 20)).tolist()), 8, 10)
+        cut_to_image((left, top, right, bottom), 8, 10)
+    cut_to_image((left - 1, top - 1, right + 1, bottom + 1), 8, 10) if box[0] == 0 else None
+    cut_to_image(tuple(np.add((left, top, right, bottom), (-20, -20, 20, 20)).tolist()), 8, 10)
