@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -164,18 +164,40 @@ def _digest(tensors: dict[str, Tensor], lists: dict[str, str]) -> str:
     return digest.hexdigest()
 
 
+class ReadImage(NamedTuple):
+    """An image on its way to the net.
+
+    Attributes:
+        scaled: (3, H, W) of uint8 at every scale; None if it could not be decoded.
+        fields: Its rows of the fields of `Rows`, but for the problems.
+        problem: Why it cannot be used.
+    """
+
+    scaled: list[Tensor] | None
+    fields: dict[str, Any]
+    problem: Problem | None
+
+
 @dataclass
-class _Rescaled(Dataset[Any]):
-    """Images decoded and rescaled to every scale, so that worker processes do both."""
+class RescaledImages(Dataset[Any]):
+    """Images decoded and rescaled to every scale, so that worker processes do both.
+
+    Attributes:
+        split: The images.
+        scales: Q in pixels.
+    """
 
     split: LabelledImages
     scales: Sequence[int]
 
-    def __getitem__(self, index: int) -> tuple[list[Tensor] | None, int, int, Problem | None]:
+    def __getitem__(self, index: int) -> ReadImage:
         pixels, label, problem = self.split.read([index])[0]
-        if pixels is None:
-            return None, label, 0, problem
-        return at_scales(pixels, self.scales), label, _hash(pixels), None
+        return self.rescaled(pixels, label, problem)
+
+    def rescaled(self, pixels: Pixels | None, label: int, problem: Problem | None, **fields: Any) -> ReadImage:
+        """The image, and what any `Rows` have of it; `fields` are further rows."""
+        about = {"labels": label, "images": 0 if pixels is None else _hash(pixels), **fields}
+        return ReadImage(None if pixels is None else at_scales(pixels, self.scales), about, problem)
 
 
 def _hash(pixels: Pixels) -> int:
@@ -186,9 +208,8 @@ def _hash(pixels: Pixels) -> int:
 
 def compute_chunks(
     of_rescaled: Callable[[Sequence[Rescaled | None]], Tensor],
-    scales: Sequence[int],
+    images: RescaledImages,
     make: Callable[[Tensor, range, dict[str, Any]], Kind],
-    split: LabelledImages,
     folder: ChunkFolder[Kind],
     accelerator: Accelerator,
     workers: int = 0,
@@ -199,9 +220,8 @@ def compute_chunks(
     Args:
         of_rescaled: From images at every scale to their rows of numbers; None gives a row of NaN. Its net is on the
             accelerator's device.
-        scales: Q in pixels.
-        make: From these numbers, the chunk's indices, and the fields of `Rows`, to what is kept.
-        split: The images.
+        images: As they are read.
+        make: From these numbers, the chunk's indices, and the images' fields, to what is kept.
         folder: Filled; the chunks that are there stay.
         accelerator: The processes.
         workers: Processes that decode and rescale images, for each process.
@@ -216,15 +236,15 @@ def compute_chunks(
         raise BadImageError(str(problems[0]))
     mine = missing[accelerator.process_index :: accelerator.num_processes]
     order = [index for chunk in mine for index in chunks[chunk]]
-    loader: DataLoader[Any] = DataLoader(_Rescaled(split, scales), sampler=order, batch_size=None, num_workers=workers)
+    loader: DataLoader[Any] = DataLoader(images, sampler=order, batch_size=None, num_workers=workers)
     items = iter(loader) if order else iter(())
     done = folder.images - sum(len(chunks[chunk]) for chunk in missing)
     with tqdm(total=folder.images, initial=done, unit=" images", disable=not accelerator.is_main_process) as bar:
         for chunk in mine:
-            fields_of_rows: dict[str, Any] = {"labels": [], "images": [], "problems": []}
-            images = _images(items, len(chunks[chunk]), fields_of_rows, strict)
+            fields_of_rows: dict[str, Any] = {"problems": []}
+            read = _read(items, len(chunks[chunk]), fields_of_rows, strict)
             with accelerator.autocast():  # in parts of bounded memory that depend on the chunk alone
-                values = torch.cat([of_rescaled(part) for part in in_parts(images, MOST_BYTES)])
+                values = torch.cat([of_rescaled(part) for part in in_parts(read, MOST_BYTES)])
             for name in ("labels", "images"):
                 fields_of_rows[name] = torch.tensor(fields_of_rows[name])
             folder.write(chunk, make(values, chunks[chunk], fields_of_rows))
@@ -232,15 +252,13 @@ def compute_chunks(
     accelerator.wait_for_everyone()
 
 
-def _images(
-    items: Iterator[Any], length: int, fields_of_rows: dict[str, Any], strict: bool
-) -> Iterator[Rescaled | None]:
-    """The next so many images at every scale; what else is known of each goes into the fields."""
+def _read(items: Iterator[Any], length: int, rows: dict[str, Any], strict: bool) -> Iterator[Rescaled | None]:
+    """The next so many images at every scale; what else is known of each goes into the rows."""
     for _ in range(length):
-        image, label, hashed, problem = next(items)
-        if problem is not None and strict:
-            raise BadImageError(str(problem))
-        fields_of_rows["labels"].append(label)
-        fields_of_rows["images"].append(hashed)
-        fields_of_rows["problems"] += [] if problem is None else [problem]
-        yield image
+        image: ReadImage = next(items)
+        if image.problem is not None and strict:
+            raise BadImageError(str(image.problem))
+        for name, value in image.fields.items():
+            rows.setdefault(name, []).append(value)
+        rows["problems"] += [] if image.problem is None else [image.problem]
+        yield image.scaled

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 import vgg_zoo  # noqa: F401 (registers the nets)
-from recipes.chunks import compute_chunks
+from recipes.chunks import RescaledImages, compute_chunks
 from recipes.data import LabelledImages, load_splits, load_test_split
 from recipes.features_folder import DescriptorRows, FeaturesFolder
 from recipes.launch import from_main, make_accelerator, only_main_speaks
@@ -119,9 +119,8 @@ def run(args: argparse.Namespace) -> None:
         return DescriptorRows(descriptors=descriptors, names=split.names(indices), **rows)
 
     store = FeaturesFolder(folder.features, len(split))
-    compute_chunks(
-        descriptor.of_rescaled, descriptor.scales, make, split, store, accelerator, args.workers, args.strict
-    )
+    images = RescaledImages(split, descriptor.scales)
+    compute_chunks(descriptor.of_rescaled, images, make, store, accelerator, args.workers, args.strict)
     if accelerator.is_main_process:
         finish(folder, store, content, descriptor.size)
     accelerator.end_training()

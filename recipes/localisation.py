@@ -1,6 +1,6 @@
 """Learning boxes (Appendix A): Euclidean loss on the box in the crop's frame, tested with the true class given."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -129,19 +129,12 @@ class Localisation(Objective):
     ) -> tuple[dict[str, Any], list[Problem]]:
         """The part of images whose box overlaps with no object of the class by more than 0.5, and the mean overlap."""
         assert isinstance(split, BoxedImages)
-        net, device, dtype = accelerator.unwrap_model(model), accelerator.device, next(model.parameters()).dtype
+        dtype = next(model.parameters()).dtype
 
-        @torch.inference_mode()
-        def measure(items: list[TestedBox]) -> Tensor:
-            pixels = torch.stack([item.pixels for item in items]).to(device)
-            labels = torch.tensor([max(0, item.label) for item in items], device=device)
-            predicted = net.of_classes(model(subtract_mean(pixels, mean, dtype)), labels).double().cpu()
-            overlaps = torch.stack([best_overlap(item, box) for item, box in zip(items, predicted, strict=True)])
-            return torch.stack([~(overlaps > RIGHT_OVERLAP), overlaps], 1)
+        def prepare(pixels: Tensor) -> Tensor:
+            return subtract_mean(pixels.to(accelerator.device), mean, dtype)
 
-        crops = CentreCrops(split, protocol.scale, protocol.crop_size or self.recipe.crop_size)
-        (wrong, overlap), problems = totals(model, crops, measure, 2, accelerator, workers)
-        return {"box_error": wrong / len(split), "mean_overlap": overlap / len(split), "images": len(split)}, problems
+        return box_rates(model, split, protocol, prepare, accelerator, workers)
 
     def sentence(self, found: Mapping[str, Any]) -> str:
         """Error and overlap."""
@@ -156,3 +149,45 @@ def best_overlap(item: TestedBox, predicted: Tensor) -> Tensor:
         return predicted.new_zeros(())
     box = cut(item.window.to_boxes(predicted))
     return intersection_over_union(box[None], item.boxes.to(box)).max()
+
+
+def box_rates(
+    model: nn.Module,
+    split: BoxedImages,
+    protocol: Protocol,
+    prepare: Callable[[Tensor], Tensor],
+    accelerator: Accelerator,
+    workers: int = 0,
+    outputs: Sequence[int] | None = None,
+) -> tuple[dict[str, Any], list[Problem]]:
+    """Test boxes with the true class given (the paper's first protocol), each process on its share of the images.
+
+    Args:
+        model: A `BoxVGG`, perhaps as the accelerator wrapped it; put in eval mode, and back as it was.
+        split: Images with boxes.
+        protocol: Its scale and crop.
+        prepare: From (b, 3, crop, crop) of uint8 to the net's input, on its device.
+        accelerator: Adds up the sums of the processes.
+        workers: Processes that decode images, for each process.
+        outputs: The net's class for each class of the data set; None takes the same.
+
+    Returns:
+        "box_error" and "mean_overlap" from 0 to 1, and "images"; and this process's images that cannot be used, each of
+        which counts as an error of no overlap.
+    """
+    net: BoxVGG = accelerator.unwrap_model(model)
+    assert protocol.crop_size is not None
+
+    @torch.inference_mode()
+    def measure(items: list[TestedBox]) -> Tensor:
+        images = prepare(torch.stack([item.pixels for item in items]))
+        labels = [item.label if outputs is None else outputs[item.label] for item in items]
+        classes = torch.tensor(labels, device=images.device).clamp(min=0)
+        predicted = net.of_classes(model(images), classes).double().cpu()
+        overlaps = torch.stack([best_overlap(item, box) for item, box in zip(items, predicted, strict=True)])
+        return torch.stack([~(overlaps > RIGHT_OVERLAP), overlaps], 1)
+
+    crops = CentreCrops(split, protocol.scale, protocol.crop_size)
+    (wrong, overlap), problems = totals(model, crops, measure, 2, accelerator, workers)
+    count = len(split)
+    return {"box_error": wrong / count, "mean_overlap": overlap / count, "images": count}, problems

@@ -16,12 +16,11 @@ TRAINING_IMAGES, VALIDATION_IMAGES = 4000, 400
 SIDES = (72, 108)
 """Of an image in pixels, each drawn by itself."""
 
-SIZES = (0.4, 0.8)
+SIZES = (0.45, 0.85)
 """Of a digit's square, as a part of the image's smaller side."""
 
 _HELD_OUT = 5  # every fifth digit
-_OPAQUE = 0.85
-_TRIM = 2  # of 16 levels: fainter pixels are no ink
+_TRIM, _FULL = 2, 10  # of 16 levels: fainter pixels are no ink, darker ones hide the photo
 
 
 def pasted_digits() -> datasets.DatasetDict:
@@ -73,7 +72,7 @@ def _with_digit(
     """A photo with a digit, in white where it is dark and in black elsewhere, and the box of the ink."""
     inked = np.argwhere(levels > _TRIM)
     (top, left), (bottom, right) = inked.min(0), inked.max(0) + 1
-    ink = Image.fromarray((levels[top:bottom, left:right] * (255 * _OPAQUE / 16)).astype(np.uint8))
+    ink = Image.fromarray((levels[top:bottom, left:right] / _FULL * 255).clip(0, 255).astype(np.uint8))
     pixel = generator.uniform(*SIZES) * min(photo.size) / max(ink.size)
     size = (max(1, round(ink.width * pixel)), max(1, round(ink.height * pixel)))
     x, y = (int(generator.integers(room + 1)) for room in (photo.width - size[0], photo.height - size[1]))

@@ -32,7 +32,7 @@ from recipes.run_folder import RunFolder
 from vgg_zoo.configurations import configuration
 
 NETS = ("a", "a_lrn", "b", "b_shallow", "c", "d", "e")
-KINDS = ("paper", "glorot", "modern")
+KINDS = ("paper", "glorot", "modern", "boxes")
 KNOWN_SIZES = {"ILSVRC/imagenet-1k": 1_281_167}
 RTX_3090 = 74 * 1_281_167 / (48 * 3600)
 """Training images a second of net D, from 74 epochs of ILSVRC in about 48 hours."""
@@ -71,12 +71,14 @@ def chain(names: Sequence[str], output: Path) -> list[Run]:
 
 
 def names_of(nets: Sequence[str], kind: str) -> list[str]:
-    """The recipes of some nets: the paper's, their Glorot variants, or the modern ones."""
+    """The recipes of some nets: the paper's, their Glorot variants, the modern ones, or those that learn boxes."""
 
     def kind_of(name: str) -> str:
+        if load_recipe(name).objective == "boxes":
+            return "boxes"
         return next((other for other in KINDS[1:] if name.endswith(other)), "paper")
 
-    models = {f"vgg_{net}" for net in nets}
+    models = {f"vgg_{net}{last}" for net in nets for last in ("", "_box")}
     names = [name for name in recipe_names() if name.startswith("vgg_") and load_recipe(name).model in models]
     # All nets at one scale before the next scale: the first tables are there first.
     return sorted((name for name in names if kind_of(name) == kind), key=lambda name: load_recipe(name).test_scale)
@@ -144,7 +146,9 @@ def arguments() -> tuple[argparse.Namespace, list[str]]:
         "--output", type=Path, default=Path("runs"), help="holds a folder for each run; runs by default"
     )
     parser.add_argument("--nets", nargs="+", choices=NETS, default=NETS, metavar="NET", help=f"of {', '.join(NETS)}")
-    parser.add_argument("--kind", choices=KINDS, default="paper", help="the paper's runs, or others of the same nets")
+    parser.add_argument(
+        "--kind", choices=KINDS, default="paper", help="the paper's runs, or others of the same nets; boxes: Appendix A"
+    )
     parser.add_argument("--recipes", nargs="+", metavar="NAME", help="these recipes and what they stand on; not --nets")
     parser.add_argument("--small", action="store_true", help="all at a seventh of the pixels and a tenth of the width")
     parser.add_argument("--launcher", help='for example "accelerate launch --num_processes 8"; plain python by default')

@@ -13,7 +13,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from recipes.box_checks import BadBoxError, cut_to_image
-from recipes.chunks import compute_chunks
+from recipes.chunks import RescaledImages, compute_chunks
 from recipes.data import UNLABELLED, Problem
 from recipes.features_folder import DescriptorRows, FeaturesFolder
 from recipes.launch import from_main
@@ -142,7 +142,8 @@ def describe(
             return DescriptorRows(descriptors=values, names=split.names(indices), **rows)
 
         store = FeaturesFolder(folder / kind, count)
-        compute_chunks(descriptor.of_rescaled, descriptor.scales, make, split, store, accelerator, workers)
+        images = RescaledImages(split, descriptor.scales)
+        compute_chunks(descriptor.of_rescaled, images, make, store, accelerator, workers)
         rows = store.read_all()
         if bool(rows.descriptors.isnan().any(1).all()):
             raise ValueError(f"none of the {count} samples has an {kind} that can be used: {rows.problems[0].reason}")

@@ -7,7 +7,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from recipes.chunks import CHUNK as CHUNK
-from recipes.chunks import ChunkFolder, Rows, compute_chunks
+from recipes.chunks import ChunkFolder, RescaledImages, Rows, compute_chunks
 from recipes.data import LabelledImages
 from vgg_zoo.evaluation import DenseEvaluator
 
@@ -44,4 +44,5 @@ def compute_scores(
     def make(posteriors: Tensor, _: range, rows: dict[str, Any]) -> Scores:
         return Scores(posteriors=posteriors, **rows)
 
-    compute_chunks(evaluator.of_rescaled, evaluator.scales, make, split, folder, accelerator, workers, strict)
+    images = RescaledImages(split, evaluator.scales)
+    compute_chunks(evaluator.of_rescaled, images, make, folder, accelerator, workers, strict)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from recipes.markdown import markdown
 from recipes.report import provenance, write_csv, write_json, write_text
 from recipes.run_folder import RunFolder
 from recipes.sample_descriptors import BadSample, Descriptors
@@ -129,7 +130,7 @@ class SvmReport:
         lines.append([nets, ours, _paper(self.paper), self._difference()])
         others = [row for row in paper_features(self.name, self.with_box) if row != self.paper]
         lines += [[" & ".join(row.configurations), "–", _paper(row), "–"] for row in others]
-        return _markdown(lines)
+        return markdown(lines)
 
     def _difference(self) -> str:
         if self.paper is None or not self.figures or self.departures:
@@ -147,7 +148,7 @@ class SvmReport:
         rows = [[name, f"{100 * figure:.1f}"] for name, figure in told]
         untold = [name for name, figure in results["per_class"].items() if figure is None]
         note = [f"No test image has {', '.join(untold)}: not in the mean."] if untold else []
-        return [_markdown([[title, f"{measure} (%)"], *rows]), *note]
+        return [markdown([[title, f"{measure} (%)"], *rows]), *note]
 
     def _remarks(self) -> str:
         bad = self.descriptors.problems
@@ -233,8 +234,3 @@ def _paper(row: PaperFeatures | None) -> str:
     if row is None:
         return "–"
     return f"{row.figure:.1f}" + (f" ± {row.deviation:.1f}" if row.deviation is not None else "")
-
-
-def _markdown(lines: Sequence[Sequence[str]]) -> str:
-    head, *body = lines
-    return "\n".join(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *body))

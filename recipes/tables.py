@@ -1,8 +1,8 @@
-"""Tables 3–6 from results of recipes/evaluate.py and recipes/fuse.py, beside the paper's own figures.
+"""Tables 3–6, 8 and 9 from results of recipes/evaluate.py, fuse.py and localise.py, beside the paper's own figures.
 
     python recipes/tables.py runs/test_* --output runs/tables
 
-Prints Markdown; with --output also writes tables.md and tables.png, the errors against depth, S and Q.
+Prints Markdown; with --output also writes tables.md and tables.png, the classification errors against depth, S and Q.
 """
 
 import argparse
@@ -15,7 +15,9 @@ from typing import Any
 if __name__ == "__main__":  # run as a script, Python looks for modules beside this file; the recipes are a package
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from recipes.box_tables import BoxResult, box_tables, is_of_boxes, read_boxes
 from recipes.error_rates import ErrorRates
+from recipes.markdown import distinct, markdown, trained
 from recipes.report import write_text
 from recipes.run_folder import RunFolder
 from recipes.score_report import read_results
@@ -64,12 +66,15 @@ class Result:
         return (self.classes, self.rates.images) == ILSVRC
 
 
-def read(folder: Path) -> Result | None:
+def read(folder: Path) -> Result | BoxResult | None:
     """The result in a folder; None for unlabelled images.
 
     Raises:
         ValueError: There is none, or something else.
     """
+    content = read_results(RunFolder(folder), keys=())
+    if is_of_boxes(content):
+        return read_boxes(folder / "results.json", content)
     content = read_results(RunFolder(folder))
     try:
         return Result.of(content) if content["results"] is not None else None
@@ -77,27 +82,34 @@ def read(folder: Path) -> Result | None:
         raise ValueError(f"{folder / 'results.json'} is not what recipes/evaluate.py writes ({error!r})") from error
 
 
-def tables(results: Iterable[Result]) -> str:
+def tables(results: Iterable[Result | BoxResult]) -> str:
     """Markdown: for each data set the tables that there are results for."""
-    of_data: dict[tuple[str, str], list[Result]] = {}
+    of_data: dict[tuple[str, str], list[Result | BoxResult]] = {}
     for result in results:
         of_data.setdefault(result.data_set, []).append(result)
     parts = []
     for (spec, split), found in of_data.items():
         parts.append(f"# {spec}, {split}\n")
-        found.sort(key=_order)
-        for title, kind in (("3: one test scale", 3), ("4: several test scales", 4), ("6: several nets", 6)):
-            rows = [result for result in found if kind in _tables_of(result)]
-            if rows:
-                parts.append(f"## Table {title}\n\n{_table(rows)}\n")
-            if kind == 4 and any(5 in _tables_of(result) for result in found):
-                parts.append(f"## Table 5: protocols\n\n{_protocols(found)}\n")
+        parts += _of_classes([result for result in found if isinstance(result, Result)])
+        boxes = box_tables([result for result in found if isinstance(result, BoxResult)])
+        parts += [boxes] if boxes else []
         if not all(result.is_ilsvrc for result in found):
             parts.append(
                 "These are not ILSVRC-2012's 50,000 validation images: the paper's figures are no comparison, and no "
                 "differences are shown.\n"
             )
     return "\n".join(parts)
+
+
+def _of_classes(found: Sequence[Result]) -> Iterable[str]:
+    """Tables 3 to 6."""
+    found = sorted(found, key=_order)
+    for title, kind in (("3: one test scale", 3), ("4: several test scales", 4), ("6: several nets", 6)):
+        rows = [result for result in found if kind in _tables_of(result)]
+        if rows:
+            yield f"## Table {title}\n\n{_table(rows)}\n"
+        if kind == 4 and any(5 in _tables_of(result) for result in found):
+            yield f"## Table 5: protocols\n\n{_protocols(found)}\n"
 
 
 def _order(result: Result) -> Any:
@@ -128,16 +140,16 @@ def _table(results: Sequence[Result]) -> str:
         ["net", "S", "Q", "protocol", "top-1 error", "top-5 error", "images", "paper", "difference"],
         *(_row(result) for result in results),
     ]
-    return _markdown(lines)
+    return markdown(lines)
 
 
 def _row(result: Result) -> list[str]:
     nets = result.as_the_papers
     return [
         " + ".join(_named(net, model) for net, model in zip(nets, result.models, strict=True)),
-        _distinct(_trained(net.train_scales) for net in nets),
-        _distinct(", ".join(map(str, net.scales)) for net in nets),
-        _distinct(PROTOCOLS[net.protocol] for net in nets) + "".join(f" ({note})" for note in result.notes),
+        distinct(trained(net.train_scales) for net in nets),
+        distinct(", ".join(map(str, net.scales)) for net in nets),
+        distinct(PROTOCOLS[net.protocol] for net in nets) + "".join(f" ({note})" for note in result.notes),
         *(_rate(result, name) for name in ("top1", "top5")),
         f"{result.rates.images:,}" + _unreadable(result),
         _figures(result.paper),
@@ -147,18 +159,6 @@ def _row(result: Result) -> list[str]:
 
 def _named(net: PaperNet, model: str) -> str:
     return f"{net.configuration} `{model}`"
-
-
-def _distinct(texts: Iterable[str]) -> str:
-    """Once if all are the same."""
-    found = list(texts)
-    return found[0] if len(set(found)) == 1 else " + ".join(found)
-
-
-def _trained(scales: Sequence[int]) -> str:
-    if not scales:
-        return "?"
-    return str(scales[0]) if len(scales) == 1 else f"[{scales[0]}; {scales[1]}]"
 
 
 def _rate(result: Result, name: str) -> str:
@@ -190,22 +190,17 @@ def _protocols(results: Sequence[Result]) -> str:
             key = (_named(net, result.models[0]), net.train_scales, net.scales, result.notes)
             rows.setdefault(key, {})[net.protocol] = result
     lines = [["net", "S", "Q", *(f"{name}: top-1 / top-5, paper" for name in PROTOCOLS.values())]]
-    for (name, trained, scales, notes), found in rows.items():
+    for (name, train_scales, scales, notes), found in rows.items():
         if set(found) == {"dense"}:
             continue
         cells = [_cell(found[protocol]) if protocol in found else "–" for protocol in PROTOCOLS]
         marked = name + "".join(f" ({note})" for note in notes)
-        lines.append([marked, _trained(trained), ", ".join(map(str, scales)), *cells])
-    return _markdown(lines)
+        lines.append([marked, trained(train_scales), ", ".join(map(str, scales)), *cells])
+    return markdown(lines)
 
 
 def _cell(result: Result) -> str:
     return f"{100 * result.rates.top1:.1f} / {100 * result.rates.top5:.1f}, {_figures(result.paper)}"
-
-
-def _markdown(lines: Sequence[Sequence[str]]) -> str:
-    head, *body = lines
-    return "\n".join(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *body))
 
 
 def plot(results: Sequence[Result], picture: Path) -> None:
@@ -259,7 +254,7 @@ _LABELS: tuple[Callable[[PaperNet], tuple[Any, str]], ...] = (
         if net.configuration in TABLE_1
         else (0, "?")
     ),
-    lambda net: ((len(net.train_scales), net.train_scales), _trained(net.train_scales)),
+    lambda net: ((len(net.train_scales), net.train_scales), trained(net.train_scales)),
     lambda net: ((len(net.scales), net.scales), "\n".join(map(str, net.scales))),
 )
 """What the panels group by: what to sort by, and the text."""
@@ -269,7 +264,7 @@ def main() -> None:
     """Read, print, write; a mistake of the user ends in one line, not in a traceback."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "folders", type=Path, nargs="+", metavar="DIR", help="outputs of recipes/evaluate.py or fuse.py"
+        "folders", type=Path, nargs="+", metavar="DIR", help="outputs of recipes/evaluate.py, fuse.py or localise.py"
     )
     parser.add_argument("--output", type=Path, help="folder for tables.md and tables.png")
     args = parser.parse_args()
@@ -285,7 +280,7 @@ def main() -> None:
         if args.output is not None:
             args.output.mkdir(parents=True, exist_ok=True)
             write_text(args.output / "tables.md", text)
-            plot(results, args.output / "tables.png")
+            plot([result for result in results if isinstance(result, Result)], args.output / "tables.png")
     except ValueError as error:
         sys.exit(f"error: {error}")
 

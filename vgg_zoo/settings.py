@@ -36,7 +36,7 @@ def usual_settings(model: str, train_scales: Sequence[int] | None = None) -> tup
         train_scales: S, or S_min and S_max; None takes what the folder's results.json says.
     """
     folder = Path(model) if Path(model).is_dir() else None
-    run = _json(folder / "results.json").get("settings", {}) if folder else {}
+    run = run_settings(model)
     trained = sorted(set(train_scales or run.get("train_scales") or ())) or None
     settings: dict[str, Any] = {}
     if trained and {"crop_size", "flip"} <= run.keys():
@@ -44,6 +44,12 @@ def usual_settings(model: str, train_scales: Sequence[int] | None = None) -> tup
     if folder and (folder / SETTINGS_FILE).is_file():
         settings |= read_settings(folder / SETTINGS_FILE)
     return trained, settings
+
+
+def run_settings(model: str) -> dict[str, Any]:
+    """The recipe of a run's folder, as its results.json tells it; nothing of any other folder or name."""
+    folder = Path(model)
+    return _json(folder / "results.json").get("settings", {}) if folder.is_dir() else {}
 
 
 def scales_after_training(trained: Sequence[int], crop_size: int) -> list[int]:

@@ -1,6 +1,8 @@
-"""Net A, small, predicting a box for each digit that is pasted on a photo (Appendix A).
+"""Net A, small, predicting a box for each digit that is pasted on a photo: at most 20% box error, the class given.
 
-accelerate launch recipes/train.py --recipe pasted_digits_a_pcr --data pasted_digits --output runs/pasted_digits_a_pcr
+Begins with the net that classifies (Appendix A).
+
+    accelerate launch recipes/train.py --recipe pasted_digits_a_pcr --data pasted_digits --output runs/pasted_digits_a_pcr
 """
 
 from dataclasses import replace
@@ -10,7 +12,7 @@ from recipes.recipe import Recipe
 
 
 def recipe() -> Recipe:
-    """Begins with the net that classifies."""
+    """The trainer's defaults but for the objective; the rate is higher than the paper's, as the net is small."""
     classifier = pasted_digits_a.recipe()
     return replace(
         classifier,
@@ -18,6 +20,4 @@ def recipe() -> Recipe:
         model_args={**classifier.model_args, "regression": "pcr"},
         objective="boxes",
         init_from="pasted_digits_a",
-        learning_rate=1e-2,
-        epochs=12,
     )

@@ -127,14 +127,40 @@ def test_a_run_is_as_long_as_the_papers() -> None:
     assert pytest.approx(74, abs=0.1) == 370_000 * 256 / 1_281_167
 
 
+BOXES = [f"vgg_d_s{scale}_{kind}" for scale in (256, 384) for kind in ("pcr", "pcr_fc", "scr_fc")]
 PAPERS = ["vgg_a_s256", "vgg_a_lrn_s256", "vgg_b_shallow_s256", *(f"vgg_{net}_s256" for net in "bcde")]
 PAPERS += [f"vgg_{net}_{scales}" for net in "cde" for scales in ("s384", "s256_512")] + ["vgg_d_s256_512_fc"]
 MODERN = [f"vgg_{net}_modern" for net in ("a", "a_lrn", "b", "b_shallow", "c", "d", "e")]
 
 
 def test_the_papers_runs_are_there() -> None:
-    """Tables 3, 4 and 6, the Glorot variants, and a modern recipe for each net."""
-    assert {*PAPERS, *MODERN, *(f"vgg_{net}_s256_glorot" for net in "bcde"), "digits_vgg_a"} == set(recipe_names())
+    """Tables 3, 4, 6 and 8, the Glorot variants, a modern recipe for each net, and those of the digits."""
+    glorot = {f"vgg_{net}_s256_glorot" for net in "bcde"}
+    digits = {"digits_vgg_a", "pasted_digits_a", "pasted_digits_a_pcr"}
+    assert {*PAPERS, *MODERN, *BOXES} | glorot | digits == set(recipe_names())
+
+
+@pytest.mark.parametrize("name", BOXES)
+def test_the_runs_that_learn_boxes_say_what_the_paper_says(name: str) -> None:
+    """Appendix A: S=256 or 384 without jitter, from the classifier of the same scale, at 1e-3, all layers or FC."""
+    recipe = load_recipe(name)
+    scale, regression, *fc = name.removeprefix("vgg_d_s").split("_")
+    assert (recipe.model, recipe.objective) == ("vgg_d_box", "boxes")
+    assert recipe.train_scales == (int(scale), int(scale))
+    assert recipe.init_from == f"vgg_d_s{scale}"
+    assert recipe.learning_rate == 1e-3
+    assert recipe.model_args["regression"] == regression
+    assert recipe.trainable == ("fc" if fc else "all")
+
+
+def test_boxes_are_learned_by_nets_that_predict_them() -> None:
+    """And by no others; nor from crops that are stretched."""
+    with pytest.raises(ValueError, match="vgg_a cannot learn boxes"):
+        Recipe(model="vgg_a", objective="boxes")
+    with pytest.raises(ValueError, match="vgg_a_box cannot learn classes"):
+        Recipe(model="vgg_a_box")
+    with pytest.raises(ValueError, match="crop 'resized'"):
+        Recipe(model="vgg_a_box", objective="boxes", crop="resized")
 
 
 @pytest.mark.parametrize("name", PAPERS)

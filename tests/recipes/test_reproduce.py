@@ -93,3 +93,11 @@ def test_a_run_that_fails_ends_the_chain(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "--max-steps must be at least 1; got 0" in done.stderr
     assert "vgg_a_s256@small ended with code 2" in done.stderr
+
+
+def test_the_nets_that_predict_boxes_stand_on_the_classifiers(tmp_path: Path) -> None:
+    """Six runs of Appendix A, each behind net D at the same S."""
+    names = [run.name for run in chain(names_of(ALL, "boxes"), tmp_path)]
+    assert names[:2] == ["vgg_a_s256", "vgg_d_s256"]
+    assert len(names) == 9
+    assert names.index("vgg_d_s384") < names.index("vgg_d_s384_pcr")

@@ -1,0 +1,221 @@
+"""Test nets that predict boxes as the paper does (Appendix A), each image exactly once.
+
+    python recipes/localise.py --protocol 1 --net runs/vgg_d_s384_pcr --data path/to/ILSVRC --output runs/box_s384
+    accelerate launch recipes/localise.py --net runs/vgg_d_s256_pcr 256 --net runs/vgg_d_s384_pcr 352 384 \\
+        --classifier vgg_d.oxford_in1k vgg_e.oxford_in1k --data path/to/ILSVRC --output runs/boxes
+
+Protocol 1 takes the box of the true class from one centre crop: it compares nets that predict boxes. Protocol 2 finds
+classes and boxes: the classifiers give the likeliest classes, the nets boxes of them all over the image, those of all
+nets are merged greedily and rated by the classifiers' scores. A box is right if it overlaps with an object of the class
+by more than 0.5.
+
+Leaves results.json, and for protocol 2 what was found in every image in OUTPUT/boxes; a command that was killed goes on
+where it was. recipes/tables.py shows the results as Tables 8 and 9, beside the paper's.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+if __name__ == "__main__":  # run as a script, Python looks for modules beside this file; the recipes are a package
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+
+import vgg_zoo  # noqa: F401 (registers the nets)
+from recipes.boxed_images import BoxedImages, load_box_test_split
+from recipes.classes import outputs_of_classes, targets
+from recipes.data import Problem
+from recipes.error_rates import Protocol, wilson_interval
+from recipes.found_boxes import FoundBoxesFolder, find_boxes, localisation_errors
+from recipes.launch import from_main, make_accelerator, only_main_speaks
+from recipes.localisation import box_rates
+from recipes.net_under_test import description_of
+from recipes.options import add_data_options, add_precision, data_source
+from recipes.report import provenance, write_json, write_problems
+from recipes.run_folder import RunFolder
+from recipes.score_report import check_output
+from vgg_zoo.box_merging import CLOSE
+from vgg_zoo.box_net import BoxVGG
+from vgg_zoo.dense import smallest_side
+from vgg_zoo.evaluation import DenseEvaluator, Fusion
+from vgg_zoo.inputs import net_input
+from vgg_zoo.localisation import Localiser, box_net, training_scale
+from vgg_zoo.settings import run_settings, usual_settings
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--net",
+        nargs="+",
+        action="append",
+        required=True,
+        metavar=("FOLDER", "Q"),
+        help="a net that predicts boxes, and its test scales (default: the S that it was trained at); may be repeated",
+    )
+    parser.add_argument("--protocol", type=int, choices=(1, 2), default=2, help="1: true class, centre crop; 2: dense")
+    parser.add_argument("--classifier", nargs="+", help="of protocol 2: names or folders of nets, averaged")
+    parser.add_argument("--classifier-scales", type=int, nargs="+", metavar="Q", help="default: as its folder says")
+    parser.add_argument("--close", type=float, default=CLOSE, help=f"overlap above which boxes are merged; {CLOSE}")
+    parser.add_argument("--output", type=Path, required=True, help="folder of the results")
+    parser.add_argument("--overwrite", action="store_true", help="throw away what OUTPUT holds, and begin anew")
+    parser.add_argument("--class-index", type=Path, help="file: each class's output number, name or WordNet id")
+    add_data_options(parser)
+    group = parser.add_argument_group("hardware and files; changes no result beyond rounding")
+    group.add_argument("--workers", type=int, default=0, help="processes that load images, for each process")
+    group.add_argument("--most-pixels", type=int, default=2**20, help="that go through a net at once; tiles beyond")
+    add_precision(group)
+    group.add_argument("--deterministic", action="store_true", help="the same bits on a GPU in every run; slower")
+    group.add_argument("--strict", action="store_true", help="stop at the first image that cannot be used")
+    args = parser.parse_args()
+    if any(not scale.isdecimal() for _, *scales in args.net for scale in scales):
+        parser.error(f"--net takes a folder or name, then test scales in pixels; got {args.net}")
+    args.nets = [(model, tuple(map(int, scales))) for model, *scales in args.net]
+    if args.protocol == 2 and not args.classifier:
+        parser.error("--protocol 2 needs --classifier: the classes are those that it finds likeliest")
+    if args.protocol == 1 and (args.classifier or len(args.nets) > 1 or len(args.nets[0][1]) > 1):
+        parser.error("--protocol 1 takes one --net at one scale and no --classifier: the class is given")
+    return args
+
+
+def make_localiser(args: argparse.Namespace, nets: list[BoxVGG]) -> Localiser:
+    """The localiser that the command asks for."""
+    chosen = {} if args.classifier_scales is None else {"scales": args.classifier_scales}
+    evaluators = [
+        DenseEvaluator(model, most_pixels=args.most_pixels, **usual_settings(model)[1] | chosen)
+        for model in args.classifier
+    ]
+    scales = [given or (training_scale(net),) for net, (_, given) in zip(nets, args.nets, strict=True)]
+    return Localiser(nets, Fusion(evaluators), scales, close=args.close, most_pixels=args.most_pixels)
+
+
+def description(model: str, net: BoxVGG, scales: tuple[int, ...]) -> dict[str, Any]:
+    """What results.json says of a net that predicts boxes."""
+    trained, _ = usual_settings(model)
+    return {
+        **description_of(model, net),
+        "regression": net.regression,
+        "trainable": run_settings(model).get("trainable"),
+        "train_scales": trained,
+        "scales": list(scales),
+    }
+
+
+def run(args: argparse.Namespace) -> None:
+    """Everything that the command does."""
+    folder = RunFolder(args.output)
+    check_output(folder, args.overwrite)
+    accelerator = make_accelerator(precision=args.precision, deterministic=args.deterministic)
+    only_main_speaks(accelerator)
+    with accelerator.main_process_first():  # the others find weights and data set in the cache
+        nets = [box_net(model) for model, _ in args.nets]
+        localiser = make_localiser(args, nets) if args.protocol == 2 else None
+        split = load_box_test_split(data_source(args))
+    scales = localiser.scales_of_nets if localiser else [args.nets[0][1] or (training_scale(nets[0]),)]
+    evaluators = localiser.evaluators if localiser else []
+    kind = torch.float64 if args.precision == "fp64" else torch.float32
+    for net in (*nets, *(evaluator.model for evaluator in evaluators)):
+        net.to(accelerator.device, kind)
+    precision = "fp64" if args.precision == "fp64" else accelerator.mixed_precision  # the launcher may have said it
+    about = {
+        "protocol": args.protocol,
+        "nets": [
+            description(model, net, of_net) for (model, _), net, of_net in zip(args.nets, nets, scales, strict=True)
+        ],
+        "classifiers": [
+            description_of(model, each.model) | each.settings
+            for model, each in zip(args.classifier or (), evaluators, strict=True)
+        ],
+        "close": args.close if localiser else None,
+        "data": about_data(args, split),
+    }
+    content = from_main(accelerator, lambda: begin(folder, about, len(split), precision, args.overwrite))
+    accelerator.print(
+        f"protocol {args.protocol} on {len(split)} images of {args.data}: "
+        + " + ".join(f"{net['model']} at Q = {net['scales']}" for net in content["nets"])
+        + f", {accelerator.num_processes} process(es) on {accelerator.device.type}"
+    )
+    classes = evaluators[0].model if evaluators else nets[0]
+    outputs = from_main(accelerator, lambda: outputs_of_classes(split.class_names, classes, args.class_index))
+    results, problems = (
+        found_classes(localiser, split, folder, accelerator, args, outputs)
+        if localiser
+        else true_class(nets[0], scales[0][0], split, accelerator, args.workers, outputs)
+    )
+    problems = sorted(set(problems))
+    if args.strict and problems:
+        raise ValueError(f"--strict: {problems[0]}")
+    if accelerator.is_main_process:
+        finish(folder, content, results, problems)
+    accelerator.end_training()
+
+
+def about_data(args: argparse.Namespace, split: BoxedImages) -> dict[str, Any]:
+    """What results.json says of the data set."""
+    named = args.validation_split or split.name
+    return {"spec": args.data, "split": named, "classes": len(split.class_names)}
+
+
+def begin(folder: RunFolder, about: dict[str, Any], images: int, precision: str, overwrite: bool) -> dict[str, Any]:
+    """Make the folder, or make sure that it is this test's."""
+    folder.begin({**about, "images": images, "precision": precision}, overwrite)
+    return about
+
+
+def true_class(
+    net: BoxVGG, scale: int, split: BoxedImages, accelerator: Accelerator, workers: int, outputs: Sequence[int]
+) -> tuple[dict[str, Any], list[Problem]]:
+    """Protocol 1: the errors, and the images that cannot be used."""
+    protocol = Protocol(name="true class, centre crop", scale=scale, crop_size=smallest_side(net), flip=False)
+    prepare = partial(net_input, net)
+    found, problems = box_rates(net, split, protocol, prepare, accelerator, workers, outputs)
+    interval = wilson_interval(found["box_error"], len(split))
+    return {**found, "box_error_interval": list(interval)}, gather_object(problems)
+
+
+def found_classes(
+    localiser: Localiser,
+    split: BoxedImages,
+    folder: RunFolder,
+    accelerator: Accelerator,
+    args: argparse.Namespace,
+    outputs: Sequence[int],
+) -> tuple[dict[str, Any], list[Problem]]:
+    """Protocol 2: the errors, and the images that cannot be used."""
+    store = FoundBoxesFolder(folder.path / "boxes", len(split))
+    find_boxes(localiser, split, store, accelerator, args.workers, args.strict)
+    found = store.read_all()
+    errors = localisation_errors(found.found, targets(found.labels, outputs), found.truth)
+    return errors.with_intervals(), found.problems
+
+
+def finish(folder: RunFolder, content: dict[str, Any], results: dict[str, Any], problems: list[Problem]) -> None:
+    """Write everything, results.json last as the sign of the rest, and print the errors."""
+    if problems:
+        write_problems(folder.problems, problems)
+    data = content["data"] | {"images": results["images"], "unusable_images": len(problems)}
+    write_json(folder.results, content | {"data": data, "results": results, **provenance()})
+    errors = (f"{name.replace('_', ' ')} {value:.2%}" for name, value in results.items() if name.endswith("error"))
+    print(f"{', '.join(errors)} of {results['images']} images")
+    if problems:
+        print(f"{len(problems)} image(s) cannot be used and count as errors: {folder.problems} names them")
+    print(f"wrote results.json to {folder.path}")
+
+
+def main() -> None:
+    """Run; a mistake of the user ends in one line, not in a traceback."""
+    try:
+        run(arguments())
+    except (ValueError, OSError) as error:  # the latter where weights cannot be fetched or results not written
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()
