@@ -1,8 +1,8 @@
 """Net A, small, predicting a box for each digit that is pasted on a photo: at most 20% box error, the class given.
 
-Begins with the net that classifies (Appendix A).
+Begins with the net that classifies (Appendix A), in the folder pasted_digits_a beside the output.
 
-    accelerate launch recipes/train.py --recipe pasted_digits_a_pcr --data pasted_digits --output runs/pasted_digits_a_pcr
+    accelerate launch recipes/train.py --recipe pasted_digits_a_pcr --data pasted_digits --output runs/pasted_boxes
 """
 
 from dataclasses import replace
