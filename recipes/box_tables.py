@@ -116,5 +116,5 @@ def _row(result: BoxResult, protocol: int) -> list[str]:
         *(classes if protocol == 2 else []),
         f"{result.images:,}" + (f", {result.unusable} unusable" if result.unusable else ""),
         f"{result.paper.error:.1f}" if result.paper else "–",
-        f"{100 * result.error - result.paper.error:+.1f}" if result.paper and result.is_ilsvrc else "–",
+        f"{round(100 * result.error - result.paper.error, 1) + 0.0:+.1f}" if result.paper and result.is_ilsvrc else "–",
     ]

@@ -17,8 +17,10 @@ from safetensors.torch import load_file
 from torchvision.ops import box_iou
 
 import vgg_zoo
+from recipes.beginning import copy_all_but_last
 from recipes.boxed_images import BoxedImages, load_box_splits, load_box_test_split
 from recipes.found_boxes import FoundBoxesFolder, localisation_errors
+from recipes.loading import DataSource
 from recipes.localisation import BoxCrops
 from recipes.recipe import load_recipe
 from tests.recipes.commands import ENVIRONMENT, ROOT, command, run, succeed
@@ -127,15 +129,11 @@ def test_crops_show_the_object_and_its_box(data: Path) -> None:
 
 def load_box_splits_of(data: Path) -> tuple[BoxedImages, BoxedImages, Any]:
     """The splits, with the column of labels named."""
-    from recipes.loading import DataSource
-
     return load_box_splits(DataSource(spec=str(data), label_column="label"))
 
 
 def test_the_last_layer_alone_is_new(tmp_path: Path) -> None:
     """A net that predicts boxes begins with all other layers of the classifier (Appendix A)."""
-    from recipes.beginning import copy_all_but_last
-
     small = {"width_multiplier": 0.1, "head_hidden_size": 16, "head_kernel_size": 1, "num_classes": 3}
     classifier, net = timm.create_model("vgg_d", **small), timm.create_model("vgg_d_box", **small)
     before = net.head.fc.weight.clone()
@@ -264,7 +262,5 @@ def test_a_set_without_boxes_is_refused_with_the_way_out(tmp_path: Path) -> None
 
 def test_a_test_split_alone_will_do(data: Path) -> None:
     """A set need not have training images to be tested on."""
-    from recipes.loading import DataSource
-
     split = load_box_test_split(DataSource(spec=str(data), label_column="label"))
     assert len(split) == 60
