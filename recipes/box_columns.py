@@ -39,7 +39,7 @@ def box_rows(source: DataSource, rows: datasets.Dataset) -> datasets.Dataset:
             )
         return rows.select_columns(list(BOX_FEATURES))
     path = _path(source, rows.features)
-    return box_table(_annotated(value, source.box_format == "xywh") for value in _values(rows, path))
+    return box_table(annotated_value(value, source.box_format == "xywh") for value in _values(rows, path))
 
 
 def _path(source: DataSource, features: datasets.Features) -> tuple[str, ...]:
@@ -97,7 +97,7 @@ def _field(value: Any, name: str) -> Any:
     return None if value is None else value[name]
 
 
-def _annotated(value: Any, sizes: bool) -> Annotated:
+def annotated_value(value: Any, sizes: bool) -> Annotated:
     """A column's value: a box of 4 numbers, or a list of such boxes."""
     if value is None or value == []:
         return Annotated([], [], NO_BOX)
