@@ -31,13 +31,13 @@ def box_rows(source: DataSource, rows: datasets.Dataset) -> datasets.Dataset:
     Raises:
         ValueError: No such column; the message lists those that there are.
     """
-    if "box_problem" in rows.features and source.box_column is None:  # read from XML, and checked
+    if source.box_column is None and {"boxes", "box_problem"} <= set(rows.features):  # read from XML, and checked
         if source.box_format != "xyxy":
             raise ValueError(
                 f"--box-format {source.box_format} is for a column; the annotations of {source.spec!r}, "
                 "in XML, have corners. Leave it out"
             )
-        return rows.select_columns(list(BOX_FEATURES))
+        return rows.select_columns([name for name in BOX_FEATURES if name in rows.features])
     path = _path(source, rows.features)
     return box_table(annotated_value(value, source.box_format == "xywh") for value in _values(rows, path))
 

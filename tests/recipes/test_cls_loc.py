@@ -66,7 +66,7 @@ def test_the_solution_tells_the_classes_of_the_validation(tmp_path: Path) -> Non
         (folder / "LOC_val_solution.csv").unlink()
     assert [load_test_split(str(tmp_path)).label(index) for index in range(3)] == [0, 1, 0]
     (tmp_path / "LOC_val_solution.csv").write_text("ImageId,PredictionString\na,n01443537 240 170\n")
-    with pytest.raises(ValueError, match=r"LOC_val_solution.csv: expected ImageId,PredictionString of 'WNID x y x y"):
+    with pytest.raises(ValueError, match=r"LOC_val_solution.csv, line 2: expected ImageId,PredictionString of 'WNID"):
         load_splits(str(tmp_path))
 
 
