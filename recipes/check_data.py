@@ -143,7 +143,10 @@ def main() -> None:
     except ValueError as error:
         sys.exit(f"error: {error}")
     for name, counts in report.items():
-        print(f"{name}: " + ", ".join(f"{key.replace('_', ' ')} {_shown(value)}" for key, value in counts.items()))
+        print(
+            f"{name}: "
+            + ", ".join(f"{key.replace('_', ' ')} {_shown(value)}" for key, value in counts.items() if value != {})
+        )
     for problem in problems[:20]:
         print(problem)
     if len(problems) > 20:
