@@ -117,7 +117,7 @@ def cut_to_image(box: Sequence[float], height: int, width: int) -> Box:
     """The part of a box that is inside an image.
 
     Args:
-        box: (left, top, right, bottom) in pixels; any finite numbers.
+        box: (left, top, right, bottom) in pixels; any numbers.
         height: Of the image, in pixels.
         width: Likewise.
 
@@ -126,7 +126,7 @@ def cut_to_image(box: Sequence[float], height: int, width: int) -> Box:
     """
     left, top, right, bottom = box
     cut = (max(left, 0.0), max(top, 0.0), min(right, float(width)), min(bottom, float(height)))
-    if cut[2] - cut[0] < 1 or cut[3] - cut[1] < 1:
+    if not (cut[2] - cut[0] >= 1 and cut[3] - cut[1] >= 1):  # so that NaN is refused as well
         shown = f"({left:g}, {top:g}) to ({right:g}, {bottom:g})"
         raise BadBoxError(f"box outside the image of {width}×{height} pixels, {shown}")
     return cut

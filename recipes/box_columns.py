@@ -31,15 +31,15 @@ def box_rows(source: DataSource, rows: datasets.Dataset) -> datasets.Dataset:
     Raises:
         ValueError: No such column; the message lists those that there are.
     """
-    if "box_problem" in rows.features and source.box_column is None:  # read from XML, and checked
+    if source.box_column is None and {"boxes", "box_problem"} <= set(rows.features):  # read from XML, and checked
         if source.box_format != "xyxy":
             raise ValueError(
                 f"--box-format {source.box_format} is for a column; the annotations of {source.spec!r}, "
                 "in XML, have corners. Leave it out"
             )
-        return rows.select_columns(list(BOX_FEATURES))
+        return rows.select_columns([name for name in BOX_FEATURES if name in rows.features])
     path = _path(source, rows.features)
-    return box_table(_annotated(value, source.box_format == "xywh") for value in _values(rows, path))
+    return box_table(annotated_value(value, source.box_format == "xywh") for value in _values(rows, path))
 
 
 def _path(source: DataSource, features: datasets.Features) -> tuple[str, ...]:
@@ -97,7 +97,7 @@ def _field(value: Any, name: str) -> Any:
     return None if value is None else value[name]
 
 
-def _annotated(value: Any, sizes: bool) -> Annotated:
+def annotated_value(value: Any, sizes: bool) -> Annotated:
     """A column's value: a box of 4 numbers, or a list of such boxes."""
     if value is None or value == []:
         return Annotated([], [], NO_BOX)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from recipes.box_checks import NO_BOX, NO_CLASS, BadBoxError, cut_to_image, kinds
+from recipes.box_checks import NO_BOX, NO_CLASS, BadBoxError, Box, cut_to_image, kinds
 from recipes.box_columns import box_rows
 from recipes.data import (
     UNLABELLED,
@@ -22,7 +22,6 @@ from recipes.data import (
     rows_of_splits,
     rows_of_test,
 )
-from recipes.image_table import BOX_FEATURES
 from vgg_zoo.images import MOST_ELONGATED, Pixels, middle_corner
 
 
@@ -53,19 +52,19 @@ class BoxedImages(LabelledImages):
 
     def read_checked(self, indices: Sequence[int]) -> list[tuple[Boxed, list[str]]]:
         """As `read_boxed`, and why each other box that the annotation has is not usable."""
-        told = self.rows.select_columns([name for name in BOX_FEATURES if name in self.rows.features])[list(indices)]
-        bad = told.get("bad_boxes") or [[] for _ in indices]
+        told = self.rows[list(indices)]
         found = []
-        for place, (index, (pixels, label, problem)) in enumerate(zip(indices, self.read(indices), strict=True)):
-            reasons = list(bad[place])
-            boxes: list[Any] = []
+        for place, (pixels, label, problem) in enumerate(self._decode(indices, told)):
+            bad = list(told["bad_boxes"][place]) if "bad_boxes" in told else []
+            boxes: list[Box] = []
             if pixels is not None:
-                boxes, outside = self._inside(index, pixels, told["boxes"][place])
-                reasons += outside
+                boxes, outside = _inside(told["image"][place], pixels, told["boxes"][place])
+                bad += outside
                 if not boxes:
-                    reason = told["box_problem"][place] or next(iter(reasons), NO_BOX)
+                    index = indices[place]
+                    reason = told["box_problem"][place] or next(iter(bad), NO_BOX)
                     problem = Problem(self.name, index, self.names(range(index, index + 1))[0], reason)
-            found.append((Boxed(pixels, label, np.array(boxes, np.float64).reshape(-1, 4), problem), reasons))
+            found.append((Boxed(pixels, label, np.array(boxes, np.float64).reshape(-1, 4), problem), bad))
         return found
 
     def read_boxed_or_next(self, indices: Sequence[int]) -> list[Boxed]:
@@ -86,18 +85,19 @@ class BoxedImages(LabelledImages):
                 return found
         raise ValueError(f"none of the {len(self)} {self.name} images can be decoded and has a usable box")
 
-    def _inside(self, index: int, pixels: Pixels, boxes: Sequence[Sequence[float]]) -> tuple[list[Any], list[str]]:
-        """Boxes cut to the image, and why the others cannot be."""
-        left, top = 0, 0
-        if max(pixels.shape[:2]) == MOST_ELONGATED * min(pixels.shape[:2]):  # perhaps the middle of a longer one
-            left, top = middle_corner(image_source(self.rows[index]["image"]))
-        inside, outside = [], []
-        for x0, y0, x1, y1 in boxes:
-            try:
-                inside.append(cut_to_image((x0 - left, y0 - top, x1 - left, y1 - top), *pixels.shape[:2]))
-            except BadBoxError as error:
-                outside.append(str(error))
-        return inside, outside
+
+def _inside(stored: dict[str, Any], pixels: Pixels, boxes: Sequence[Sequence[float]]) -> tuple[list[Box], list[str]]:
+    """Boxes cut to the image, and why the others cannot be."""
+    left, top = 0, 0
+    if max(pixels.shape[:2]) == MOST_ELONGATED * min(pixels.shape[:2]):  # perhaps the middle of a longer one
+        left, top = middle_corner(image_source(stored))
+    inside, outside = [], []
+    for x0, y0, x1, y1 in boxes:
+        try:
+            inside.append(cut_to_image((x0 - left, y0 - top, x1 - left, y1 - top), *pixels.shape[:2]))
+        except BadBoxError as error:
+            outside.append(str(error))
+    return inside, outside
 
 
 def load_box_splits(source: str | DataSource) -> tuple[BoxedImages, BoxedImages, list[Problem]]:

@@ -23,7 +23,7 @@ if __name__ == "__main__":  # run as a script, Python looks for modules beside t
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from recipes.box_checks import NO_ANNOTATION, kinds
+from recipes.box_checks import NO_ANNOTATION, NO_CLASS, kinds
 from recipes.boxed_images import BoxedImages, load_all_box_splits
 from recipes.data import UNLABELLED, LabelledImages, Problem, load_splits
 from recipes.options import add_data_options, data_source
@@ -110,6 +110,8 @@ def _problems(split: LabelledImages, found: Sequence[_Seen]) -> list[Problem]:
         reasons = list(one.bad_boxes)
         if one.problem is not None and one.problem.reason not in reasons and not _usual(split, one.problem):
             reasons.insert(0, one.problem.reason)
+        if isinstance(split, BoxedImages) and one.label == UNLABELLED and one.problem is None:
+            reasons.append(f"{NO_CLASS} (label {UNLABELLED})")
         problems += [Problem(split.name, index, name, reason) for reason in reasons]
     return problems
 
@@ -120,9 +122,9 @@ def _usual(split: LabelledImages, problem: Problem) -> bool:
 
 
 def _shown(value: Any) -> str:
-    return (
-        f"({', '.join(f'{kind}: {count}' for kind, count in value.items())})" if isinstance(value, dict) else f"{value}"
-    )
+    if not isinstance(value, dict):
+        return str(value)
+    return f"({', '.join(f'{kind}: {count}' for kind, count in value.items())})"
 
 
 def main() -> None:
@@ -141,7 +143,10 @@ def main() -> None:
     except ValueError as error:
         sys.exit(f"error: {error}")
     for name, counts in report.items():
-        print(f"{name}: " + ", ".join(f"{key.replace('_', ' ')} {_shown(value)}" for key, value in counts.items()))
+        print(
+            f"{name}: "
+            + ", ".join(f"{key.replace('_', ' ')} {_shown(value)}" for key, value in counts.items() if value != {})
+        )
     for problem in problems[:20]:
         print(problem)
     if len(problems) > 20:

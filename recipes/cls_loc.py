@@ -61,7 +61,9 @@ class ClsLoc:
         for split, names in images.items():
             if boxes(split) or None in wnids[split]:
                 read = list(self._read(split, names, wnids[split], boxes(split)))
-                wnids[split], found[split] = [wnid for wnid, _ in read], [one for _, one in read]
+                wnids[split] = [wnid for wnid, _ in read]
+                if boxes(split):
+                    found[split] = [one for _, one in read]
         number = {name: place for place, name in enumerate(self._classes(wnids))}
         return datasets.DatasetDict(
             {split: self._table(split, images[split], wnids[split], number, found.get(split)) for split in images}
@@ -93,7 +95,7 @@ class ClsLoc:
             names = listed_images(file, numbered=True)
             return [name if split != "train" or "/" in name else f"{_wnid(name)}/{name}" for name in names]
         found = sorted(folder.glob("*/*.JPEG" if split == "train" else "*.JPEG"))
-        return [str(path.relative_to(folder).with_suffix("")) for path in found if not path.name.startswith(".")]
+        return [path.relative_to(folder).with_suffix("").as_posix() for path in found if not path.name.startswith(".")]
 
     def _told(self, split: str, names: Sequence[str]) -> list[str | None]:
         """The class of each image as far as annotations need not be read for it."""
@@ -174,9 +176,15 @@ def _solution(file: Path) -> dict[str, str]:
     """Of each image the class, which is the first word of its objects: "n01978287 240 170 260 240 n01978287 ..."."""
     told = {}
     with file.open(newline="", encoding="utf-8-sig", errors="replace") as lines:
-        for row in csv.DictReader(lines):
-            words = (row.get("PredictionString") or "").split()
-            if not row.get("ImageId") or not words or len(words) % 5:
-                raise ValueError(f"{file}: expected ImageId,PredictionString of 'WNID x y x y ...', got {row}")
-            told[row["ImageId"]] = words[0]
+        table = csv.DictReader(lines)
+        try:
+            for row in table:
+                words = (row.get("PredictionString") or "").split()
+                if not row.get("ImageId") or not words or len(words) % 5:
+                    raise csv.Error("not 'WNID x y x y' once or several times")
+                told[row["ImageId"]] = words[0]
+        except csv.Error as error:
+            raise ValueError(
+                f"{file}, line {table.line_num}: expected ImageId,PredictionString of 'WNID x y x y ...' ({error})"
+            ) from error
     return told

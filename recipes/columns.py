@@ -81,7 +81,7 @@ def _check_labels(data_set: str, name: str, labels: Any, names: Sequence[str], u
     if wrong:
         raise ValueError(
             f"{data_set}: {len(wrong)} of {len(values)} {name} labels are none of the {len(names)} "
-            f"classes; the first is {labels[wrong[0]]!r}, of image {wrong[0]}. Is the split unlabelled?"
+            f"classes; the first is {values[wrong[0]]!r}, of image {wrong[0]}. Is the split unlabelled?"
         )
 
 

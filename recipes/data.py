@@ -74,7 +74,10 @@ class LabelledImages:
 
     def read(self, indices: Sequence[int]) -> list[tuple[Pixels | None, int, Problem | None]]:
         """Images, or None and the problem where one cannot be decoded, and their classes."""
-        rows = self.rows[list(indices)]
+        return self._decode(indices, self.rows[list(indices)])
+
+    def _decode(self, indices: Sequence[int], rows: dict[str, Any]) -> list[tuple[Pixels | None, int, Problem | None]]:
+        """As `read`, of rows that are there already."""
         found: list[tuple[Pixels | None, int, Problem | None]] = []
         for index, stored, label in zip(indices, rows["image"], rows["label"], strict=True):
             try:

@@ -22,7 +22,8 @@ def listed_images(file: Path, numbered: bool = False) -> list[str]:
             continue
         plain = len(words) == 1 or (numbered and len(words) == 2 and words[1].isdecimal())
         if not plain or {"", ".", ".."}.intersection(words[0].split("/")) or "\\" in words[0] or "\0" in words[0]:
-            raise ValueError(f"{file}, line {place}: expected {'name number' if numbered else 'name'}, got {line!r}")
+            form = "name number" if numbered else "name"
+            raise ValueError(f"{file}, line {place}: expected {form!r}, got {line!r}")
         if words[0] in found:
             raise ValueError(f"{file}, line {place}: {words[0]!r} is there twice")
         found[words[0]] = None

@@ -1,5 +1,6 @@
 """Images with boxes: which boxes are usable, and that every other one is named and counted."""
 
+import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,11 +9,14 @@ from typing import Any
 import datasets
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
-from recipes.box_checks import kind_of
+from recipes.box_checks import BadBoxError, check_corners, cut_to_image, finite, kind_of, kinds
+from recipes.box_columns import annotated_value
 from recipes.boxed_images import load_box_splits, load_box_test_split
-from recipes.data import DataSource
+from recipes.data import DataSource, load_splits, load_test_split
 
 
 def saved(folder: Path, boxes: Sequence[Any], name: str = "bbox", labels: Sequence[int] | None = None) -> str:
@@ -99,3 +103,154 @@ def test_each_kind_of_bad_box_is_named(tmp_path: Path, kind: str) -> None:
         assert [(p.split, p.index, kind_of(p.reason)) for p in left_out] == [
             ("training", place + 1, kind) for place in range(len(BAD[kind]))
         ]
+
+
+def test_bad_boxes_beside_good_ones_are_told(tmp_path: Path) -> None:
+    """The good ones are used, and there is no problem; what checks the data hears of the others."""
+    boxes = [[1, 2, 30, 20], [30, 2, 10, 20], [90, 90, 99, 99], [1, 2, 3]]
+    training, _, left_out = load_box_splits(saved(tmp_path / "set", [boxes, [[1, 2, 30, 20]]]))
+    assert left_out == []
+    (found, bad), (_, none) = training.read_checked([0, 1])
+    assert found.problem is None
+    assert found.boxes.tolist() == [[1, 2, 30, 20]]
+    assert bad == [
+        "reversed box (left 30 > right 10)",
+        "box of 3 numbers, not 4",
+        "box outside the image of 40×30 pixels, (90, 90) to (99, 99)",
+    ]
+    assert none == []
+    assert kinds([*bad, *bad[:1]]) == {"reversed box": 2, "box is not 4 numbers": 1, "box outside the image": 1}
+
+
+def test_too_many_boxes_are_not_read(tmp_path: Path) -> None:
+    """A limit that no image of a benchmark comes near."""
+    spec = saved(tmp_path / "set", [[[1, 2, 30, 20]], [[1, 2, 30, 20]] * 10_001])
+    assert problems(spec)[1] == "too many objects (10,001; at most 10,000)"
+
+
+def test_texts_are_no_boxes(tmp_path: Path) -> None:
+    """Even texts of numbers."""
+    with pytest.raises(ValueError, match=r"none of the 2 training images has a usable box \(box is not 4 numbers: 2\)"):
+        load_box_splits(saved(tmp_path / "set", ["1 2 3 4", "[1, 2, 3, 4]"]))
+    with pytest.raises(ValueError, match=r"coordinate '1' is not a number\. Boxes are xyxy in pixels; --box-format"):
+        load_box_splits(saved(tmp_path / "texts", [["1", "2", "3", "4"]] * 2))
+
+
+def test_a_missing_column_lists_what_there_is(tmp_path: Path) -> None:
+    """With the flag, and the fields of structs."""
+    spec = saved(tmp_path / "set", [{"where": [1, 2, 3, 4]}] * 2, "objects")
+    with pytest.raises(ValueError, match=r"no column of boxes \(--box-column\); it has .*objects \(objects\.where\)"):
+        load_box_splits(spec)
+    for named in ("objects.bbox", "nothing", "label.bbox"):
+        with pytest.raises(ValueError, match=rf"no column of boxes '{named}' \(--box-column\); it has"):
+            load_box_splits(DataSource(spec=spec, box_column=named))
+    assert usable(spec, box_column="objects.where") == [[[1, 2, 3, 4]]] * 2
+    with pytest.raises(ValueError, match="unknown box_format 'cxcywh'; choose from xyxy, xywh"):
+        DataSource(spec=spec, box_format="cxcywh")
+
+
+def test_a_folder_with_metadata_has_boxes(tmp_path: Path) -> None:
+    """`datasets`' own way; the held-out fifth is that of classification. A table that is none is one clear error."""
+    folder = tmp_path / "set" / "train"
+    folder.mkdir(parents=True)
+    lines = []
+    for number in range(10):
+        Image.new("RGB", (40, 30)).save(folder / f"{number}.png")
+        boxes = [[1, 2, 30, 20]] if number else None
+        lines.append(json.dumps({"file_name": f"{number}.png", "kind": "ab"[number % 2], "bbox": boxes}))
+    (folder / "metadata.jsonl").write_text("\n".join(lines))
+    source = DataSource(spec=str(tmp_path / "set"), label_column="kind")
+    training, held_out, left_out = load_box_splits(source)
+    assert (len(training) + len(left_out), len(held_out)) == (8, 2)
+    assert held_out.names(range(2)) == load_splits(source)[1].names(range(2))
+    (folder / "metadata.jsonl").write_text("\n".join([*lines[:9], lines[9].replace("[[1, 2, 30, 20]]", '"1 2 3"')]))
+    with pytest.raises(ValueError, match=r"cannot load the data set .*bbox"):
+        load_box_splits(source)
+
+
+def test_labels_of_no_class(tmp_path: Path) -> None:
+    """In training the image is left out, in testing it stays; a split without any class is refused."""
+    spec = saved(tmp_path / "set", [[1, 2, 30, 20]] * 3, labels=[0, -1, 1])
+    training, validation, left_out = load_box_splits(spec)
+    assert (len(training), len(validation)) == (2, 3)
+    assert [(problem.index, problem.reason) for problem in left_out] == [(1, "no class (label -1)")]
+    assert (validation.read_boxed([1])[0].label, validation.read_boxed([1])[0].problem) == (-1, None)
+    with pytest.raises(ValueError, match="3 of 3 training labels are none of the 2 classes"):
+        load_box_splits(saved(tmp_path / "none", [[1, 2, 30, 20]] * 3, labels=[-1, -1, -1]))
+    with pytest.raises(ValueError, match="1 of 3 training labels"):
+        load_test_split(spec)
+
+
+def test_the_next_usable_image_takes_the_place(tmp_path: Path) -> None:
+    """Its class and boxes too; the problem is that of the one that was asked for."""
+    spec = saved(tmp_path / "set", [[1, 2, 30, 20], [50, 2, 60, 20], [99, 2, 100, 20], [5, 5, 9, 9]])
+    training = load_box_splits(spec)[0]
+    found, same = training.read_boxed_or_next([1, 3])
+    assert found.problem is not None
+    assert (found.problem.index, found.label) == (1, 1)
+    assert found.boxes.tolist() == same.boxes.tolist() == [[5, 5, 9, 9]]
+    assert same.problem is None
+    with pytest.raises(ValueError, match="none of the 2 training images can be decoded and has a usable box"):
+        load_box_splits(saved(tmp_path / "none", [[50, 2, 60, 20]] * 2))[0].read_boxed_or_next([0])
+
+
+def test_boxes_of_an_image_that_is_cut_to_its_middle(tmp_path: Path) -> None:
+    """They move with it, also where the file lies on its side."""
+    exif = Image.Exif()
+    exif[0x0112] = 6  # its right side is up
+    folder = tmp_path / "set" / "train" / "a"
+    folder.mkdir(parents=True)
+    Image.new("RGB", (400, 10)).save(folder / "0.png")
+    Image.new("RGB", (10, 400)).save(folder / "1.jpg", exif=exif)
+    Image.new("RGB", (160, 10)).save(folder / "2.png")
+    Image.new("RGB", (10, 400)).save(folder / "3.png")
+    boxes = [[100, 0, 200, 10], [100, 0, 200, 10], [100, 0, 150, 10], [0, 100, 10, 200]]
+    names = ("a/0.png", "a/1.jpg", "a/2.png", "a/3.png")
+    lines = [json.dumps({"file_name": name, "label": "a", "bbox": box}) for name, box in zip(names, boxes, strict=True)]
+    (tmp_path / "set" / "train" / "metadata.jsonl").write_text("\n".join(lines))
+    source = DataSource(spec=str(tmp_path / "set"), label_column="label", validation_split="train")
+    split = load_box_splits(source)[1]
+    found = {
+        Path(name).name: boxed for name, boxed in zip(split.names(range(4)), split.read_boxed(range(4)), strict=True)
+    }
+    assert found["0.png"].boxes.tolist() == found["1.jpg"].boxes.tolist() == [[0, 0, 80, 10]]
+    assert found["2.png"].boxes.tolist() == [[100, 0, 150, 10]]
+    assert found["3.png"].boxes.tolist() == [[0, 0, 10, 80]]
+
+
+NUMBERS = st.one_of(st.floats(-100, 200), st.integers(-100, 200), st.floats())
+
+
+@given(box=st.lists(NUMBERS, min_size=4, max_size=4), height=st.integers(1, 99), width=st.integers(1, 99))
+def test_a_box_is_cut_to_the_image_or_refused(box: list[float], height: int, width: int) -> None:
+    """Whatever the numbers: a part that is a pixel each way, inside both the box and the image, or one reason."""
+    try:
+        corners = [finite(value) for value in box]
+        check_corners(corners)
+        left, top, right, bottom = cut_to_image(corners, height, width)
+    except BadBoxError as error:
+        reason = str(error)
+    else:
+        assert 0 <= max(left, box[0]) == left <= right - 1 <= width - 1
+        assert 0 <= max(top, box[1]) == top <= bottom - 1 <= height - 1
+        assert (min(right, box[2]), min(bottom, box[3])) == (right, bottom)
+        return
+    assert kind_of(reason) in BAD
+    large = all(map(math.isfinite, box)) and box[2] - box[0] >= 1 and box[3] - box[1] >= 1
+    assert not (large and min(box[0], box[1]) >= 0 and box[2] <= width and box[3] <= height)
+
+
+VALUES = st.recursive(
+    st.one_of(st.none(), st.floats(), st.integers(), st.text(max_size=5), st.booleans()),
+    lambda inner: st.lists(inner, max_size=5),
+    max_leaves=12,
+)
+
+
+@given(value=VALUES, sizes=st.booleans())
+def test_whatever_a_column_holds_is_boxes_or_reasons(value: Any, sizes: bool) -> None:
+    """Nothing raises; an image has boxes or a problem, and every reason has a kind."""
+    boxes, bad, problem = annotated_value(value, sizes)
+    assert bool(boxes) == (problem == "")
+    assert all(len(box) == 4 and all(map(math.isfinite, box)) for box in boxes)
+    assert all(kind_of(reason) != "unreadable annotation" for reason in [*bad, problem] if reason)
