@@ -1,4 +1,4 @@
-"""Net A, small, on digits pasted on photos: the classifier of the localisation demo, about 15% top-1 error.
+"""Net A, small, on digits pasted on photos: the classifier of the localisation demo, about 20% top-1 error.
 
 Begins with the net that `digits_vgg_a` has trained on digits alone: from random weights it takes long to find them.
 
@@ -18,5 +18,6 @@ def recipe() -> Recipe:
         init_from="digits_vgg_a",
         train_scales=(72, 72),
         test_scale=72,
-        epochs=12,
+        epochs=8,
+        milestones=(7,),
     )
