@@ -2,9 +2,9 @@
 
 Prints the zoo's table, trains a small net A on scikit-learn's digits in two processes, tests it by two of the paper's
 protocols, fuses them, shows them as the paper's tables, builds and checks the repository that could be published,
-trains a linear SVM on the net's descriptors, trains a net that finds digits on photos and draws a box, loads the folder that the training left with timm, and classifies a digit
-with it; then applies a net D of full size, untrained, densely to scikit-learn's two photos. Ends with an error if any
-of that is not as it should be.
+trains a linear SVM on the net's descriptors, trains a net that finds digits on photos and draws a box, loads the folder
+that the training left with timm, and classifies a digit with it; then applies a net D of full size, untrained, densely
+to scikit-learn's two photos. Ends with an error if any of that is not as it should be.
 """
 
 import argparse
@@ -93,7 +93,7 @@ def linear_svm(output: Path) -> None:
 
 
 def localise(output: Path) -> None:
-    """A net that finds the digits on photos (Appendix A), from the one that knows them; tests, tables, and a picture."""
+    """A net that finds digits on photos (Appendix A), from the one that knows them; tests, tables, and a picture."""
     classifier, boxes = output.with_name("pasted_digits_a"), output.with_name("pasted_digits_a_pcr")
     data = ("--data", "pasted_digits")
     launch("train", "--recipe", classifier.name, *data, "--init-from", output, "--output", classifier)
@@ -107,7 +107,8 @@ def localise(output: Path) -> None:
         sys.exit(f"error: {found['box_error']:.1%} of {found['images']} boxes are wrong, the class given")
     photo, picture = (output.with_name(f"{output.name}_{name}.png") for name in ("pasted", "localised"))
     Image.fromarray(load_splits("pasted_digits")[1].pixels(0)).resize((480, 480)).save(photo)
-    command = ["-m", "vgg_zoo.localise", photo, "--model", boxes, "--classifier", classifier, "--output", picture]
+    nets = ["--model", str(boxes), "--classifier", str(classifier)]
+    command = ["-m", "vgg_zoo.localise", str(photo), *nets, "--output", str(picture)]
     subprocess.run([sys.executable, *command], check=True, cwd=ROOT)
 
 
