@@ -9,7 +9,7 @@ from typing import Any
 import datasets
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -221,6 +221,7 @@ def test_boxes_of_an_image_that_is_cut_to_its_middle(tmp_path: Path) -> None:
 NUMBERS = st.one_of(st.floats(-100, 200), st.integers(-100, 200), st.floats())
 
 
+@settings(deadline=None)
 @given(box=st.lists(NUMBERS, min_size=4, max_size=4), height=st.integers(1, 99), width=st.integers(1, 99))
 def test_a_box_is_cut_to_the_image_or_refused(box: list[float], height: int, width: int) -> None:
     """Whatever the numbers: a part that is a pixel each way, inside both the box and the image, or one reason."""
@@ -247,6 +248,7 @@ VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(value=VALUES, sizes=st.booleans())
 def test_whatever_a_column_holds_is_boxes_or_reasons(value: Any, sizes: bool) -> None:
     """Nothing raises; an image has boxes or a problem, and every reason has a kind."""
