@@ -35,8 +35,8 @@ from recipes.error_rates import Protocol, wilson_interval
 from recipes.found_boxes import FoundBoxesFolder, find_boxes, localisation_errors
 from recipes.launch import from_main, make_accelerator, only_main_speaks
 from recipes.localisation import box_rates
-from recipes.net_under_test import description_of
-from recipes.options import add_data_options, add_precision, data_source
+from recipes.net_under_test import arithmetic_in, description_of
+from recipes.options import add_data_options, add_exact, add_precision, data_source
 from recipes.report import provenance, write_json, write_problems
 from recipes.run_folder import RunFolder
 from recipes.score_report import check_output
@@ -72,6 +72,7 @@ def arguments() -> argparse.Namespace:
     group.add_argument("--workers", type=int, default=0, help="processes that load images, for each process")
     group.add_argument("--most-pixels", type=int, default=2**20, help="that go through a net at once; tiles beyond")
     add_precision(group)
+    add_exact(group)
     group.add_argument("--deterministic", action="store_true", help="the same bits on a GPU in every run; slower")
     group.add_argument("--strict", action="store_true", help="stop at the first image that cannot be used")
     args = parser.parse_args()
@@ -89,11 +90,12 @@ def make_localiser(args: argparse.Namespace, nets: list[BoxVGG]) -> Localiser:
     """The localiser that the command asks for."""
     chosen = {} if args.classifier_scales is None else {"scales": args.classifier_scales}
     evaluators = [
-        DenseEvaluator(model, most_pixels=args.most_pixels, **usual_settings(model)[1] | chosen)
+        DenseEvaluator(model, most_pixels=args.most_pixels, exact=args.exact, **usual_settings(model)[1] | chosen)
         for model in args.classifier
     ]
     scales = [given or (training_scale(net),) for net, (_, given) in zip(nets, args.nets, strict=True)]
-    return Localiser(nets, Fusion(evaluators), scales, close=args.close, most_pixels=args.most_pixels)
+    fused = Fusion(evaluators)
+    return Localiser(nets, fused, scales, close=args.close, most_pixels=args.most_pixels, exact=args.exact)
 
 
 def description(model: str, net: BoxVGG, scales: tuple[int, ...]) -> dict[str, Any]:
@@ -134,6 +136,7 @@ def run(args: argparse.Namespace) -> None:
             for model, each in zip(args.classifier or (), evaluators, strict=True)
         ],
         "close": args.close if localiser else None,
+        **(arithmetic_in(evaluators[0], accelerator, precision) if evaluators else {"arithmetic": "exact"}),
         "data": about_data(args, split),
     }
     content = from_main(accelerator, lambda: begin(folder, about, len(split), precision, args.overwrite))

@@ -11,6 +11,7 @@ from . import entrypoints as entrypoints
 from .box_net import BoxVGG
 from .configurations import TABLE_1, Configuration
 from .evaluation import DenseEvaluator, Fusion, fuse
+from .fast import fast_inference
 from .initialisation import initialise, initialise_from
 from .localisation import Localiser
 from .model import VGG
@@ -28,6 +29,7 @@ __all__ = [
     "Fusion",
     "Localiser",
     "__version__",
+    "fast_inference",
     "fuse",
     "initialise",
     "initialise_from",

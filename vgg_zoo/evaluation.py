@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from .dense import check_is_vgg, smallest_side
 from .entrypoints import pretrained_net
+from .fast import arithmetic
 from .images import BadImageError, Pixels
 from .inputs import Input, at_scales, batches_of_one_shape, decode_each
 from .preprocessing import rescale
@@ -60,6 +61,8 @@ class DenseEvaluator:
         ceil_mode: Max-pools round their size up, as Caffe's and so Oxford's did.
         most_pixels: That go through the net at once. Smaller images are batched up to it; the trunk runs over a larger
             image in tiles of so many pixels.
+        exact: Use the net itself. Otherwise, in float32 on a CPU, `fast_inference`'s copy of it does the work, several
+            times as fast and equal but for rounding; it is made anew when the weights have changed.
 
     Raises:
         ValueError: No VGG, no weights, an unknown protocol, no scale, or one below the net's smallest input.
@@ -76,6 +79,7 @@ class DenseEvaluator:
         softmax_first: bool = False,
         ceil_mode: bool = False,
         most_pixels: int = 1024 * 1024,
+        exact: bool = False,
     ) -> None:
         net: Any = pretrained_net(model) if isinstance(model, str) else model
         check_is_vgg(net)
@@ -92,6 +96,12 @@ class DenseEvaluator:
         self.model = net.eval()
         self.scales, self.flip, self.protocol = scales, bool(flip), protocol
         self.softmax_first, self.ceil_mode, self.most_pixels = bool(softmax_first), bool(ceil_mode), int(most_pixels)
+        self.exact = bool(exact)
+
+    @property
+    def arithmetic(self) -> str:
+        """How the net is computed as it is now: "winograd" by `fast_inference`'s copy, or "exact"."""
+        return arithmetic(self.model, self.exact)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -253,7 +263,7 @@ class DenseEvaluator:
 
     def maps(self, pixels: Tensor) -> Tensor:
         """Class scores at every place: (B, num_classes, h, w) of (B, 3, H, W) of uint8, at their scale, not flipped."""
-        return score_maps(self.model, pixels, self.ceil_mode, self.most_pixels)
+        return score_maps(self.model, pixels, self.ceil_mode, self.most_pixels, self.exact)
 
 
 def grid(length: int, side: int) -> list[int]:

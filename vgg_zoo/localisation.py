@@ -58,6 +58,7 @@ class Localiser:
         close: Overlap above which two boxes are merged.
         ceil_mode: The nets' max-pools round their size up; the classifier has its own setting.
         most_pixels: That go through a net at once.
+        exact: Run the nets themselves, not their fast copies; the classifier has its own setting.
 
     Raises:
         ValueError: A net that predicts no boxes or does not classify, other classes, another crop size, a scale below
@@ -75,6 +76,7 @@ class Localiser:
         close: float = CLOSE,
         ceil_mode: bool = False,
         most_pixels: int = 1024 * 1024,
+        exact: bool = False,
     ) -> None:
         models = [model] if isinstance(model, nn.Module | str | Path) else list(model)
         self.nets = [box_net(each) for each in models]
@@ -88,6 +90,7 @@ class Localiser:
         _check_classes(self.nets, self.evaluators)
         self.top = min(int(top), int(self.evaluators[0].model.num_classes))
         self.close, self.ceil_mode, self.most_pixels = float(close), bool(ceil_mode), int(most_pixels)
+        self.exact = bool(exact)
 
     @property
     def class_names(self) -> list[str]:
@@ -178,7 +181,7 @@ class Localiser:
 
     def _boxes(self, net: BoxVGG, batch: Tensor, classes: Tensor) -> Tensor:
         """(B, top, windows, 4) boxes of the classes (B, top) in a batch of one shape."""
-        outputs = net.by_box(score_maps(net, batch, self.ceil_mode, self.most_pixels)).double().cpu()
+        outputs = net.by_box(score_maps(net, batch, self.ceil_mode, self.most_pixels, self.exact)).double().cpu()
         if net.regression == "pcr":
             outputs = outputs[torch.arange(len(outputs))[:, None], classes]
         boxes = boxes_of_map(outputs, height=batch.shape[2], width=batch.shape[3], side=self.side)

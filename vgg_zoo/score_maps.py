@@ -6,10 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from .dense import class_score_map, pooling, tiled_class_score_map
+from .fast import net_for
 from .inputs import net_input
 
 
-def score_maps(net: nn.Module, pixels: Tensor, ceil_mode: bool, most_pixels: int) -> Tensor:
+def score_maps(net: nn.Module, pixels: Tensor, ceil_mode: bool, most_pixels: int, exact: bool = False) -> Tensor:
     """The map of the net's outputs, of images of one shape.
 
     Args:
@@ -17,16 +18,18 @@ def score_maps(net: nn.Module, pixels: Tensor, ceil_mode: bool, most_pixels: int
         pixels: (B, 3, H, W), uint8, RGB in 0–255, at the scale that is tested.
         ceil_mode: Max-pools round their size up, as Caffe's did.
         most_pixels: That go through the net at once.
+        exact: Run the net itself, where on a CPU its fast copy (`vgg_zoo.fast_inference`) would do.
 
     Returns:
         (B, outputs, h, w), at least float32; h = ⌊H/32⌋ − 6 for the paper's nets.
     """
     area, prepare = pixels.shape[2] * pixels.shape[3], partial(net_input, net)
-    with pooling(net, ceil_mode):
+    runs = net_for(net, exact)
+    with pooling(runs, ceil_mode):
         if area > most_pixels:
-            maps = [tiled_class_score_map(net, image, prepare, most_pixels) for image in pixels]
+            maps = [tiled_class_score_map(runs, image, prepare, most_pixels) for image in pixels]
         else:
             parts = pixels.split(max(1, most_pixels // area))
-            maps = [class_score_map(net, prepare(part)) for part in parts]
+            maps = [class_score_map(runs, prepare(part)) for part in parts]
     scores = torch.cat(maps)
     return scores.float() if scores.dtype in (torch.bfloat16, torch.float16) else scores  # soft-max needs more
