@@ -16,16 +16,16 @@ import torchvision
 from torch import Tensor, nn
 
 import vgg_zoo  # noqa: F401 (registers the nets)
+from benchmarks.nets import PEERS
 from benchmarks.timing import machine, markdown, medians, save
 
-NETS = {"A": ("vgg_a", "vgg11"), "B": ("vgg_b", "vgg13"), "D": ("vgg_d", "vgg16"), "E": ("vgg_e", "vgg19")}
 FORWARD = ((1, 224), (8, 224), (1, 256), (1, 384), (1, 512))
 TRAINING = ((8, 224),)
 
 
 def implementations(net: str) -> dict[str, nn.Module]:
     """The same net three times, with the same weights; dropout is off so that training steps do the same work."""
-    ours_name, other_name = NETS[net]
+    ours_name, other_name = PEERS[net]
     ours = timm.create_model(ours_name, drop_rate=0.0)
     timms = timm.create_model(other_name)
     timms.load_state_dict(ours.state_dict())
@@ -79,7 +79,7 @@ def rows(net: str, rounds: int) -> list[dict[str, str]]:
 def main() -> None:
     """Measure, print and save the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--nets", nargs="+", choices=sorted(NETS), default=["E"])
+    parser.add_argument("--nets", nargs="+", choices=sorted(PEERS), default=["E"])
     parser.add_argument("--rounds", type=int, default=9, help="timed runs of each implementation")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results/model"), help=".md and .csv are added")
