@@ -2,14 +2,15 @@
 
     python -m benchmarks.fresh_process NET [FILE]
 
-Nothing is imported above that the table measures. Prints seconds and the largest memory ever held, as JSON.
+Nothing is imported above that the table measures. Prints seconds and GB as JSON.
 """
 
 import json
-import resource
 import sys
 import time
 from typing import Any
+
+from benchmarks.memory import peak_memory
 
 
 def main() -> None:
@@ -26,7 +27,7 @@ def main() -> None:
     timm.create_model(net, **weights)
     found = {"import timm": with_timm - start, "import more": imported - with_timm}
     found["load" if file else "create"] = time.perf_counter() - imported
-    found["peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # Linux counts kilobytes
+    found["peak"] = peak_memory()
     print(json.dumps(found))
 
 

@@ -1,4 +1,7 @@
-"""The nets that timm and torchvision have too."""
+"""The nets that are measured, by the paper's names."""
 
-PEERS = {"A": ("vgg_a", "vgg11"), "B": ("vgg_b", "vgg13"), "D": ("vgg_d", "vgg16"), "E": ("vgg_e", "vgg19")}
-"""For each, its name here, and in both of the others."""
+NETS = {"A": "vgg_a", "A-LRN": "vgg_a_lrn", "B": "vgg_b", "C": "vgg_c", "D": "vgg_d", "E": "vgg_e"}
+"""Their names here."""
+
+PEERS = {"A": "vgg11", "B": "vgg13", "D": "vgg16", "E": "vgg19"}
+"""Their names in timm and in torchvision, which have no others."""

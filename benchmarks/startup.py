@@ -19,7 +19,7 @@ from pathlib import Path
 import timm
 from safetensors.torch import save_file
 
-from benchmarks.nets import PEERS
+from benchmarks.nets import NETS, PEERS
 from benchmarks.timing import machine, save
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -38,13 +38,12 @@ def fresh(net: str, *file: str) -> Figures:
 
 def measured(net: str, rounds: int) -> dict[tuple[str, str], Figures]:
     """Medians of each implementation for each way to begin."""
-    ours, timms = PEERS[net]
     runs: dict[tuple[str, str], list[Figures]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as folder:
         file = f"{folder}/weights.safetensors"
-        save_file(timm.create_model(timms).state_dict(), file)
+        save_file(timm.create_model(PEERS[net]).state_dict(), file)
         for _ in range(rounds + 1):
-            for name, net_name in (("ours", ours), ("timm", timms)):
+            for name, net_name in (("ours", NETS[net]), ("timm", PEERS[net])):
                 runs[name, "create"].append(fresh(net_name))
                 runs[name, "load"].append(fresh(net_name, file))
     return {
