@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from . import entrypoints as entrypoints
 from .configurations import TABLE_1, Configuration
 from .evaluation import DenseEvaluator, Fusion, fuse
+from .fast import fast_inference
 from .initialisation import initialise, initialise_from
 from .model import VGG
 from .verification import verify_weights
@@ -22,6 +23,7 @@ __all__ = [
     "DenseEvaluator",
     "Fusion",
     "__version__",
+    "fast_inference",
     "fuse",
     "initialise",
     "initialise_from",

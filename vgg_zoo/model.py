@@ -62,11 +62,22 @@ def fc_over_map(x: Tensor, weight: Tensor, bias: Tensor | None, most_windows: in
         any_size = torch.jit.is_tracing() or torch.compiler.is_exporting()
     if any_size or x.shape[0] * rows * columns > most_windows:
         return F.conv2d(x, weight, bias)
+    windows, matrix = fc_windows(x, weight)
+    y = F.linear(windows, matrix, bias)
+    return y.view(x.shape[0], rows, columns, -1).permute(0, 3, 1, 2)
+
+
+def fc_windows(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """The windows of a map (B, C, h, w) that an FC layer sees, and its weight (out, C, k, k) as a matrix.
+
+    Returns:
+        (B · rows · columns, C · k · k) and (out, C · k · k).
+    """
+    k_h, k_w = weight.shape[2], weight.shape[3]
     windows = x.unfold(2, k_h, 1).unfold(3, k_w, 1).permute(0, 2, 3, 1, 4, 5)  # (B, rows, columns, C, k, k)
     if not weight.is_contiguous():  # an NHWC model: flattening its weight as it is would copy all of it in each call
         windows, weight = windows.permute(0, 1, 2, 4, 5, 3), weight.permute(0, 2, 3, 1)
-    y = F.linear(windows.reshape(x.shape[0] * rows * columns, -1), weight.flatten(1), bias)
-    return y.view(x.shape[0], rows, columns, -1).permute(0, 3, 1, 2)
+    return windows.reshape(windows.shape[0] * windows.shape[1] * windows.shape[2], -1), weight.flatten(1)
 
 
 class FullyConnected(nn.Conv2d):

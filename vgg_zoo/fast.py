@@ -1,0 +1,374 @@
+"""`fast_inference`: a copy of a net that only infers, on a CPU two to four times as fast.
+
+The copy has the parts of the net that it is made of, features, pre_logits and head, so that whatever evaluates a net
+evaluates it: `vgg_zoo.dense`, `vgg_zoo.layers`. docs/speed.md has the method and figures.
+"""
+
+import copy
+import threading
+import weakref
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import timm.models
+import torch
+from timm.layers import ClassifierHead
+from timm.models.vgg import ConvMlp
+from torch import Tensor, nn
+
+from . import compiled, winograd
+from .dense import check_is_vgg
+from .fast_layers import FastConv, FastFullyConnected, FastLinear, FastTrunk, Step, run_steps
+from .layers import layers_of, trunk_modules
+from .model import VGG, FullyConnected, HiddenLayers, at_least, prepare, restore_layout
+from .weights_state import WeightsState
+
+_KNOWN = (
+    *(nn.Conv2d, FullyConnected, nn.BatchNorm2d, nn.Linear),
+    *(nn.Sequential, HiddenLayers, ConvMlp, ClassifierHead),
+)
+_COPIED = ("num_classes", "in_chans", "drop_rate", "num_features", "head_hidden_size", "use_norm", "pretrained_cfg")
+
+
+def fast_inference(model: nn.Module, *, kernel: str = "auto") -> "FastVGG":
+    """A copy of a VGG that only infers, in the fastest way that this machine has.
+
+    On a CPU in float32 the 3 × 3 convolutions run by Winograd's F(4×4, 3×3) (Lavin & Gray 2015), which takes a quarter
+    of the multiplications, wherever `vgg_zoo.winograd.choice` has it that this is faster: a rule from measurements that
+    looks at a layer's channels and its map's size alone, so that an image's scores do not depend on those beside it.
+    Batch norm is folded into the weights, bias, ReLU and max-pool run with the convolution, maps are NHWC and live in
+    reused buffers, and FC layers are matrix products. The kernels are C++, built by this machine's compiler at the
+    first use (seconds, once; see `vgg_zoo.compiled`); without a compiler plain PyTorch does the same at about half the
+    gain. On a GPU and in other types every layer is PyTorch's own.
+
+    Outputs differ from the net's by rounding: some 1e-6 of their norm, below 1e-4 always.
+
+    Memory: U, the transformed weights, are four times the trunk's (net E: 320 MB); FC weights are shared with the
+    model. So the copy does not follow changes of the model: after one in place, as by an optimizer or
+    `load_state_dict`, it refuses to run, as half of it would be new. `copy.deepcopy(model)` first makes it independent.
+    It may be used by several threads at once.
+
+    Args:
+        model: A net of the zoo or timm's own `vgg*`, with batch norm or without, in any mode, which stays.
+        kernel: "compiled", "torch" (plain PyTorch), or "auto": compiled if it can be.
+
+    Returns:
+        The copy, in eval mode. `fast(images)`, `forward_features`, `class_score_map`, `forward_intermediates` are as
+        those of a net of the zoo, without gradients. `fast.kernel` is the kernel in use, `fast.why_not_compiled` why it
+        is not the compiled one, `fast.plan(height, width)` a table of each layer's arithmetic.
+
+    Raises:
+        ValueError: No VGG, an unknown kernel, a layer that is not of these nets (an adapter's, a quantised one), or
+            hooks, which a copy would not call.
+        RuntimeError: "compiled" was asked for and cannot be built; the message says why.
+    """
+    return FastVGG(model, kernel)
+
+
+class FastVGG(VGG):
+    """What `fast_inference` makes of a model."""
+
+    def __init__(self, model: nn.Module, kernel: str = "auto") -> None:
+        nn.Module.__init__(self)
+        check_is_vgg(model, classifies=False)
+        check_can_be_copied(model)
+        self.kernel, self.why_not_compiled = _kernel_of(model, kernel)
+        net: Any = model
+        for name in _COPIED:
+            setattr(self, name, getattr(net, name))
+        self.feature_info, self.feature_ends = list(net.feature_info), list(net.feature_ends)
+        self.grad_checkpointing = False
+        if isinstance(model, VGG):
+            self.configuration = model.configuration
+        self._state = WeightsState(model)
+        with torch.no_grad():
+            self.features = FastTrunk(*_trunk(list(net.features.children()), self.kernel))
+            self.pre_logits = _hidden(net.pre_logits, self.kernel)
+            self.head = _head(net.head, self.kernel)
+        nn.Module.train(self, False)
+
+    def train(self, mode: bool = True) -> "FastVGG":
+        """Only eval mode.
+
+        Raises:
+            RuntimeError: Training was asked for.
+        """
+        if mode:
+            raise RuntimeError("a fast_inference copy only infers; train the model that it was made of")
+        return self
+
+    def _apply(self, fn: Any, recurse: bool = True) -> "FastVGG":
+        """Stay where it was made: the transformed weights are of that device and type."""
+        weight = next(self.parameters())
+        moved = fn(weight[:0].detach())
+        if (moved.device, moved.dtype) != (weight.device, weight.dtype):
+            raise RuntimeError(
+                f"a fast_inference copy stays in {weight.dtype} on {weight.device}; move the model that it was made "
+                "of, and call fast_inference(model) again"
+            )
+        return self
+
+    def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
+        """Not for a copy.
+
+        Raises:
+            RuntimeError: Always.
+        """
+        raise RuntimeError(
+            "a fast_inference copy keeps its classifier; change the model, and call fast_inference(model) again"
+        )
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._state = WeightsState(self)  # a deep copy, or one from a pickle, shares nothing with the model
+
+    def is_of(self, model: nn.Module) -> bool:
+        """Whether it is a copy of the model as that is now."""
+        return self._state.is_of(model)
+
+    @torch.no_grad()
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 3, H, W) → (B, num_classes), as the model's.
+
+        Raises:
+            RuntimeError: The images require gradients, or the model's weights have changed.
+            ValueError: H or W under 32 pixels.
+        """
+        return super().forward(x)
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """(B, 3, H, W) → the trunk's map (B, 512, ⌊H/32⌋, ⌊W/32⌋); errors as of `forward`."""
+        self.check(x)
+        with torch.no_grad():
+            return restore_layout(self.features(_prepared(x)), x)
+
+    @torch.no_grad()
+    def class_score_map(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) → (B, num_classes, h, w), as `VGG.class_score_map`; errors as of `forward`."""
+        return super().class_score_map(images)
+
+    def run_steps(self, steps: Sequence[Step], x: Tensor) -> Tensor:
+        """Some of `vgg_zoo.layers.steps_of(self)`, one after the other."""
+        self.check(x)
+        with torch.no_grad():
+            return run_steps(steps, x)
+
+    def check(self, x: Tensor) -> None:
+        """Refuse what would give no gradients, or scores of no model."""
+        if x.requires_grad and not torch.is_inference_mode_enabled():
+            raise RuntimeError(
+                "a fast_inference copy gives no gradients, and the images require them; use the model itself, or "
+                "images.detach()"
+            )
+        if not self._state.is_current():
+            raise RuntimeError(
+                "the weights of the model have changed since fast_inference(model), which shares some of them; call "
+                "it again, or give it copy.deepcopy(model) to keep the weights as they were"
+            )
+
+    def plan(self, height: int, width: int, batch: int = 1) -> "Plan":
+        """Which arithmetic each layer has for images of a size, and why; `print` it.
+
+        Args:
+            height, width: In pixels, at least 32.
+            batch: Images; it changes nothing but the number of multiplications.
+        """
+        return Plan(self.kernel, tuple(_plan(self, height, width, batch)))
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedLayer:
+    """A layer of a plan: the paper's name, its map "C×h×w", the arithmetic, billions of multiplications, the reason."""
+
+    name: str
+    map: str
+    arithmetic: str
+    multiplications: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What `FastVGG.plan` returns."""
+
+    kernel: str
+    layers: tuple[PlannedLayer, ...]
+
+    def __str__(self) -> str:
+        rows = [("layer", "map", "arithmetic", "10⁹ mult.", "reason")]
+        rows += [(one.name, one.map, one.arithmetic, f"{one.multiplications:.2f}", one.reason) for one in self.layers]
+        lines = [f"{row[0]:8} {row[1]:>13}  {row[2]:10} {row[3]:>9}  {row[4]}" for row in rows]
+        return "\n".join([f"kernel: {self.kernel}", *lines])
+
+
+def _plan(net: FastVGG, height: int, width: int, batch: int) -> Iterable[PlannedLayer]:
+    prepare(torch.empty(1, 1, height, width, device="meta"))
+    convs = iter(layer.name for layer in layers_of(net).values() if layer.name.startswith("conv"))
+    for module in trunk_modules(net):
+        if isinstance(module, nn.MaxPool2d):
+            up = 1 if module.ceil_mode else 0
+            height, width = (height + up) // 2, (width + up) // 2
+        elif isinstance(module, FastConv):
+            kind, reason = module.choice(height, width)
+            places = 36 / 9 * -(-height // 4) * -(-width // 4) if kind == "winograd" else height * width
+            count = batch * places * module.weight.numel() / 1e9
+            yield PlannedLayer(next(convs), f"{module.out_channels}×{height}×{width}", kind, count, reason)
+    hidden: Any = net.pre_logits
+    for name in ("fc1", "fc2") if hasattr(hidden, "fc1") else ():
+        layer = getattr(hidden, name)
+        side = layer.kernel_size[0]
+        height, width = (max(length, side) - side + 1 for length in (height, width))
+        shape, count = f"{layer.out_channels}×{height}×{width}", batch * height * width * layer.weight.numel() / 1e9
+        yield PlannedLayer("fc6" if name == "fc1" else "fc7", shape, "product", count, "bound by reading the weights")
+
+
+class FastHiddenLayers(nn.Module):
+    """fc6 and fc7, with the names of `HiddenLayers`."""
+
+    def __init__(self, hidden: Any, kernel: str) -> None:
+        super().__init__()
+        self.input_kernel_size = int(hidden.input_kernel_size)
+        self.fc1 = FastFullyConnected(hidden.fc1.weight.detach(), _bias(hidden.fc1), kernel)
+        self.act1 = copy.deepcopy(hidden.act1)
+        self.drop = nn.Identity()
+        self.fc2 = FastFullyConnected(hidden.fc2.weight.detach(), _bias(hidden.fc2), kernel)
+        self.act2 = copy.deepcopy(hidden.act2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) → (B, hidden, max(h, k) - k + 1, max(w, k) - k + 1)."""
+        x = at_least(x, self.input_kernel_size)
+        return run_steps([self.fc1, self.act1, self.fc2, self.act2], x)
+
+
+def check_can_be_copied(model: nn.Module) -> None:
+    """Refuse a net with something in it that a copy would leave out.
+
+    Raises:
+        ValueError: Hooks, a forward of its own, or a layer with weights that is none of these nets'.
+    """
+    for name in ("forward", "forward_features", "forward_head"):
+        if getattr(type(model), name) not in (getattr(VGG, name), getattr(timm.models.VGG, name)):
+            raise ValueError(f"a {type(model).__name__} has a {name} of its own; use the model itself")
+    for name, module in model.named_modules():
+        if module._forward_hooks or module._forward_pre_hooks:
+            raise ValueError(f"{name or 'the model'} has hooks, which a copy would not call; remove them first")
+        if module is not model and type(module) not in _KNOWN and next(module.parameters(), None) is not None:
+            raise ValueError(
+                f"{name} is a {type(module).__name__}, which is no layer of the paper's nets or timm's VGGs; "
+                "use the model itself"
+            )
+
+
+def _kernel_of(model: nn.Module, kernel: str) -> tuple[str, str | None]:
+    """The kernel in use, and why it is not the compiled one."""
+    if kernel not in winograd.KERNELS:
+        raise ValueError(f"unknown kernel {kernel!r}; choose from {', '.join(winograd.KERNELS)}")
+    weight = next(model.parameters())
+    if kernel == "torch":
+        return "torch", "kernel='torch' was asked for"
+    plain = weight.is_cpu and weight.dtype == torch.float32
+    reason = compiled.why_not() if plain else f"the model is in {weight.dtype} on {weight.device}, not float32 on a CPU"
+    if kernel == "compiled" and reason is not None:
+        raise RuntimeError(f"kernel='compiled' cannot be had: {reason}; kernel='auto' takes plain PyTorch then")
+    return ("torch", reason) if reason else ("compiled", None)
+
+
+def _prepared(images: Tensor) -> Tensor:
+    """As for the nets of the zoo; a GPU's convolutions are fastest in NHWC, too."""
+    images = prepare(images)
+    return images if images.is_cpu else images.contiguous(memory_format=torch.channels_last)
+
+
+def _bias(layer: Any) -> Tensor:
+    return torch.zeros_like(layer.weight[:, 0, 0, 0]) if layer.bias is None else layer.bias.detach()
+
+
+def _trunk(children: Sequence[nn.Module], kernel: str) -> list[nn.Module]:
+    """The trunk's layers at their places; a folded batch norm leaves an `nn.Identity`."""
+    layers: list[nn.Module] = []
+    for place, child in enumerate(children):
+        following = children[place + 1] if place + 1 < len(children) else None
+        if isinstance(child, nn.Sequential):
+            layers.append(nn.Sequential(*_trunk(list(child.children()), kernel)))
+        elif isinstance(child, nn.Conv2d):
+            weight, bias = child.weight.detach(), _bias(child)
+            if isinstance(following, nn.BatchNorm2d):
+                weight, bias = _folded(weight, bias, following)
+            layers.append(FastConv(child, weight, bias, kernel))
+        elif isinstance(child, nn.BatchNorm2d):
+            layers.append(nn.Identity())
+        else:
+            layers.append(copy.deepcopy(child))
+    return layers
+
+
+def _folded(weight: Tensor, bias: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """A convolution's weight and bias with the batch norm behind it, in float64 on the way."""
+    if norm.running_mean is None or norm.running_var is None:
+        raise ValueError("a batch norm without running statistics cannot be folded; use the model itself")
+    scale = (norm.running_var.double() + norm.eps).rsqrt()
+    shift = -norm.running_mean.double() * scale
+    if norm.affine:
+        scale, shift = scale * norm.weight.double(), shift * norm.weight.double() + norm.bias.double()
+    folded = weight.double() * scale.view(-1, 1, 1, 1)
+    return folded.to(weight.dtype), (bias.double() * scale + shift).to(bias.dtype)
+
+
+def _hidden(hidden: Any, kernel: str) -> Any:
+    return FastHiddenLayers(hidden, kernel) if hasattr(hidden, "fc1") else copy.deepcopy(hidden)
+
+
+def _head(head: Any, kernel: str) -> Any:
+    """The head with its pooling, and fc8 if it has one."""
+    if not isinstance(head, ClassifierHead):
+        return copy.deepcopy(head)
+    fc = head.fc
+    memo = {id(tensor): tensor for tensor in head.parameters()}  # not copied only to be thrown away
+    found = copy.deepcopy(head, memo)
+    if isinstance(fc, nn.Linear):
+        bias = torch.zeros_like(fc.weight[:, 0]) if fc.bias is None else fc.bias.detach()
+        found.fc = FastLinear(fc.weight.detach(), bias, kernel)
+    return found
+
+
+_copies: "weakref.WeakKeyDictionary[nn.Module, FastVGG]" = weakref.WeakKeyDictionary()
+_lock = threading.Lock()
+
+
+def net_for(model: Any, exact: bool = False) -> Any:
+    """The net to evaluate a model with: its fast copy, made once and again whenever the weights have changed.
+
+    Args:
+        model: A VGG.
+        exact: The model itself, as it is wherever a copy is of no use: on a GPU, in other types than float32 and
+            under autocast; or cannot be: with hooks or strange layers.
+    """
+    if not can_be_fast(model, exact):
+        return model
+    with _lock:
+        fast = _copies.get(model)
+        if fast is None or not fast.is_of(model):
+            _copies.pop(model, None)
+            fast = None  # its memory is free before the next one takes as much
+            fast = _copies[model] = FastVGG(model)
+    return fast
+
+
+def can_be_fast(model: Any, exact: bool = False) -> bool:
+    """Whether `net_for` gives a copy."""
+    weight = next(model.parameters())
+    if exact or isinstance(model, FastVGG) or not isinstance(model, timm.models.VGG):
+        return False
+    if not (weight.is_cpu and weight.dtype == torch.float32) or torch.is_autocast_enabled("cpu"):
+        return False
+    try:
+        check_can_be_copied(model)
+    except ValueError:
+        return False
+    return True
+
+
+def arithmetic(model: Any, exact: bool = False) -> str:
+    """What results say of how they were computed: "winograd" or "exact"."""
+    return "winograd" if isinstance(model, FastVGG) or can_be_fast(model, exact) else "exact"
