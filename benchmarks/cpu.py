@@ -15,17 +15,19 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
+import timm
 import torch
 from torch import Tensor
 
+import vgg_zoo
 from benchmarks.cpu_table import MEMORY_GOAL, Result, csv_lines, plot, table_lines
-from benchmarks.implementations import BUILDERS, Forward, NotHereError, Prepare, Subject, has
+from benchmarks.implementations import BUILDERS, Forward, NotHereError, Prepare, Subject, has, scores, zoos_net
 from benchmarks.memory import peak_memory
-from benchmarks.nets import NETS
+from benchmarks.nets import NETS, PEERS
 from benchmarks.timing import interleaved, machine, markdown, matrix_product_peak, save, write
 
 MOST_DIFFERENCE = 1e-3
@@ -126,29 +128,40 @@ def _runtimes() -> str:
     return "".join(found)
 
 
+def rows_of(net: str, args: argparse.Namespace, peak: float, missing: dict[str, str]) -> Iterator[list[Result]]:
+    """The results of a net, one shape after the other; at the end all of its implementations are released."""
+    with tempfile.TemporaryDirectory() as folder:
+        subject = Subject(net, Path(folder), args.threads)
+        prepared = built(subject, args, missing)
+        for side in args.sides:
+            for batch in args.batches:
+                yield row(subject, prepared, side, batch, args, peak)
+
+
 def measure(args: argparse.Namespace) -> None:
     """The table of speeds."""
     peak, results = matrix_product_peak(), list[Result]()
     missing: dict[str, str] = {}
     for net in args.nets:
-        with tempfile.TemporaryDirectory() as folder:
-            subject = Subject(net, Path(folder), args.threads)
-            prepared = built(subject, args, missing)
-            for side in args.sides:
-                for batch in args.batches:
-                    results += row(subject, prepared, side, batch, args, peak)
-                    write_all(args.output, results, args.implementations, note(peak, results, missing))
-                    print(markdown(table_lines(results, args.implementations)).splitlines()[-1], flush=True)
+        for found in rows_of(net, args, peak, missing):
+            results += found
+            write_all(args.output, results, args.implementations, note(peak, results, missing))
+            print(markdown(table_lines(found, args.implementations)).splitlines()[-1], flush=True)
     print(f"\n{args.output.with_suffix('.md').read_text()}")
 
 
-def memory_of(implementation: str, net: str, side: int, batch: int, threads: int) -> None:
-    """Print the peak of a process that does nothing else than some passes by one implementation."""
-    with tempfile.TemporaryDirectory() as folder:
-        subject = Subject(net, Path(folder), threads)
-        run = BUILDERS[implementation](subject)(torch.randn(batch, 3, side, side))
-        for _ in range(3):
-            run()
+MEMORY_OF: dict[str, Callable[[str], Callable[[Tensor], Tensor]]] = {
+    "ours": lambda net: vgg_zoo.fast_inference(zoos_net(net).eval()),
+    "ours, exact": lambda net: zoos_net(net).eval(),
+    "timm": lambda net: timm.create_model(PEERS[net]).eval(),
+}
+
+
+def memory_of(implementation: str, net: str, side: int, batch: int) -> None:
+    """Print the peak of a process that makes a net and runs it, and has no other net beside it."""
+    model, images = MEMORY_OF[implementation](net), torch.randn(batch, 3, side, side)
+    for _ in range(3):
+        scores(model, images)
     print(json.dumps(peak_memory()))
 
 
@@ -157,7 +170,7 @@ def memory(args: argparse.Namespace) -> None:
     lines = []
     for net, side, batch in MEMORY_CASES:
         peaks = {}
-        for name in ("ours", "ours, exact", "timm"):
+        for name in MEMORY_OF:
             case = [name, net, str(side), str(batch)]
             command = [sys.executable, "-m", "benchmarks.cpu", "--threads", str(args.threads), "--memory-of", *case]
             done = subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.PIPE, text=True)
@@ -201,7 +214,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     if args.memory_of:
         name, net, side, batch = args.memory_of
-        memory_of(name, net, int(side), int(batch), args.threads)
+        memory_of(name, net, int(side), int(batch))
         return
     measure(args)
     if not args.no_memory:
