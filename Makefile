@@ -41,8 +41,10 @@ format: install ## let ruff mend what it can
 	@$(bin)/ruff check --fix .
 	@$(bin)/ruff format .
 
-benchmarks: install ## the README's table of speeds, on this machine
-	@$(bin)/python -m benchmarks.model
+benchmarks: install ## the README's tables of speeds, on this machine (about an hour; pip install '.[benchmarks]')
+	@$(bin)/python -m benchmarks.cpu
+	@$(bin)/python -m benchmarks.training_step
+	@$(bin)/python -m benchmarks.startup
 
 clean: ## remove everything that is not in git, but keep runs/
 	rm -rf .venv .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist

@@ -9,7 +9,6 @@ own: the largest memory that the process ever held (weights and libraries includ
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 
 import vgg_zoo
+from benchmarks.memory import peak_memory
 from benchmarks.timing import machine, medians, save
 
 SCALES = (256, 384, 512)
@@ -70,8 +70,7 @@ def one_photo(width: int, height: int, most_pixels: int, result: Path) -> None:
     start = time.perf_counter()
     scores = evaluator.class_score_map(photo, height)
     seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts kilobytes
-    result.write_text(json.dumps({"seconds": seconds, "peak": peak}))
+    result.write_text(json.dumps({"seconds": seconds, "peak": peak_memory()}))
     torch.save(scores, result.with_suffix(".pt"))
 
 
@@ -81,7 +80,7 @@ def measured(size: tuple[int, int], most_pixels: int, folder: Path) -> tuple[flo
     command = [sys.executable, "-m", "benchmarks.evaluation", "--photo", *map(str, size), str(most_pixels), str(result)]
     subprocess.run(command, check=True)
     found = json.loads(result.read_text())
-    return found["peak"] / 1e9, found["seconds"], torch.load(result.with_suffix(".pt"), weights_only=True)
+    return found["peak"], found["seconds"], torch.load(result.with_suffix(".pt"), weights_only=True)
 
 
 def memory() -> list[dict[str, str]]:

@@ -1,6 +1,7 @@
-"""What the benchmarks share: interleaved medians, and tables."""
+"""What the benchmarks share: interleaved medians, the machine's peak, and tables."""
 
 import csv
+import math
 import platform
 import statistics
 import time
@@ -12,16 +13,40 @@ import torch
 import torchvision
 
 
-def medians(runs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Seconds of each run: the median over rounds, after one round to warm up."""
+def interleaved(
+    runs: Mapping[str, Callable[[], object]], rounds: int, most_seconds: float = math.inf, least_rounds: int = 3
+) -> dict[str, list[float]]:
+    """Seconds of each run, round by round, so that a slow spell of the machine falls on all of them.
+
+    Args:
+        runs: In the order in which they run.
+        rounds: Of each.
+        most_seconds: No further round begins after so many,
+        least_rounds: but not before so many rounds.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for turn in range(rounds + 1):
+    begin = time.perf_counter()
+    for turn in range(rounds):
+        if turn >= least_rounds and time.perf_counter() - begin > most_seconds:
+            break
         for name, run in runs.items():
             start = time.perf_counter()
             run()
-            if turn:
-                seconds[name].append(time.perf_counter() - start)
-    return {name: statistics.median(times) for name, times in seconds.items()}
+            seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def medians(runs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Seconds of each run: the median over rounds, after one round to warm up."""
+    interleaved(runs, 1)
+    return {name: statistics.median(seconds) for name, seconds in interleaved(runs, rounds).items()}
+
+
+def matrix_product_peak(size: int = 3072, rounds: int = 9) -> float:
+    """What the machine can do: multiplications (with their additions) a second of a large float32 product, at best."""
+    one, other, out = torch.randn(size, size), torch.randn(size, size), torch.empty(size, size)
+    seconds = interleaved({"product": lambda: torch.mm(one, other, out=out)}, rounds + 1)["product"]
+    return float(size**3 / min(seconds[1:]))
 
 
 def markdown(lines: Sequence[Mapping[str, str]]) -> str:
@@ -44,13 +69,28 @@ def machine() -> str:
     )
 
 
-def save(output: Path, lines: Sequence[Mapping[str, str]], note: str) -> None:
-    """Print a table, and write it as Markdown and as CSV."""
+def write(output: Path, lines: Sequence[Mapping[str, str]], note: str, data: Sequence[Mapping[str, str]] = ()) -> str:
+    """Write a table as Markdown and as CSV.
+
+    Args:
+        output: Without a suffix, which is added.
+        lines: The table's.
+        note: Below it.
+        data: The CSV's lines, where they are not the table's.
+
+    Returns:
+        The Markdown.
+    """
     text = f"{markdown(lines)}\n\n{note}\n"
-    print(f"\n{text}")
     output.parent.mkdir(parents=True, exist_ok=True)
     output.with_suffix(".md").write_text(text)
     with output.with_suffix(".csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, lines[0].keys())
+        writer = csv.DictWriter(file, (data or lines)[0].keys())
         writer.writeheader()
-        writer.writerows(lines)
+        writer.writerows(data or lines)
+    return text
+
+
+def save(output: Path, lines: Sequence[Mapping[str, str]], note: str) -> None:
+    """Print a table, and write it."""
+    print(f"\n{write(output, lines, note)}")

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from timm.models import DefaultCfg, build_model_with_cfg, generate_default_cfgs,
 from torch import Tensor
 
 from .configurations import FC_KEYS, IMAGENET_MEAN
+from .loading import without_draws
 from .model import VGG
 from .weights.fit import check_fit
 from .weights.folder import CONFIG, WEIGHTS
@@ -207,15 +209,16 @@ def create(
     if pretrained:
         kwargs |= _checked_published(published, kwargs) if published else _converted(variant, kwargs)
     try:
-        return build_model_with_cfg(
-            kind,
-            variant,
-            pretrained,
-            model_cfg=configuration,
-            feature_cfg={"flatten_sequential": True, "out_indices": kwargs.pop("out_indices", (0, 1, 2, 3, 4, 5))},
-            pretrained_filter_fn=_checked,
-            **kwargs,
-        )
+        with without_draws(kind) if pretrained else nullcontext(kind) as make:
+            return build_model_with_cfg(
+                make,
+                variant,
+                pretrained,
+                model_cfg=configuration,
+                feature_cfg={"flatten_sequential": True, "out_indices": kwargs.pop("out_indices", (0, 1, 2, 3, 4, 5))},
+                pretrained_filter_fn=_checked,
+                **kwargs,
+            )
     except SafetensorError as error:
         raise ValueError(
             f"the weights of {variant} at {_place(cfgs[variant], kwargs)} are not a whole safetensors file ({error}): "
