@@ -100,7 +100,7 @@ def localise(output: Path) -> None:
     launch("train", "--recipe", boxes.name, *data, "--output", boxes)
     tests = [output.with_name(f"{output.name}_boxes_{protocol}") for protocol in (1, 2)]
     launch("localise", "--protocol", "1", "--net", boxes, *data, "--output", tests[0])
-    launch("localise", "--net", boxes, "72", "80", "--classifier", classifier, *data, "--output", tests[1])
+    launch("localise", "--net", boxes, "72", "--classifier", classifier, *data, "--output", tests[1])
     subprocess.run([sys.executable, "recipes/tables.py", *tests], check=True, cwd=ROOT)
     found = json.loads((tests[0] / "results.json").read_text())["results"]
     if found["images"] != VALIDATION_IMAGES or found["box_error"] > MOST_BOX_ERRORS:
