@@ -14,27 +14,31 @@ import timm
 import timm.models
 
 import vgg_zoo
-from vgg_zoo.entrypoints import default_cfgs
+from vgg_zoo.entrypoints import predicts_boxes
 
-NETS = frozenset(default_cfgs)
-OUR_MODULE = vgg_zoo.entrypoints.__name__.rpartition(".")[2]
+MODULES = (vgg_zoo.entrypoints, vgg_zoo.box_entrypoints)
+NETS = frozenset(name for module in MODULES for name in module.default_cfgs)
+OUR_MODULES = [module.__name__.rpartition(".")[2] for module in MODULES]
 
 # Needs the Hub: the weights themselves are loaded from a local cache in tests/test_entrypoints.py.
 NEEDS_NETWORK = ("test_model_load_pretrained", "test_model_features_pretrained", "test_model_inference")
 
+# Ask for as many outputs as classes, which is not what a net that predicts boxes has.
+NEEDS_CLASSES = ("test_model_backward", "test_model_backward_fx")
+
 # How many times each of timm's tests must run: once for each net, or for each tag of each net.
 EXPECTED = {
-    "test_model_forward": 7,
+    "test_model_forward": 14,
     "test_model_backward": 7,
-    "test_model_default_cfgs": 7,
-    "test_model_forward_torchscript": 7,
-    "test_model_forward_features": 7,
-    "test_model_forward_intermediates_features": 7,
-    "test_model_forward_intermediates": 7,
-    "test_prune_intermediate_layers_contract": 7,
-    "test_model_forward_fx": 7,
+    "test_model_default_cfgs": 14,
+    "test_model_forward_torchscript": 14,
+    "test_model_forward_features": 14,
+    "test_model_forward_intermediates_features": 14,
+    "test_model_forward_intermediates": 14,
+    "test_prune_intermediate_layers_contract": 14,
+    "test_model_forward_fx": 14,
     "test_model_backward_fx": 7,
-    "test_model_forward_fx_torchscript": 7,
+    "test_model_forward_fx_torchscript": 14,
 }
 
 _passed: Counter[str] = Counter()
@@ -51,7 +55,7 @@ def _narrow() -> None:
     def ours(filters: Any = "", module: Any = "", *args: Any, **kwargs: Any) -> list[str]:
         modules = [module] if isinstance(module, str) else list(module)
         if "vgg" in modules:
-            modules.append(OUR_MODULE)
+            modules += OUR_MODULES
         return _ours(list_models(kwargs.pop("filter", filters), modules if any(modules) else "", *args, **kwargs))
 
     def ours_pretrained(*args: Any, **kwargs: Any) -> list[str]:
@@ -71,7 +75,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         parameters = getattr(item, "callspec", None)
         name = str(parameters.params.get("model_name", "")) if parameters else ""
-        on_our_net = bool(_ours([name])) and getattr(item, "originalname", "") not in NEEDS_NETWORK
+        test = getattr(item, "originalname", "")
+        boxes = predicts_boxes(name) and test in NEEDS_CLASSES
+        on_our_net = bool(_ours([name])) and test not in NEEDS_NETWORK and not boxes
         (kept if on_our_net else left_out).append(item)
     items[:] = kept
     config.hook.pytest_deselected(items=left_out)
