@@ -40,6 +40,7 @@ from vgg_zoo.explain import SHOWN, Explanation, PlacedMap, explain
 from vgg_zoo.images import BadImageError, Pixels, read_pixels
 from vgg_zoo.preprocessing import rescaled_size
 from vgg_zoo.settings import SETTINGS_FILE, read_settings, usual_settings
+from vgg_zoo.weights.hub_file import optional_file
 
 DEFAULT_MODELS = ("vgg_d.tv_in1k", "vgg_e.tv_in1k")
 
@@ -84,26 +85,14 @@ def settings_of(model: str) -> dict[str, Any]:
         OSError: The Hub cannot be reached.
     """
     if model.startswith("hf-hub:"):
-        kept = _fetched_settings(model)
+        repository, _, revision = model.removeprefix("hf-hub:").partition("@")
+        kept = optional_file(repository, SETTINGS_FILE, revision or None)
         return read_settings(kept) if kept else {}
     if not Path(model).is_dir():
         check_name(model)
     elif not (Path(model) / "config.json").is_file():
         raise ValueError(f"{model} is no folder of a trained net: it has no config.json")
     return usual_settings(model)[1]
-
-
-def _fetched_settings(model: str) -> Path | None:
-    from huggingface_hub import hf_hub_download  # only here is the network needed
-    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
-
-    repository, _, revision = model.removeprefix("hf-hub:").partition("@")
-    try:
-        return Path(hf_hub_download(repository, SETTINGS_FILE, revision=revision or None))
-    except LocalEntryNotFoundError:  # no network
-        raise
-    except EntryNotFoundError:
-        return None
 
 
 class Nets:
