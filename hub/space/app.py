@@ -14,6 +14,7 @@ import argparse
 import html
 import inspect
 import io
+import json
 import os
 import re
 import signal
@@ -34,7 +35,7 @@ import numpy as np
 from gradio import processing_utils
 from PIL import Image, ImageColor
 
-from vgg_zoo.entrypoints import check_name
+from vgg_zoo.entrypoints import check_name, predicts_boxes
 from vgg_zoo.evaluation import GRID, PROTOCOLS, DenseEvaluator
 from vgg_zoo.explain import SHOWN, Explanation, PlacedMap, explain
 from vgg_zoo.images import BadImageError, Pixels, read_pixels
@@ -81,9 +82,14 @@ def settings_of(model: str) -> dict[str, Any]:
         model: A folder, a name that timm loads with its weights, or "hf-hub:ORG/NAME".
 
     Raises:
-        ValueError: No such net, or settings that are wrong.
+        ValueError: No such net, one that predicts boxes, or settings that are wrong.
         OSError: The Hub cannot be reached.
     """
+    if predicts_boxes(_architecture(model)):
+        raise ValueError(
+            f"{model} predicts boxes and no classes, and classes are what is shown here; `python -m vgg_zoo.localise` "
+            "draws its boxes"
+        )
     if model.startswith("hf-hub:"):
         repository, _, revision = model.removeprefix("hf-hub:").partition("@")
         kept = optional_file(repository, SETTINGS_FILE, revision or None)
@@ -93,6 +99,14 @@ def settings_of(model: str) -> dict[str, Any]:
     elif not (Path(model) / "config.json").is_file():
         raise ValueError(f"{model} is no folder of a trained net: it has no config.json")
     return usual_settings(model)[1]
+
+
+def _architecture(model: str) -> str:
+    """What the folder's config says, or the name."""
+    config = Path(model) / "config.json"
+    if config.is_file():
+        return str(json.loads(config.read_text()).get("architecture"))
+    return model.rpartition("/")[2]
 
 
 class Nets:

@@ -1,4 +1,4 @@
-"""The whole way of a net that predicts boxes: train, localise, build, check, plan, publish, verify, lock, and use it."""
+"""The whole way of a net that predicts boxes: train, localise, build, check, plan, publish, verify, lock, use."""
 
 import json
 import re
