@@ -86,6 +86,21 @@ def test_timm_loads_it_by_name_with_its_scales(world: tuple[LocalHub, Path]) -> 
         assert done.stdout.strip() == "1"
 
 
+BESIDE = f"""
+from vgg_zoo.weights.hub_file import optional_file
+print(optional_file("{REPOSITORY}", "dense_eval.json", "v1"))
+"""
+
+
+def test_settings_that_are_not_there_are_none(world: tuple[LocalHub, Path], tmp_path: Path) -> None:
+    """Where the Hub says so; without a network, which may hide them, it is an error."""
+    hub, _ = world
+    assert python(hub, tmp_path / "home", BESIDE).stdout.strip() == "None"
+    done = python(hub, tmp_path / "other", BESIDE, HF_HUB_OFFLINE="1")
+    assert done.returncode != 0
+    assert "LocalEntryNotFoundError" in done.stderr
+
+
 @pytest.mark.parametrize("protocol", [1, 2])
 def test_its_test_gives_the_cards_figures_again(world: tuple[LocalHub, Path], protocol: int) -> None:
     """By its name, with the weights' hash and the Q that were published."""

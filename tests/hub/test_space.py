@@ -336,7 +336,7 @@ def test_the_space_imports_only_what_it_requires() -> None:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0
             found.add((node.module or "").partition(".")[0])
-    assert found - sys.stdlib_module_names == {"gradio", "huggingface_hub", "numpy", "PIL", "vgg_zoo"}
+    assert found - sys.stdlib_module_names == {"gradio", "numpy", "PIL", "vgg_zoo"}
 
 
 # ---- The page, served by a process of its own, in a browser
