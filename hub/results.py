@@ -14,12 +14,13 @@ from hub.kind import Kind, Row, order
 from vgg_zoo.entrypoints import predicts_boxes
 from vgg_zoo.model import VGG
 
-KINDS: tuple[Kind, ...] = (Classes(), Boxes())
+CLASSES, BOXES = Classes(), Boxes()
+KINDS: tuple[Kind, ...] = (CLASSES, BOXES)
 
 
 def kind_of(name: str) -> Kind:
     """What is known of nets of an architecture, "vgg_d" or "vgg_d_box"."""
-    return KINDS[predicts_boxes(name)]
+    return BOXES if predicts_boxes(name) else CLASSES
 
 
 def rows_of(kind: Kind, run: Path, tests: Iterable[Path], sha256: str, net: VGG) -> list[Row]:
@@ -74,6 +75,8 @@ def check_rows(kind: Kind, rows: list[Row], sha256: str, net: VGG, file: Path) -
     Raises:
         ValueError: One is not.
     """
+    if not rows:
+        raise ValueError(f"{file} has no results; build the folder anew")
     for row in rows:
         if row["weights_sha256"] != sha256:
             raise ValueError(f"{file} has results of other weights, {row['weights_sha256']}")

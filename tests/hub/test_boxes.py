@@ -202,6 +202,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
         in_json("eval_results.json", lambda rows: rows[0].update(weights_sha256="0" * 64)),
         "results of other weights",
     ),
+    "no results": (in_json("eval_results.json", lambda rows: rows.clear()), "has no results"),
     "a protocol nobody knows": (
         in_json("eval_results.json", lambda rows: rows[0].update(protocol="dense")),
         "are not what `python -m hub build` writes",

@@ -101,6 +101,13 @@ def test_settings_that_are_not_there_are_none(world: tuple[LocalHub, Path], tmp_
     assert "LocalEntryNotFoundError" in done.stderr
 
 
+def test_the_zoos_table_has_it(world: tuple[LocalHub, Path]) -> None:
+    """`python -m vgg_zoo` lists nets that predict boxes where there are weights of them."""
+    _, place = world
+    table = subprocess.run([sys.executable, "-m", "vgg_zoo"], cwd=place / "checkout", capture_output=True, text=True)
+    assert re.search(rf"^vgg_a_box +A .* {re.escape(NAME)}$", table.stdout, re.MULTILINE), table.stdout + table.stderr
+
+
 @pytest.mark.parametrize("protocol", [1, 2])
 def test_its_test_gives_the_cards_figures_again(world: tuple[LocalHub, Path], protocol: int) -> None:
     """By its name, with the weights' hash and the Q that were published."""
