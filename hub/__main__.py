@@ -93,7 +93,12 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     command.add_argument("run", type=Path, help="folder of a trained or converted net")
     command.add_argument("--repo", required=True, metavar="ORG/NET.TAG[@VERSION]", help="where it is to go; @v1")
     command.add_argument(
-        "--results", type=Path, nargs="+", default=[], metavar="FOLDER", help="outputs of recipes/evaluate.py"
+        "--results",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FOLDER",
+        help="outputs of recipes/evaluate.py, or of recipes/localise.py for a net that predicts boxes",
     )
     command.add_argument("--license", help="of the weights; as the net's folder says where it does")
     command.add_argument("--description", help="a sentence on where the weights come from; likewise")

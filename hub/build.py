@@ -10,9 +10,9 @@ from hub.card import card_of
 from hub.dense_onnx import write_dense_onnx
 from hub.files import CARD, EVALUATION, ONNX, RECIPE, SUMS, read_json, sums_of, write_json
 from hub.net import TIMM_NAMES, load_net, loads_in_timm, net_of_config, zoo_name
-from hub.results import rows_of, without_folders, wrapper_settings
+from hub.provenance import without_folders
+from hub.results import kind_of, rows_of
 from vgg_zoo.model import VGG
-from vgg_zoo.settings import SETTINGS_FILE
 from vgg_zoo.weights.folder import CONFIG, WEIGHTS
 from vgg_zoo.weights.hashing import file_digest
 
@@ -46,7 +46,7 @@ def build(
         run: A folder that `recipes/train.py`, `DenseEvaluator.save_pretrained` or `python -m vgg_zoo.convert` wrote.
         address: Where it is to be published.
         output: The folder to write; one that was built before is replaced.
-        evaluations: Output folders of `recipes/evaluate.py`.
+        evaluations: Output folders of `recipes/evaluate.py`, or of `recipes/localise.py` for a net that predicts boxes.
         licence: Of the weights; None takes what `run` says.
         description: A sentence on where they come from; None takes what `run` says.
 
@@ -64,8 +64,9 @@ def build(
             f"{address.net}; a repository is ORG/NET.TAG"
         )
     shapes = net_of_config(config, device="meta")
-    rows = rows_of(run, evaluations, file_digest(run / WEIGHTS), shapes.configuration.name)
-    settings = wrapper_settings(rows)
+    kind = kind_of(address.net)
+    rows = rows_of(kind, run, evaluations, file_digest(run / WEIGHTS), shapes)
+    settings = kind.settings(rows)
     config, recipe = _config(config, shapes, address, licence, description), _recipe(run)
     net = load_net(run)
     writing = output.with_name(f".{output.name}.building")
@@ -74,7 +75,7 @@ def build(
         (writing / ONNX).parent.mkdir(parents=True)
         shutil.copyfile(run / WEIGHTS, writing / WEIGHTS)
         write_json(writing / CONFIG, config)
-        write_json(writing / SETTINGS_FILE, settings)
+        write_json(writing / kind.settings_file, settings)
         write_json(writing / EVALUATION, rows)
         if recipe:
             write_json(writing / RECIPE, recipe)

@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import jinja2
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from hub.address import Address
-from hub.files import CONFIG, EVALUATION, RECIPE, SETTINGS_FILE, WEIGHTS, address_of, read_json
+from hub.files import CONFIG, EVALUATION, RECIPE, WEIGHTS, address_of, read_json
+from hub.kind import Kind, Row
 from hub.net import TIMM_NAMES, net_of_config
-from hub.results import Row, named, paper_of
+from hub.results import kind_of
 from vgg_zoo.dense import smallest_side
 from vgg_zoo.model import VGG
 from vgg_zoo.weights.hashing import file_digest
@@ -30,21 +32,20 @@ def card_of(folder: Path) -> str:
     config, rows = read_json(folder / CONFIG), read_json(folder / EVALUATION)
     address = address_of(folder)
     net = net_of_config(config, device="meta")
-    settings = read_json(folder / SETTINGS_FILE)
+    kind = kind_of(address.net)
     card = ModelCard.from_template(
-        _metadata(address, config, rows),
+        _metadata(kind, address, config, rows),
         template_path=str(TEMPLATE),
         address=address,
+        kind=kind,
         project=PROJECT,
         summary=_sentence(config["pretrained_cfg"]["description"]),
         licence=config["pretrained_cfg"]["license"],
         recipe=_recipe(folder),
-        table=figures(rows, _is_full(net)),
-        has_names=bool(config.get("label_names")),
+        table=figures(kind, rows, _is_full(net)),
+        predicts=kind.predicts(net),
         classes=_classes(config),
-        top=min(_TOP, config["num_classes"]),
-        scales=", ".join(map(str, settings["scales"])),
-        scale=settings["scales"][len(settings["scales"]) // 2],
+        usage=_usage(kind, folder, net, address, config, rows),
         sha256=file_digest(folder / WEIGHTS),
         size=f"{(folder / WEIGHTS).stat().st_size:,}",
         **_about(net),
@@ -53,62 +54,70 @@ def card_of(folder: Path) -> str:
     return str(card).rstrip() + "\n"
 
 
+def _usage(kind: Kind, folder: Path, net: VGG, address: Address, config: dict[str, Any], rows: Sequence[Row]) -> str:
+    """The snippets that only nets of a kind have."""
+    scales = read_json(folder / kind.settings_file)["scales"]
+    template = jinja2.Template(TEMPLATE.with_name(kind.usage).read_text(), undefined=jinja2.StrictUndefined)
+    return template.render(
+        address=address,
+        has_names=bool(config.get("label_names")),
+        top=min(_TOP, config["num_classes"]),
+        scales=", ".join(map(str, scales)),
+        scale=scales[len(scales) // 2],
+        side=smallest_side(net),
+        import_line=_import_line(config),
+        **kind.for_usage(rows),
+    )
+
+
 def _sentence(text: str) -> str:
     text = _plain(text).rstrip(".")
     return f"{text[:1].upper()}{text[1:]}."
 
 
-def _metadata(address: Address, config: dict[str, Any], rows: Sequence[Row]) -> ModelCardData:
+def _metadata(kind: Kind, address: Address, config: dict[str, Any], rows: Sequence[Row]) -> ModelCardData:
     return ModelCardData(
         model_name=address.name,
         license=config["pretrained_cfg"]["license"],
         library_name="timm",
-        pipeline_tag="image-classification",
-        tags=["image-classification", "timm", "vgg", "vgg_zoo", "arxiv:1409.1556"],
-        eval_results=[result for row in rows for result in _eval_results(row)],
+        pipeline_tag=kind.task,
+        tags=[kind.task, "timm", "vgg", "vgg_zoo", "arxiv:1409.1556"],
+        eval_results=[result for row in rows for result in _eval_results(kind, row)],
     )
 
 
-def _eval_results(row: Row) -> list[EvalResult]:
-    """One row in the Hub's terms: accuracies in percent; the first five of five classes are no measure."""
+def _eval_results(kind: Kind, row: Row) -> list[EvalResult]:
+    """One row in the Hub's terms, in percent."""
     return [
         EvalResult(
-            task_type="image-classification",
+            task_type=kind.task,
             dataset_type=row["data_set"],
             dataset_name=row["data_set"],
             dataset_split=row["split"],
-            metric_type=kind,
-            metric_name=f"{name} accuracy, {named(row)}",
-            metric_value=round(100 * (1 - row[error]), 2),
+            metric_type=measure.kind,
+            metric_name=measure.name,
+            metric_value=round(measure.percent, 2),
         )
-        for kind, name, error in (
-            ("accuracy", "top-1", "top1_error"),
-            ("top_5_accuracy", "top-5", "top5_error"),
-        )
-        if error == "top1_error" or row["classes"] > _TOP
+        for measure in kind.measures(row)
     ]
 
 
-def figures(rows: Sequence[Row], full: bool) -> str:
+def figures(kind: Kind, rows: Sequence[Row], full: bool) -> str:
     """The errors; the paper's beside those of a net of full width only, which its figures are of."""
-    lines = [
-        ("protocol", "data set, split", "images", "top-1 error", "top-5 error", "the paper's top-1 / top-5"),
-        ("---", "---", "---:", "---:", "---:", "---"),
+    lines: list[tuple[str, ...]] = [
+        ("protocol", "data set, split", "images", *kind.columns),
+        ("---", "---", "---:", *("---:" for _ in kind.columns[:-1]), "---"),
     ]
     for row in rows:
-        paper = paper_of(row) if full else None
-        count = f"{row['images']:,}" + (f", {n} unreadable" if (n := row.get("unreadable_images")) else "")
-        lines.append(
-            (
-                named(row),
-                _plain(f"{row['data_set']}, {row['split']}"),
-                count,
-                f"{100 * row['top1_error']:.2f}",
-                f"{100 * row['top5_error']:.2f}" if row["classes"] > _TOP else "–",
-                f"{paper.top1} / {paper.top5}" if paper else "–",
-            )
-        )
+        data = f"{row['data_set']}, {row['split']}"
+        cells = (kind.named(row), data, _images(row), *kind.cells(row, full))
+        lines.append(tuple(map(_plain, cells)))
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _images(row: Row) -> str:
+    lost = [f"{row[f'{how}_images']} {how}" for how in ("unreadable", "unusable") if row.get(f"{how}_images")]
+    return ", ".join([f"{row['images']:,}", *lost])
 
 
 def _plain(text: str) -> str:
@@ -154,14 +163,19 @@ def _recipe(folder: Path) -> dict[str, Any] | None:
 
 def _requirement(config: dict[str, Any], address: Address) -> dict[str, str]:
     """What must be installed to load the net, in words and as a line of the snippets."""
-    if config["architecture"] in TIMM_NAMES.values():
+    if not _import_line(config):
         words = (
             f"Plain `timm` loads it (as `{config['architecture']}`), and so does transformers' `TimmWrapper`. With "
             f"`pip install vgg-zoo` it is `{address.net}`, and its dense evaluation is there."
         )
-        return {"requirement": words, "import_line": ""}
-    words = (
-        "timm has no such net: `pip install vgg-zoo`, and `import vgg_zoo` before timm's `create_model`. The ONNX file "
-        "needs neither."
-    )
-    return {"requirement": words, "import_line": "import vgg_zoo  # registers the net\n"}
+    else:
+        words = (
+            "timm has no such net: `pip install vgg-zoo`, and `import vgg_zoo` before timm's `create_model`. The ONNX "
+            "file needs neither."
+        )
+    return {"requirement": words, "import_line": _import_line(config)}
+
+
+def _import_line(config: dict[str, Any]) -> str:
+    """Of the snippets that make the net by timm."""
+    return "" if config["architecture"] in TIMM_NAMES.values() else "import vgg_zoo  # registers the net\n"

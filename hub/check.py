@@ -17,7 +17,7 @@ from torch import Tensor
 from hub.address import Address
 from hub.build import LICENCES
 from hub.card import card_of
-from hub.dense_onnx import INPUT, MAP, POSTERIORS
+from hub.dense_onnx import INPUT, expected_outputs
 from hub.files import (
     CARD,
     CONFIG,
@@ -25,7 +25,6 @@ from hub.files import (
     ONNX,
     OPTIONAL,
     REQUIRED,
-    SETTINGS_FILE,
     SUMS,
     WEIGHTS,
     address_of,
@@ -33,17 +32,19 @@ from hub.files import (
     read_json,
     sums_of,
 )
-from hub.net import SOURCES, TIMM_NAMES, load_net, zoo_name
-from hub.results import wrapper_settings
+from hub.kind import Kind
+from hub.net import SOURCES, TIMM_NAMES, load_net, net_of_config, zoo_name
+from hub.results import KINDS, check_rows, kind_of
 from vgg_zoo.dense import smallest_side
 from vgg_zoo.entrypoints import pretrained_net
-from vgg_zoo.evaluation import DenseEvaluator
 from vgg_zoo.model import VGG
-from vgg_zoo.settings import read_settings
+from vgg_zoo.score_maps import score_maps
 from vgg_zoo.weights.hashing import file_digest
 
 TOLERANCE = 1e-4
 """Of logits, beside the largest of them: another order of additions."""
+
+_MOST_PIXELS = 2**20  # that go through the net at once
 
 _PICKLES = (b"\x80", b"PK\x03\x04")
 
@@ -66,12 +67,14 @@ def check(folder: Path) -> Address:
     config = read_json(folder / CONFIG)
     try:
         _check_config(folder, config, address)
-        _check_figures(folder)
+        kind = kind_of(address.net)
+        _check_settings_file(folder, kind)
+        _check_figures(folder, kind)
         net = load_net(folder)
     except (KeyError, TypeError, AttributeError) as error:  # files whose hashes are right and whose content is not ours
         raise ValueError(f"the files of {folder} are not what `python -m hub build` writes ({error!r})") from error
     _check_loading(folder, config, address, net)
-    _check_onnx(folder, net)
+    _check_onnx(folder, net, kind.read_settings(folder / kind.settings_file)["ceil_mode"])
     return address
 
 
@@ -79,7 +82,7 @@ def _check_files(folder: Path) -> None:
     names = set(files_of(folder))
     if missing := [name for name in REQUIRED if name not in names]:
         raise ValueError(f"{folder} has no {', '.join(missing)}; `python -m hub build` writes them")
-    if foreign := sorted(names - {*REQUIRED, *OPTIONAL}):
+    if foreign := sorted(names - {*REQUIRED, *OPTIONAL, *(kind.settings_file for kind in KINDS)}):
         raise ValueError(f"{folder} holds {', '.join(foreign)}, which no published net has; remove what is not its own")
     for name in names:
         with (folder / name).open("rb") as file:
@@ -89,6 +92,15 @@ def _check_files(folder: Path) -> None:
             raise ValueError(f"{folder / name} is not what its name says: a pickle, an archive or the like")
     if (folder / SUMS).read_text() != sums_of(folder):
         raise ValueError(f"the files of {folder} are not those that {SUMS} names; build the folder anew")
+
+
+def _check_settings_file(folder: Path, kind: Kind) -> None:
+    found = {other.settings_file for other in KINDS if (folder / other.settings_file).is_file()}
+    if found != {kind.settings_file}:
+        raise ValueError(
+            f"{folder} has {', '.join(sorted(found)) or 'no settings file'}, and must have {kind.settings_file}; "
+            "`python -m hub build` writes it"
+        )
 
 
 def _check_config(folder: Path, config: dict[str, Any], address: Address) -> None:
@@ -109,17 +121,10 @@ def _check_config(folder: Path, config: dict[str, Any], address: Address) -> Non
         raise ValueError(f"{folder / CONFIG} has {len(names)} label_names for {config['num_classes']} classes")
 
 
-def _check_figures(folder: Path) -> None:
+def _check_figures(folder: Path, kind: Kind) -> None:
     """Every result is of these weights, and the card says what the results say, in a form that the Hub reads."""
-    sha256 = file_digest(folder / WEIGHTS)
-    rows = read_json(folder / EVALUATION)
-    for row in rows:
-        if row["weights_sha256"] != sha256:
-            raise ValueError(f"{folder / EVALUATION} has results of other weights, {row['weights_sha256']}")
-        if not all(0 <= row[name] <= 1 for name in ("top1_error", "top5_error")):
-            raise ValueError(f"{folder / EVALUATION} has errors that are not from 0 to 1")
-    if read_settings(folder / SETTINGS_FILE) != wrapper_settings(rows):
-        raise ValueError(f"{folder / SETTINGS_FILE} is not of the widest dense test in {EVALUATION}")
+    rows, net = read_json(folder / EVALUATION), net_of_config(read_json(folder / CONFIG), device="meta")
+    check_rows(kind, rows, file_digest(folder / WEIGHTS), net, folder / EVALUATION)
     text = (folder / CARD).read_text()
     if text != card_of(folder):
         raise ValueError(f"{folder / CARD} is not what the files beside it say; build the folder anew")
@@ -169,24 +174,20 @@ def _in_plain_timm(folder: Path, images: Tensor) -> Tensor:
         return load_file(found)["logits"].clone()
 
 
-def _check_onnx(folder: Path, net: VGG) -> None:
-    """The ONNX file beside the evaluator, at five sizes and several batches."""
+@torch.inference_mode()
+def _check_onnx(folder: Path, net: VGG, ceil_mode: bool) -> None:
+    """The ONNX file beside the net in PyTorch, at five sizes and several batches."""
     import onnxruntime  # a checker's need, and slow to import
 
     session = onnxruntime.InferenceSession(str(folder / ONNX), providers=["CPUExecutionProvider"])
-    settings = read_settings(folder / SETTINGS_FILE)
-    evaluator = DenseEvaluator(
-        net, **{**settings, "flip": False, "protocol": "dense", "softmax_first": False}, exact=True
-    )
     for batch, height, width in _sizes(smallest_side(net)):
         pixels = _pixels(batch, height, width)
-        score_map, posteriors = session.run([MAP, POSTERIORS], {INPUT: pixels.float().numpy()})
-        scale = min(height, width)  # as it is: nothing is resampled
-        images = [image.permute(1, 2, 0).numpy() for image in pixels]
-        expected = torch.stack([evaluator.class_score_map(image, scale) for image in images])
-        what = f"{ONNX} at {batch} × {height} × {width}"
-        _compare(what, torch.from_numpy(score_map), expected)
-        _compare(f"{what}, posteriors", torch.from_numpy(posteriors), expected.mean((2, 3)).softmax(1))
+        expected = expected_outputs(net, score_maps(net, pixels, ceil_mode, _MOST_PIXELS, exact=True))
+        if (names := {output.name for output in session.get_outputs()}) != set(expected):
+            raise ValueError(f"{folder / ONNX} gives {', '.join(sorted(names))}, and must give {', '.join(expected)}")
+        found = session.run(list(expected), {INPUT: pixels.float().numpy()})
+        for name, values in zip(expected, found, strict=True):
+            _compare(f"{ONNX} at {batch} × {height} × {width}, {name},", torch.from_numpy(values), expected[name])
 
 
 def _sizes(side: int) -> Iterable[tuple[int, int, int]]:

@@ -1,4 +1,4 @@
-"""The dense net (Sect. 3.2) as an ONNX file for images of any number and size, with no code to run.
+"""The dense net (Sect. 3.2, Appendix A) as an ONNX file for images of any number and size, with no code to run.
 
 The graph is written layer by layer from Table 1 instead of being traced: the same bytes with every version of PyTorch.
 """
@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor
 
+from vgg_zoo.box_net import BoxVGG
 from vgg_zoo.configurations import FC_KEYS, Configuration
 from vgg_zoo.model import VGG
 
@@ -18,14 +20,21 @@ OPSET, IR_VERSION = 17, 8
 """Of 2022: what every runtime in use reads."""
 
 INPUT, MAP, POSTERIORS = "images", "class_score_map", "posteriors"
+BOX_MAP = "box_map"
+"""Of a net that predicts boxes, and all that it gives: what is left, adding each window's place, is arithmetic."""
+
+
+Shapes = dict[str, tuple[int | str, ...]]
 
 
 def write_dense_onnx(net: VGG, path: Path, ceil_mode: bool = False) -> None:
-    """Write the net as `images` → `class_score_map`, `posteriors`.
+    """Write the net as `images` → `class_score_map`, `posteriors`; one that predicts boxes as `images` → `box_map`.
 
     `images` are (batch, 3, height, width) of float32, RGB in 0–255, rescaled to a smallest side of Q; the mean is
     subtracted in the graph. `class_score_map` is (batch, classes, rows, columns); `posteriors` (batch, classes) are
-    the soft-max of its mean over places, for one scale and without flips.
+    the soft-max of its mean over places, for one scale and without flips. `box_map` is (batch, 4 · boxes, rows,
+    columns): each place's centre (x, y), width and height of each box, in the frame of its window
+    (`vgg_zoo.box_frame`).
 
     Args:
         net: With its weights, in float32.
@@ -44,10 +53,23 @@ def write_dense_onnx(net: VGG, path: Path, ceil_mode: bool = False) -> None:
         last = graph.convolution(name, _as_kernel(weights[f"{key}.weight"]), weights[f"{key}.bias"], last, padding=0)
         if name != "fc8":
             last = graph.add("Relu", [last], f"{name}_relu")
-    graph.add("Identity", [last], MAP)
-    graph.add("ReduceMean", [MAP], "class_scores", axes=[2, 3], keepdims=0)
-    graph.add("Softmax", ["class_scores"], POSTERIORS, axis=1)
-    onnx.save(graph.model(net, f"VGG, configuration {net.configuration.name}, applied densely"), path)
+    outputs = net.head.fc.out_features
+    if isinstance(net, BoxVGG):
+        graph.add("Identity", [last], BOX_MAP)
+        shapes: Shapes = {BOX_MAP: ("batch", outputs, "rows", "columns")}
+    else:
+        graph.add("Identity", [last], MAP)
+        graph.add("ReduceMean", [MAP], "class_scores", axes=[2, 3], keepdims=0)
+        graph.add("Softmax", ["class_scores"], POSTERIORS, axis=1)
+        shapes = {MAP: ("batch", outputs, "rows", "columns"), POSTERIORS: ("batch", outputs)}
+    onnx.save(graph.model(net, shapes, f"VGG, configuration {net.configuration.name}, applied densely"), path)
+
+
+def expected_outputs(net: VGG, dense_map: Tensor) -> dict[str, Tensor]:
+    """What the file's outputs must be, by name, where PyTorch's net gives a map (batch, outputs, rows, columns)."""
+    if isinstance(net, BoxVGG):
+        return {BOX_MAP: dense_map}
+    return {MAP: dense_map, POSTERIORS: dense_map.mean((2, 3)).softmax(1)}
 
 
 def _trunk(
@@ -93,16 +115,15 @@ class _Graph:
         sides = {"kernel_shape": list(weight.shape[2:]), "pads": [padding] * 4, "strides": [1, 1]}
         return self.add("Conv", inputs, name, **sides)
 
-    def model(self, net: VGG, description: str) -> Any:
+    def model(self, net: VGG, outputs: Shapes, description: str) -> Any:
         def tensor(name: str, *shape: int | str) -> Any:
             return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
 
-        classes = int(net.num_classes)
         graph = helper.make_graph(
             self.nodes,
             "vgg",
             [tensor(INPUT, "batch", net.in_chans, "height", "width")],
-            [tensor(MAP, "batch", classes, "rows", "columns"), tensor(POSTERIORS, "batch", classes)],
+            [tensor(name, *shape) for name, shape in outputs.items()],
             self.constants,
             doc_string=description,
         )

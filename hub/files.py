@@ -5,14 +5,15 @@ from pathlib import Path
 from typing import Any
 
 from hub.address import Address, parse_address
-from vgg_zoo.settings import SETTINGS_FILE
 from vgg_zoo.weights.folder import CONFIG, WEIGHTS
 from vgg_zoo.weights.hashing import file_digest
 
 CARD, EVALUATION, RECIPE = "README.md", "eval_results.json", "recipe.json"
 ONNX, SUMS = "onnx/dense.onnx", "SHA256SUMS"
 
-REQUIRED = (WEIGHTS, CONFIG, CARD, SETTINGS_FILE, EVALUATION, ONNX, SUMS)
+REQUIRED = (WEIGHTS, CONFIG, CARD, EVALUATION, ONNX, SUMS)
+"""Of every net; `hub.kind.Kind.settings_file` is another."""
+
 OPTIONAL = (RECIPE,)
 """A net that was converted, not trained here, has no recipe."""
 

@@ -21,6 +21,9 @@ TIMM_NAMES = {"vgg_a": "vgg11", "vgg_b": "vgg13", "vgg_d": "vgg16", "vgg_e": "vg
 SOURCES = ("source", "file", "url", "hf_hub_id", "hf_hub_filename", "state_dict", "custom_load")
 """Fields of timm's pretrained_cfg that say where weights are."""
 
+NETS = (*vgg_zoo.entrypoints.default_cfgs, *vgg_zoo.box_entrypoints.default_cfgs)
+"""Ours: the nets that classify, and those that predict boxes."""
+
 _OURS = {theirs: ours for ours, theirs in TIMM_NAMES.items()}
 
 
@@ -31,9 +34,8 @@ def zoo_name(architecture: str) -> str:
         ValueError: No net of the paper.
     """
     name = _OURS.get(architecture, architecture)
-    if name not in vgg_zoo.entrypoints.default_cfgs:
-        nets = ", ".join([*vgg_zoo.entrypoints.default_cfgs, *_OURS])
-        raise ValueError(f"{architecture!r} is no net of the paper; they are {nets}")
+    if name not in NETS:
+        raise ValueError(f"{architecture!r} is no net of the paper; they are {', '.join([*NETS, *_OURS])}")
     return name
 
 
@@ -62,7 +64,7 @@ def net_of_config(config: dict[str, Any], device: str | None = None) -> VGG:
             **{**arguments, "num_classes": classes, "device": device},
         )
     except TypeError as error:
-        raise ValueError(f"the config's pretrained_cfg does not make a net: {error}") from error
+        raise ValueError(f"the config does not make a net: {error}") from error
     assert isinstance(net, VGG)
     return net.eval()
 

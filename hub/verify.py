@@ -1,4 +1,4 @@
-"""`verify`: what strangers get. Downloads the published files into a fresh cache, and compares bytes and posteriors.
+"""`verify`: what strangers get. Downloads the published files into a fresh cache, and compares bytes and answers.
 
 Of a private repository they are what those get who may read it.
 """
@@ -12,12 +12,12 @@ import timm
 import torch
 from huggingface_hub import HfApi, snapshot_download
 
-from hub.files import SETTINGS_FILE, SUMS, files_of, sums_of
+from hub.files import SUMS, files_of, sums_of
+from hub.kind import Kind
 from hub.net import load_net
 from hub.record import read_record, write_record
+from hub.results import kind_of
 from vgg_zoo.dense import smallest_side
-from vgg_zoo.evaluation import DenseEvaluator
-from vgg_zoo.settings import read_settings
 from vgg_zoo.weights.hashing import file_digest
 
 
@@ -32,7 +32,7 @@ def verify(folder: Path, api: HfApi) -> str:
         What was found, in words.
 
     Raises:
-        ValueError: Something else is there, or it gives other posteriors.
+        ValueError: Something else is there, or it gives other posteriors or boxes.
         OSError: It cannot be fetched.
     """
     record = read_record(folder)
@@ -45,11 +45,11 @@ def verify(folder: Path, api: HfApi) -> str:
         _compare_bytes(folder, there, record.repository)
         model = f"hf-hub:{record.repository}@{record.revision}"
         net: Any = timm.create_model(model, pretrained=True, cache_dir=cache).eval()
-        _compare_answers(folder, there, net)
+        kind = kind_of(record.repository.partition("/")[2])
+        _compare_answers(kind, folder, there, net)
     write_record(folder, replace(record, verified=True))
-    return (
-        f"{record.repository} at {record.revision}: {len(files_of(folder))} files and the posteriors are the folder's"
-    )
+    found = f"{len(files_of(folder))} files and the {kind.answer} are the folder's"
+    return f"{record.repository} at {record.revision}: {found}"
 
 
 def _downloaded(repository: str, revision: str, cache: Path, api: HfApi) -> Path:
@@ -71,17 +71,17 @@ def _compare_bytes(folder: Path, there: Path, repository: str) -> None:
 
 
 @torch.inference_mode()
-def _compare_answers(folder: Path, there: Path, net: Any) -> None:
-    """Of the net that timm downloaded, and of the dense wrapper with the settings that came, on made-up photos."""
+def _compare_answers(kind: Kind, folder: Path, there: Path, net: Any) -> None:
+    """Of the net that timm downloaded, with the settings that came, on made-up photos."""
     side = smallest_side(net)
     generator = torch.Generator().manual_seed(0)
     photos = [
         torch.randint(0, 256, (side + 40, side + extra, 3), generator=generator).byte().numpy() for extra in (9, 70)
     ]
     answers = [
-        DenseEvaluator(model, **read_settings(place / SETTINGS_FILE))(photos)
+        kind.answers(model, kind.read_settings(place / kind.settings_file), photos)
         for model, place in ((load_net(folder), folder), (net, there))
     ]
     difference = (answers[0] - answers[1]).abs().max().item()
     if not difference <= 1e-5:
-        raise ValueError(f"the published net's posteriors differ from the folder's by {difference:.1e}")
+        raise ValueError(f"the published net's {kind.answer} differ from the folder's by {difference:.1e}")

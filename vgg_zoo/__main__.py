@@ -2,14 +2,18 @@
 
 import timm
 
-from . import entrypoints
+from . import box_entrypoints, entrypoints
 from .model import VGG
 
 
 def zoo_table() -> str:
-    """A line for each net: its name, configuration, weight layers, parameters, multiply-adds at 224 and tags."""
+    """A line for each net: its name, configuration, weight layers, parameters, multiply-adds at 224 and tags.
+
+    Of the nets that predict boxes, which differ from the others in their last layer only, those with weights.
+    """
     rows = [("net", "configuration", "layers", "parameters", "GMACs at 224", "weights")]
-    for name, cfg in entrypoints.default_cfgs.items():
+    boxes = {name: cfg for name, cfg in box_entrypoints.default_cfgs.items() if cfg.default.has_weights}
+    for name, cfg in {**entrypoints.default_cfgs, **boxes}.items():
         net = timm.create_model(name, device="meta")
         assert isinstance(net, VGG)
         tags = [f"{name}.{tag}" for tag in cfg.tags if cfg.cfgs[tag].has_weights]
@@ -19,7 +23,7 @@ def zoo_table() -> str:
                 net.configuration.name,
                 str(net.configuration.weight_layers),
                 f"{sum(p.numel() for p in net.parameters()):,}",
-                f"{net.configuration.multiply_adds() / 1e9:.3f}",
+                f"{net.configuration.multiply_adds(classes=net.head.fc.out_features) / 1e9:.3f}",
                 ", ".join(tags) or "none published",
             )
         )

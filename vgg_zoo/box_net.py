@@ -5,11 +5,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from .configurations import Configuration
+from .configurations import REGRESSIONS, Configuration
 from .model import VGG
-
-REGRESSIONS = ("pcr", "scr")
-"""Per-class regression, a box for each class, and single-class regression, one box that all classes share."""
 
 
 class BoxVGG(VGG):

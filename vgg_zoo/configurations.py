@@ -17,6 +17,10 @@ STRIDE = 2**STAGES
 IMAGENET_MEAN = (123.68, 116.779, 103.939)
 """The mean RGB of the ILSVRC training set in 0–255, which every net takes its images minus (Sect. 2.1)."""
 
+REGRESSIONS = ("pcr", "scr")
+"""Of nets that predict boxes (Appendix A): per-class regression, a box for each class, and single-class regression, one
+box that all classes share."""
+
 _POOL = "maxpool"
 _LAYER = re.compile(r"conv(?P<kernel>[1-9]\d*)-(?P<channels>[1-9]\d*)")
 

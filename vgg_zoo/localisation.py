@@ -4,7 +4,7 @@ For each of the likeliest classes, every place of the nets' maps gives a box; bo
 box is taken whose windows have the highest class scores (the paper's second testing protocol).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +22,7 @@ from .evaluation import DenseEvaluator, Fusion, fuse
 from .inputs import Input, Rescaled, at_scales, batches_of_one_shape, decoded
 from .pictures import draw_boxes
 from .score_maps import score_maps
-from .settings import usual_settings
+from .settings import localise_settings, usual_settings
 
 Net = nn.Module | str | Path
 
@@ -52,11 +52,13 @@ class Localiser:
         model: A net that predicts boxes (`vgg_d_box`), or the folder or name of a trained one; or several of them.
         classifier: A net that classifies, the folder or name of one, a `DenseEvaluator`, or a `Fusion`. Of the same
             classes, in the same order.
-        scales: Q in pixels, for each net a sequence of its own where there are several nets. None takes the S that
-            each was trained at, as its config tells.
+        scales: Q in pixels, for each net a sequence of its own where there are several nets. None takes those that a
+            net's `localise.json` tells, which is beside the weights of a published net; else the S that each was
+            trained at, as its config tells.
         top: Classes of an image; the paper's is 5.
-        close: Overlap above which two boxes are merged.
-        ceil_mode: The nets' max-pools round their size up; the classifier has its own setting.
+        close: Overlap above which two boxes are merged. None takes what the `localise.json` of a single net tells, else
+            0.5.
+        ceil_mode: The nets' max-pools round their size up; the classifier has its own setting. None likewise, else no.
         most_pixels: That go through a net at once.
         exact: Run the nets themselves, not their fast copies; the classifier has its own setting.
 
@@ -73,16 +75,20 @@ class Localiser:
         scales: Sequence[int] | Sequence[Sequence[int]] | None = None,
         *,
         top: int = 5,
-        close: float = CLOSE,
-        ceil_mode: bool = False,
+        close: float | None = None,
+        ceil_mode: bool | None = None,
         most_pixels: int = 1024 * 1024,
         exact: bool = False,
     ) -> None:
         models = [model] if isinstance(model, nn.Module | str | Path) else list(model)
         self.nets = [box_net(each) for each in models]
+        kept = [_kept(each, net) for each, net in zip(models, self.nets, strict=True)]
+        alone = kept[0] if len(kept) == 1 else {}  # boxes of several nets are merged together, so by no net's own
+        close = alone.get("close", CLOSE) if close is None else close
+        ceil_mode = alone.get("ceil_mode", False) if ceil_mode is None else ceil_mode
         self.evaluators = _evaluators(classifier)
         self.side = smallest_side(self.evaluators[0].model)
-        self.scales_of_nets = _scales_of(self.nets, scales, self.side)
+        self.scales_of_nets = _scales_of(self.nets, scales, kept, self.side)
         if not 0 <= close <= 1:
             raise ValueError(f"close is an intersection over union from 0 to 1; got {close}")
         if top < 1:
@@ -223,12 +229,22 @@ def _evaluators(classifier: Net | DenseEvaluator | Fusion) -> list[DenseEvaluato
     return [DenseEvaluator(str(classifier), **usual_settings(str(classifier))[1])]
 
 
-def _scales_of(nets: Sequence[BoxVGG], given: Any, side: int) -> list[tuple[int, ...]]:
+def _kept(model: Net, net: BoxVGG) -> Mapping[str, Any]:
+    """What is told beside the weights of a net that was given by a folder or name."""
+    return {} if isinstance(model, nn.Module) else localise_settings(model, net.pretrained_cfg.get("hf_hub_id"))
+
+
+def _scales_of(
+    nets: Sequence[BoxVGG], given: Any, kept: Sequence[Mapping[str, Any]], side: int
+) -> list[tuple[int, ...]]:
     if not nets:
         raise ValueError("no net that predicts boxes")
     scales: list[tuple[int, ...]]
     if given is None:
-        scales = [(training_scale(net),) for net in nets]
+        scales = [
+            tuple(beside["scales"]) if beside else (training_scale(net),)
+            for net, beside in zip(nets, kept, strict=True)
+        ]
     elif len(nets) == 1 and all(isinstance(scale, int) for scale in given):
         scales = [tuple(given)]
     elif len(given) == len(nets) and not any(isinstance(of_net, int) for of_net in given):

@@ -14,6 +14,7 @@ import argparse
 import html
 import inspect
 import io
+import json
 import os
 import re
 import signal
@@ -34,12 +35,13 @@ import numpy as np
 from gradio import processing_utils
 from PIL import Image, ImageColor
 
-from vgg_zoo.entrypoints import check_name
+from vgg_zoo.entrypoints import check_name, predicts_boxes
 from vgg_zoo.evaluation import GRID, PROTOCOLS, DenseEvaluator
 from vgg_zoo.explain import SHOWN, Explanation, PlacedMap, explain
 from vgg_zoo.images import BadImageError, Pixels, read_pixels
 from vgg_zoo.preprocessing import rescaled_size
 from vgg_zoo.settings import SETTINGS_FILE, read_settings, usual_settings
+from vgg_zoo.weights.hub_file import optional_file
 
 DEFAULT_MODELS = ("vgg_d.tv_in1k", "vgg_e.tv_in1k")
 
@@ -80,11 +82,17 @@ def settings_of(model: str) -> dict[str, Any]:
         model: A folder, a name that timm loads with its weights, or "hf-hub:ORG/NAME".
 
     Raises:
-        ValueError: No such net, or settings that are wrong.
+        ValueError: No such net, one that predicts boxes, or settings that are wrong.
         OSError: The Hub cannot be reached.
     """
+    if predicts_boxes(_architecture(model)):
+        raise ValueError(
+            f"{model} predicts boxes and no classes, and classes are what is shown here; `python -m vgg_zoo.localise` "
+            "draws its boxes"
+        )
     if model.startswith("hf-hub:"):
-        kept = _fetched_settings(model)
+        repository, _, revision = model.removeprefix("hf-hub:").partition("@")
+        kept = optional_file(repository, SETTINGS_FILE, revision or None)
         return read_settings(kept) if kept else {}
     if not Path(model).is_dir():
         check_name(model)
@@ -93,17 +101,12 @@ def settings_of(model: str) -> dict[str, Any]:
     return usual_settings(model)[1]
 
 
-def _fetched_settings(model: str) -> Path | None:
-    from huggingface_hub import hf_hub_download  # only here is the network needed
-    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
-
-    repository, _, revision = model.removeprefix("hf-hub:").partition("@")
-    try:
-        return Path(hf_hub_download(repository, SETTINGS_FILE, revision=revision or None))
-    except LocalEntryNotFoundError:  # no network
-        raise
-    except EntryNotFoundError:
-        return None
+def _architecture(model: str) -> str:
+    """What the folder's config says, or the name."""
+    config = Path(model) / "config.json"
+    if config.is_file():
+        return str(json.loads(config.read_text()).get("architecture"))
+    return model.rpartition("/")[2]
 
 
 class Nets:

@@ -11,9 +11,12 @@ from huggingface_hub import ModelCard
 from hub.address import parse_address
 from hub.build import build
 from hub.card import figures
+from hub.class_results import Classes
 from hub.files import OPTIONAL, REQUIRED, files_of
 from tests.hub.nets import REPOSITORY, make_built, make_results, make_run
 from vgg_zoo.settings import read_settings
+
+FILES = {*REQUIRED, "dense_eval.json"}
 
 
 @pytest.fixture
@@ -31,9 +34,9 @@ def built(run: Path, output: Path, *results: Path, repo: str = REPOSITORY, licen
 def test_a_folder_has_its_files_and_their_hashes(tmp_path: Path) -> None:
     """coreutils' sha256sum finds every file as it is listed; the weights are the run's, byte for byte."""
     folder = make_built(tmp_path)
-    assert set(files_of(folder)) == set(REQUIRED)
+    assert set(files_of(folder)) == FILES
     done = subprocess.run(["sha256sum", "-c", "SHA256SUMS"], cwd=folder, capture_output=True, text=True, check=True)  # noqa: S607
-    assert done.stdout.count(": OK") == len(REQUIRED) - 1
+    assert done.stdout.count(": OK") == len(FILES) - 1
     assert (folder / "model.safetensors").read_bytes() == (tmp_path / "run0" / "model.safetensors").read_bytes()
 
 
@@ -87,7 +90,8 @@ def test_the_papers_figures_stand_beside_its_own_test(tmp_path: Path) -> None:
     folder = built(run, tmp_path / "out", make_results(tmp_path / "results", run, **about))
     line = "| dense, Q = 256, 384, 512 | made, validation | 50,000 | 25.00 | 5.00 |"
     assert f"{line} – |" in (folder / "README.md").read_text()
-    assert f"{line} 24.8 / 7.5 |" in figures(json.loads((folder / "eval_results.json").read_text()), full=True)
+    rows = json.loads((folder / "eval_results.json").read_text())
+    assert f"{line} 24.8 / 7.5 |" in figures(Classes(), rows, full=True)
 
 
 def test_names_are_nothing_but_text_in_the_card(tmp_path: Path) -> None:
@@ -115,9 +119,9 @@ def test_a_net_of_full_width_is_timms(tmp_path: Path) -> None:
     [
         ({"weights_sha256": "0" * 64}, "are of other weights"),
         ({"nets": 2}, "a fusion of 2 nets"),
-        ({"top1": float("nan")}, "an error from 0 to 1"),
+        ({"top1": float("nan")}, "must be from 0 to 1"),
         ({"unlabelled": True}, "without labels"),
-        ({"top1": 1.5}, "an error from 0 to 1"),
+        ({"top1": 1.5}, "must be from 0 to 1"),
         ({"protocol": "multi_crop"}, "none of the results is dense"),
     ],
 )
@@ -175,7 +179,7 @@ def test_the_recipe_is_the_runs(run: Path, tmp_path: Path) -> None:
     (run / "results.json").write_text(json.dumps(training))
     (run / "run.json").write_text(json.dumps({"recipe": "made", "settings": {"batch_size": 4}}))
     folder = built(run, tmp_path / "out", results)
-    assert set(files_of(folder)) == {*REQUIRED, *OPTIONAL}
+    assert set(files_of(folder)) == FILES | set(OPTIONAL)
     recipe = json.loads((folder / "recipe.json").read_text())
     assert recipe["settings"] == {"batch_size": 4}
     assert recipe["command"][-1] == "run"

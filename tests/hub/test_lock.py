@@ -54,6 +54,8 @@ def test_a_name_that_is_taken_is_refused(tmp_path: Path, file: Path) -> None:
     """torchvision's weights, which everybody has by this name; and somebody else's repository."""
     with pytest.raises(ValueError, match=r"vgg_d\.tv_in1k is a net of the package already"):
         lock(published(tmp_path / "one", "me/vgg_d.tv_in1k"), file)
+    with pytest.raises(ValueError, match=r"vgg_a_box\.untrained is a net of the package already"):
+        lock(published(tmp_path / "boxes", "me/vgg_a_box.untrained"), file)
     lock(published(tmp_path / "two"), file)
     with pytest.raises(ValueError, match=r"vgg_d\.made is a net of org/vgg_d\.made already"):
         lock(published(tmp_path / "three", "you/vgg_d.made"), file)

@@ -280,6 +280,9 @@ def test_only_offered_nets_are_loaded(folders: list[Path]) -> None:
         (["--model", "vgg_dd"], "there is no net 'vgg_dd' and no folder of this name; near it are vgg_d, "),
         (["--model", "vgg_c"], "there are no weights 'vgg_c'"),
         (["--model", "."], ". is no folder of a trained net: it has no config.json"),
+        (["--model", "vgg_d_box"], "vgg_d_box predicts boxes and no classes"),
+        (["--model", "boxes"], "boxes predicts boxes and no classes"),
+        (["--model", "hf-hub:org/vgg_d_box.made@v1"], "hf-hub:org/vgg_d_box.made@v1 predicts boxes and no classes"),
         (["--model", "hf-hub:nobody/nothing"], ""),  # the tests are offline
     ],
 )
@@ -291,6 +294,8 @@ def test_wrong_nets_are_named_before_the_page_is_served(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """In one line, with exit code 1."""
+    (tmp_path / "boxes").mkdir()
+    (tmp_path / "boxes" / "config.json").write_text('{"architecture": "vgg_d_box"}')
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(app.signal, "signal", lambda *_: None)
     assert app.main(arguments) == 1
@@ -331,7 +336,7 @@ def test_the_space_imports_only_what_it_requires() -> None:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0
             found.add((node.module or "").partition(".")[0])
-    assert found - sys.stdlib_module_names == {"gradio", "huggingface_hub", "numpy", "PIL", "vgg_zoo"}
+    assert found - sys.stdlib_module_names == {"gradio", "numpy", "PIL", "vgg_zoo"}
 
 
 # ---- The page, served by a process of its own, in a browser

@@ -43,6 +43,8 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
         {"size": 0},
         {"more": 1},
         {"model_args": {"checkpoint_path": "/etc/passwd"}},
+        {"model_args": {"regression": "xyz"}},
+        {"model_args": {"regression": ["pcr"]}},
     ],
 )
 def test_a_damaged_lock_file_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from huggingface_hub import HfApi, constants, hf_hub_download
-from huggingface_hub.errors import HTTPError
+from huggingface_hub.errors import EntryNotFoundError, HTTPError, LocalEntryNotFoundError
 
 from .hashing import file_digest
 
@@ -50,6 +50,20 @@ def checked_file(
             f"have {expected}: it is not the file that was published. Nothing was loaded; delete {path}"
         )
     return path
+
+
+def optional_file(repository: str, name: str, revision: str | None) -> Path | None:
+    """A file in the Hub's cache, fetched if it is not there; None where the repository has none of this name.
+
+    Raises:
+        OSError: Neither the cache nor the Hub can tell.
+    """
+    try:
+        return _fetched(repository, name, revision, None)
+    except LocalEntryNotFoundError:  # no network, which is another thing than no file
+        raise
+    except EntryNotFoundError:
+        return None
 
 
 def _fetched(

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ..configurations import REGRESSIONS
 from .folder import WEIGHTS
 from .hub_file import SHA256, checked_file
 
@@ -17,7 +18,7 @@ LOCK = Path(__file__).with_name("published.json")
 MODEL_ARGS = frozenset(
     {
         *("width_multiplier", "head_hidden_size", "head_kernel_size", "initialisation", "std", "drop_rate"),
-        *("in_chans", "global_pool"),
+        *("in_chans", "global_pool", "regression"),
     }
 )
 """What a net on the Hub may be made with: no path, no address, nothing else that timm would act on."""
@@ -53,6 +54,8 @@ class PublishedNet:
                 raise ValueError(f"{name} must match {form.pattern}; got {value!r}")
         if unknown := sorted(set(self.model_args) - MODEL_ARGS):
             raise ValueError(f"model_args has {', '.join(unknown)}; it may have {', '.join(sorted(MODEL_ARGS))}")
+        if (regression := self.model_args.get("regression", REGRESSIONS[0])) not in REGRESSIONS:
+            raise ValueError(f"regression must be one of {', '.join(REGRESSIONS)}; got {regression!r}")
         if not isinstance(self.size, int) or self.size < 1:
             raise ValueError(f"size must be a number of bytes; got {self.size!r}")
 

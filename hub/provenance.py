@@ -1,0 +1,26 @@
+"""What is kept of where a result comes from: the command, the versions, the sha256; never a folder of somebody's."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+_KEPT = ("command", "commit", "python", "versions")
+
+
+def provenance(content: Mapping[str, Any], sha256: str) -> dict[str, Any]:
+    """Of a results.json: the weights that were measured, and how."""
+    kept = {name: content.get(name) for name in _KEPT}
+    return {"weights_sha256": sha256, **kept, "command": without_folders(content.get("command") or [])}
+
+
+def without_folders(command: Sequence[str]) -> list[str]:
+    """A command without where things are on somebody's machine."""
+    return [without_folder(str(word)) for word in command]
+
+
+def without_folder(word: str) -> str:
+    """A path, or an option with one, without what tells about somebody's machine."""
+    option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    path = Path(value)
+    elsewhere = path.is_absolute() or value.startswith("~") or ".." in path.parts
+    return f"{option}{equals}{path.name if elsewhere else value}"
