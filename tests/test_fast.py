@@ -221,6 +221,18 @@ def test_it_takes_no_gradients() -> None:
     assert fast.to("cpu", torch.float32) is fast
 
 
+def test_what_does_not_fit_is_refused_by_pytorch() -> None:
+    """Other channels, other types, no batch: a kernel would read what is not there."""
+    fast = fast_inference(net())
+    for x in (torch.zeros(1, 1, 64, 64), torch.zeros(1, 3, 64, 64, dtype=torch.float64), torch.zeros(3, 64, 64)):
+        with pytest.raises(RuntimeError):
+            fast(x)
+    with pytest.raises(RuntimeError):
+        fast.pre_logits(torch.zeros(1, 16, 2, 2))
+    with pytest.raises(RuntimeError):
+        fast.head.fc(torch.zeros(1, 8))
+
+
 def test_what_cannot_be_copied_is_named() -> None:
     """No VGG, an unknown kernel, hooks, strange layers; an evaluator then uses the net itself."""
     with pytest.raises(ValueError, match="Linear"):
