@@ -175,7 +175,9 @@ def _check_onnx(folder: Path, net: VGG) -> None:
 
     session = onnxruntime.InferenceSession(str(folder / ONNX), providers=["CPUExecutionProvider"])
     settings = read_settings(folder / SETTINGS_FILE)
-    evaluator = DenseEvaluator(net, **{**settings, "flip": False, "protocol": "dense", "softmax_first": False})
+    evaluator = DenseEvaluator(
+        net, **{**settings, "flip": False, "protocol": "dense", "softmax_first": False}, exact=True
+    )
     for batch, height, width in _sizes(smallest_side(net)):
         pixels = _pixels(batch, height, width)
         score_map, posteriors = session.run([MAP, POSTERIORS], {INPUT: pixels.float().numpy()})

@@ -17,13 +17,14 @@ if __name__ == "__main__":  # run as a script, Python looks for modules beside t
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import torch
+from accelerate import Accelerator
 
 import vgg_zoo  # noqa: F401 (registers the nets)
 from recipes.classes import outputs_of_classes
 from recipes.data import LabelledImages, load_test_split
 from recipes.launch import from_main, make_accelerator, only_main_speaks
-from recipes.net_under_test import NetUnderTest, load_net
-from recipes.options import add_data_options, add_precision, data_source
+from recipes.net_under_test import NetUnderTest, arithmetic_in, load_net
+from recipes.options import add_data_options, add_exact, add_precision, data_source
 from recipes.run_folder import RunFolder
 from recipes.score_report import check_output, check_submission, write_results
 from recipes.scores import ScoreFolder, compute_scores
@@ -64,6 +65,7 @@ def arguments() -> argparse.Namespace:
     group.add_argument("--workers", type=int, default=0, help="processes that load images, for each process")
     group.add_argument("--most-pixels", type=int, default=2**20, help="that go through the net at once; tiles beyond")
     add_precision(group)
+    add_exact(group)
     group.add_argument("--deterministic", action="store_true", help="the same bits on a GPU in every run; slower")
     group.add_argument("--strict", action="store_true", help="stop at the first image that cannot be decoded")
     group.add_argument(
@@ -92,7 +94,9 @@ def run(args: argparse.Namespace) -> None:
     check_output(folder, args.overwrite)
     accelerator = make_accelerator(precision=args.precision, deterministic=args.deterministic)
     only_main_speaks(accelerator)
-    chosen = {name: getattr(args, name) for name in ("protocol", "scales", "flip", "softmax_first", "ceil_mode")}
+    chosen = {
+        name: getattr(args, name) for name in ("protocol", "scales", "flip", "softmax_first", "ceil_mode", "exact")
+    }
     with accelerator.main_process_first():  # the others find weights and data set in the cache
         tested = load_net(args.model, args.train_scales, args.most_pixels, chosen)
         split = load_test_split(data_source(args), labelled=not args.unlabelled)
@@ -102,7 +106,7 @@ def run(args: argparse.Namespace) -> None:
     if args.submission is not None:
         check_submission(args.submission, folder, outputs, int(evaluator.model.num_classes))
     precision = "fp64" if args.precision == "fp64" else accelerator.mixed_precision  # the launcher may have said it
-    net = from_main(accelerator, lambda: prepare(folder, tested, args, split, precision))
+    net = from_main(accelerator, lambda: prepare(folder, tested, args, split, precision, accelerator))
     accelerator.print(
         f"{args.model} on {len(split)} images of {args.data}: {net['protocol']}, Q = {net['scales']}, "
         f"{accelerator.num_processes} process(es) on {accelerator.device.type}"
@@ -117,10 +121,15 @@ def run(args: argparse.Namespace) -> None:
 
 
 def prepare(
-    folder: RunFolder, tested: NetUnderTest, args: argparse.Namespace, split: LabelledImages, precision: str
+    folder: RunFolder,
+    tested: NetUnderTest,
+    args: argparse.Namespace,
+    split: LabelledImages,
+    precision: str,
+    accelerator: Accelerator,
 ) -> dict[str, Any]:
     """Make the folder, or make sure that it is this test's; what is said of the net."""
-    net = tested.description()
+    net = tested.description() | arithmetic_in(tested.evaluator, accelerator, precision)
     folder.begin(identity(net, args, split, precision), args.overwrite)
     return net
 

@@ -25,8 +25,8 @@ from recipes.chunks import compute_chunks
 from recipes.data import LabelledImages, load_splits, load_test_split
 from recipes.features_folder import DescriptorRows, FeaturesFolder
 from recipes.launch import from_main, make_accelerator, only_main_speaks
-from recipes.net_under_test import description_of
-from recipes.options import add_data_options, add_precision, data_source
+from recipes.net_under_test import arithmetic_in, description_of
+from recipes.options import add_data_options, add_exact, add_precision, data_source
 from recipes.report import provenance, write_json, write_problems
 from recipes.run_folder import RunFolder
 from recipes.score_report import check_output
@@ -59,6 +59,7 @@ def arguments() -> argparse.Namespace:
     group.add_argument("--workers", type=int, default=0, help="processes that load images, for each process")
     group.add_argument("--most-pixels", type=int, default=2**20, help="that go through the net at once; tiles beyond")
     add_precision(group)
+    add_exact(group)
     group.add_argument("--deterministic", action="store_true", help="the same bits on a GPU in every run; slower")
     group.add_argument("--strict", action="store_true", help="stop at the first image that cannot be decoded")
     return parser.parse_args()
@@ -67,10 +68,11 @@ def arguments() -> argparse.Namespace:
 def load_descriptor(args: argparse.Namespace) -> DenseDescriptor:
     """The net, and how its descriptors are made."""
     _, usual = usual_settings(args.model)
-    settings = {name: usual[name] for name in ("scales", "flip", "ceil_mode") if name in usual}
+    settings: dict[str, Any] = {name: usual[name] for name in ("scales", "flip", "ceil_mode") if name in usual}
     settings |= {name: value for name in ("scales", "flip", "ceil_mode") if (value := getattr(args, name)) is not None}
     net = pretrained_net(args.model)
-    return DenseDescriptor(net, args.layer, combine=args.combine, l2=args.l2, most_pixels=args.most_pixels, **settings)
+    settings |= {"most_pixels": args.most_pixels, "exact": args.exact}
+    return DenseDescriptor(net, args.layer, combine=args.combine, l2=args.l2, **settings)
 
 
 def load_split(args: argparse.Namespace) -> LabelledImages:
@@ -105,6 +107,7 @@ def run(args: argparse.Namespace) -> None:
 
     def begin() -> dict[str, Any]:
         net = description_of(args.model, descriptor.model) | descriptor.settings
+        net |= arithmetic_in(descriptor, accelerator, precision)
         content = {"net": net, "data": about_data(args, split), "precision": precision}
         folder.begin(content, args.overwrite)
         return content

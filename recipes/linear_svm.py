@@ -25,8 +25,8 @@ from accelerate import Accelerator
 import vgg_zoo  # noqa: F401 (registers the nets)
 from recipes.kept_features import of_folders
 from recipes.launch import from_main, make_accelerator, only_main_speaks
-from recipes.net_under_test import description_of
-from recipes.options import add_data_options, add_precision, data_source
+from recipes.net_under_test import arithmetic_in, description_of
+from recipes.options import add_data_options, add_exact, add_precision, data_source
 from recipes.run_folder import RunFolder
 from recipes.sample_descriptors import Descriptors, describe
 from recipes.samples import Samples
@@ -83,6 +83,7 @@ def arguments() -> argparse.Namespace:
     group.add_argument("--workers", type=int, default=0, help="processes that load images, for each process")
     group.add_argument("--most-pixels", type=int, default=2**20, help="that go through the net at once; tiles beyond")
     add_precision(group)
+    add_exact(group)
     group.add_argument("--deterministic", action="store_true", help="the same bits on a GPU in every run; slower")
     group.add_argument("--cache", type=Path, help="folder of descriptors that several OUTPUTs share")
     return parser.parse_args()
@@ -112,14 +113,13 @@ def check(args: argparse.Namespace, protocol: Protocol) -> None:
 def descriptor_of(args: argparse.Namespace, protocol: Protocol, model: str) -> DenseDescriptor:
     """The net's descriptor with the command's settings, else the protocol's, else what its folder says."""
     _, usual = usual_settings(model)
-    settings = {name: usual[name] for name in ("scales", "flip", "ceil_mode") if name in usual}
+    settings: dict[str, Any] = {name: usual[name] for name in ("scales", "flip", "ceil_mode") if name in usual}
     if protocol.scales is not None:  # the paper's protocols do not depend on how a net was trained
         settings |= {"scales": protocol.scales, "flip": True}
     settings |= {name: value for name in ("scales", "flip", "ceil_mode") if (value := getattr(args, name)) is not None}
     combine = args.combine or protocol.combine
-    return DenseDescriptor(
-        pretrained_net(model), args.layer, combine=combine, l2=args.l2, most_pixels=args.most_pixels, **settings
-    )
+    settings |= {"most_pixels": args.most_pixels, "exact": args.exact}
+    return DenseDescriptor(pretrained_net(model), args.layer, combine=combine, l2=args.l2, **settings)
 
 
 def compute(
@@ -130,7 +130,10 @@ def compute(
     with accelerator.main_process_first():  # the others find the weights in the cache
         descriptors = [descriptor_of(args, protocol, model) for model in models]
     precision = "fp64" if args.precision == "fp64" else accelerator.mixed_precision  # the launcher may have said it
-    nets = [description_of(model, one.model) | one.settings for model, one in zip(models, descriptors, strict=True)]
+    nets = [
+        description_of(model, one.model) | one.settings | arithmetic_in(one, accelerator, precision)
+        for model, one in zip(models, descriptors, strict=True)
+    ]
     data = {"protocol": args.protocol, "data": args.data, "precision": precision, "samples": len(samples)}
     asked = {"test_set": args.test_set, "boxes": samples.box is not None, "seed": args.seed}
     from_main(accelerator, lambda: folder.begin({"nets": nets, **data, **asked}, args.overwrite))

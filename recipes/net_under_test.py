@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from accelerate import Accelerator
 from huggingface_hub import try_to_load_from_cache
 
+from vgg_zoo.descriptors import DenseDescriptor
 from vgg_zoo.evaluation import DenseEvaluator
 from vgg_zoo.paper_tables import JITTERED
 from vgg_zoo.settings import usual_settings
@@ -52,6 +54,18 @@ def description_of(model: str, net: Any) -> dict[str, Any]:
         "configuration": fitting[0] if fitting else None,  # timm's vgg16_bn is no net of the paper
         "weights_sha256": file_digest(file) if file else None,
     }
+
+
+def arithmetic_in(tested: DenseEvaluator | DenseDescriptor, accelerator: Accelerator, precision: str) -> dict[str, str]:
+    """How a run computes its net, as results.json says it: "winograd" or "exact".
+
+    Args:
+        tested: Its net may still be on the CPU, where it was loaded.
+        accelerator: Where it will be.
+        precision: "fp64", or Accelerate's mixed precision, "no" for float32.
+    """
+    plain = accelerator.device.type == "cpu" and precision == "no"
+    return {"arithmetic": tested.arithmetic if plain and not tested.exact else "exact"}
 
 
 def load_net(

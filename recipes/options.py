@@ -46,6 +46,13 @@ def add_precision(parser: argparse._ActionsContainer) -> None:
     )
 
 
+def add_exact(parser: argparse._ActionsContainer) -> None:
+    """The option that turns Winograd's convolutions off."""
+    parser.add_argument(
+        "--exact", action="store_true", help="the net itself on a CPU, not its fast copy; equal but for rounding"
+    )
+
+
 def add_hardware_options(parser: argparse.ArgumentParser) -> None:
     """Options that say on what hardware."""
     group = parser.add_argument_group("hardware; changes nothing of what is learned")

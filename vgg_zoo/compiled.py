@@ -60,6 +60,8 @@ def cache_folder() -> Path:
 
 
 def _library() -> ctypes.CDLL:
+    if os.name != "posix":
+        raise _NotBuiltError(f"they are built on Linux and its like, not on {platform.system()}")
     compiler = shlex.split(os.environ.get("CXX") or "g++")
     if not compiler or shutil.which(compiler[0]) is None:
         raise _NotBuiltError(f"there is no compiler {' '.join(compiler)!r}; $CXX names another one")
@@ -197,6 +199,8 @@ class Kernels:
         """
         batch, height, width, channels = x.shape
         outputs, threads = y.shape[3], torch.get_num_threads()
+        assert u.numel() == 36 * -(-outputs // self.panel) * self.panel * channels
+        assert bias.numel() == outputs
         tiles = batch * -(-height // 4) * -(-width // 4)
         together, block = self._blocks(channels * outputs, channels + outputs, tiles, threads)
         floats = sum(
@@ -234,6 +238,7 @@ class Kernels:
 
     def first(self, x: Tensor, weight: Tensor, bias: Tensor, y: Tensor, *, relu: bool) -> Tensor:
         """A 3 × 3 convolution of few channels with padding 1: x (B, C, h + 2, w + 2), padded; y (B, h, w, K)."""
+        assert weight.numel() == -(-y.shape[3] // self.panel) * self.panel * x.shape[1] * 9
         shape = _longs(y.shape[0], y.shape[1], y.shape[2], x.shape[1], y.shape[3])
         numbers = ctypes.c_long(relu), ctypes.c_long(torch.get_num_threads())
         self._library.vgg_first(_at(x), _at(weight), _at(bias), _at(y), shape, *numbers)
@@ -241,6 +246,7 @@ class Kernels:
 
     def product(self, x: Tensor, weight: Tensor, bias: Tensor, *, relu: bool) -> Tensor:
         """x · weightᵀ + bias of x (N, inputs), weight (outputs, inputs): (N, outputs); inputs a multiple of 16."""
+        assert x.shape[1] == weight.shape[1]
         y = x.new_empty(len(x), len(weight))
         numbers = [ctypes.c_long(value) for value in (*x.shape, len(weight), relu, torch.get_num_threads())]
         self._library.vgg_product(_at(x), _at(weight), _at(bias), _at(y), *numbers)

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .dense import check_is_vgg, pooling, strips_of, tiled_features, tiles
+from .fast import arithmetic, net_for
 from .inputs import Rescaled, batches_of_one_shape, net_input
 from .layers import hidden_map, layer_maps, layer_of, layers_of, smallest_scale, trunk_modules
 
@@ -32,6 +33,7 @@ class DenseDescriptor:
         l2: "scale" normalises each scale's descriptor before they are combined, "final" the combined one.
         ceil_mode: Max-pools round their size up, as Caffe's did.
         most_pixels: That go through the net at once.
+        exact: Use the net itself. Otherwise, in float32 on a CPU, `fast_inference`'s copy of it does the work.
 
     Raises:
         ValueError: No VGG, an unknown layer, combine or l2, no scale, or one below the smallest; the message has the
@@ -49,6 +51,7 @@ class DenseDescriptor:
         *,
         ceil_mode: bool = False,
         most_pixels: int = 1024 * 1024,
+        exact: bool = False,
     ) -> None:
         check_is_vgg(net, classifies=False)
         self.layer = layer_of(net, layer)
@@ -67,6 +70,12 @@ class DenseDescriptor:
         self.model: Any = net.eval()
         self.combine, self.flip, self.l2 = combine, bool(flip), l2
         self.ceil_mode, self.most_pixels = bool(ceil_mode), int(most_pixels)
+        self.exact = bool(exact)
+
+    @property
+    def arithmetic(self) -> str:
+        """How the net is computed as it is now: "winograd" by `fast_inference`'s copy, or "exact"."""
+        return arithmetic(self.model, self.exact)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -104,9 +113,10 @@ class DenseDescriptor:
 
     def _of_scale(self, pixels: Tensor) -> Tensor:
         """(B, C), float64: averaged over places and flips, of images of one shape."""
-        with pooling(self.model, self.ceil_mode):
-            found = self._averages(pixels)
-            return (found + self._averages(pixels.flip(-1))) / 2 if self.flip else found
+        net = net_for(self.model, self.exact)
+        with pooling(net, self.ceil_mode):
+            found = self._averages(net, pixels)
+            return (found + self._averages(net, pixels.flip(-1))) / 2 if self.flip else found
 
     def _combined(self, found: Tensor) -> Tensor:
         """(N, scales, C) → (N, D)."""
@@ -115,25 +125,25 @@ class DenseDescriptor:
         found = found.mean(1) if self.combine == "average" else found.flatten(1)
         return F.normalize(found, dim=1) if self.l2 == "final" else found
 
-    def _averages(self, pixels: Tensor) -> Tensor:
+    def _averages(self, net: Any, pixels: Tensor) -> Tensor:
         """(B, C) of (B, 3, H, W): the mean of the layer's map over places, of a batch or, by tiles, of each image."""
         if pixels.shape[2] * pixels.shape[3] > self.most_pixels:
-            return torch.stack([self._tiled_average(image) for image in pixels])
-        return _mean_over_places([self._map(net_input(self.model, pixels))])
+            return torch.stack([self._tiled_average(net, image) for image in pixels])
+        return _mean_over_places([self._map(net, net_input(net, pixels))])
 
-    def _tiled_average(self, pixels: Tensor) -> Tensor:
+    def _tiled_average(self, net: Any, pixels: Tensor) -> Tensor:
         """(C,) of one image (3, H, W) of any size: the trunk by tiles, the FC layers by strips of its whole map."""
-        prepare = partial(net_input, self.model)
+        prepare = partial(net_input, net)
         if not self.layer.fully_connected:
-            modules = trunk_modules(self.model)[: self.layer.after]
-            parts = (tile for _, tile in tiles(modules, self._map, pixels, prepare, self.most_pixels))
+            modules = trunk_modules(net)[: self.layer.after]
+            parts = (tile for _, tile in tiles(modules, partial(self._map, net), pixels, prepare, self.most_pixels))
             return _mean_over_places(parts)[0]
-        features = tiled_features(self.model, pixels, prepare, self.most_pixels)
-        strips = strips_of(features, int(self.model.pre_logits.input_kernel_size))
-        return _mean_over_places(hidden_map(self.model, strip, self.layer) for strip in strips)[0]
+        features = tiled_features(net, pixels, prepare, self.most_pixels)
+        strips = strips_of(features, int(net.pre_logits.input_kernel_size))
+        return _mean_over_places(hidden_map(net, strip, self.layer) for strip in strips)[0]
 
-    def _map(self, images: Tensor) -> Tensor:
-        return layer_maps(self.model, images, [self.layer])[self.layer.name]
+    def _map(self, net: Any, images: Tensor) -> Tensor:
+        return layer_maps(net, images, [self.layer])[self.layer.name]
 
 
 def _mean_over_places(parts: Iterable[Tensor]) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from .dense import check_is_vgg, class_score_map, pooling, smallest_side, tiled_class_score_map
 from .entrypoints import pretrained_net
+from .fast import arithmetic, net_for
 from .images import BadImageError, Pixels
 from .inputs import Input, at_scales, batches_of_one_shape, decode_each, net_input
 from .preprocessing import rescale
@@ -60,6 +61,8 @@ class DenseEvaluator:
         ceil_mode: Max-pools round their size up, as Caffe's and so Oxford's did.
         most_pixels: That go through the net at once. Smaller images are batched up to it; the trunk runs over a larger
             image in tiles of so many pixels.
+        exact: Use the net itself. Otherwise, in float32 on a CPU, `fast_inference`'s copy of it does the work, several
+            times as fast and equal but for rounding; it is made anew when the weights have changed.
 
     Raises:
         ValueError: No VGG, no weights, an unknown protocol, no scale, or one below the net's smallest input.
@@ -76,6 +79,7 @@ class DenseEvaluator:
         softmax_first: bool = False,
         ceil_mode: bool = False,
         most_pixels: int = 1024 * 1024,
+        exact: bool = False,
     ) -> None:
         net: Any = pretrained_net(model) if isinstance(model, str) else model
         check_is_vgg(net)
@@ -92,6 +96,12 @@ class DenseEvaluator:
         self.model = net.eval()
         self.scales, self.flip, self.protocol = scales, bool(flip), protocol
         self.softmax_first, self.ceil_mode, self.most_pixels = bool(softmax_first), bool(ceil_mode), int(most_pixels)
+        self.exact = bool(exact)
+
+    @property
+    def arithmetic(self) -> str:
+        """How the net is computed as it is now: "winograd" by `fast_inference`'s copy, or "exact"."""
+        return arithmetic(self.model, self.exact)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -254,12 +264,13 @@ class DenseEvaluator:
     def _map(self, pixels: Tensor) -> Tensor:
         """(B, num_classes, h, w) of (B, 3, H, W) pixels, in one piece, in batches, or in tiles."""
         area, prepare = pixels.shape[2] * pixels.shape[3], partial(net_input, self.model)
-        with pooling(self.model, self.ceil_mode):
+        net = net_for(self.model, self.exact)
+        with pooling(net, self.ceil_mode):
             if area > self.most_pixels:
-                maps = [tiled_class_score_map(self.model, image, prepare, self.most_pixels) for image in pixels]
+                maps = [tiled_class_score_map(net, image, prepare, self.most_pixels) for image in pixels]
             else:
                 parts = pixels.split(max(1, self.most_pixels // area))
-                maps = [class_score_map(self.model, prepare(part)) for part in parts]
+                maps = [class_score_map(net, prepare(part)) for part in parts]
         scores = torch.cat(maps)
         return scores.float() if scores.dtype in (torch.bfloat16, torch.float16) else scores  # soft-max needs more
 

@@ -12,6 +12,7 @@ from .model import fc_over_map, fc_windows
 
 Step = Callable[[Tensor], Tensor]
 _MOST_WINDOWS = 256  # of the first FC layer at once: 25 MB of them at full width
+_MOST_PIXELS = 2**17  # of images whose first maps, 33 MB each, exist at once
 
 
 def _is_plain(x: Tensor) -> bool:
@@ -86,7 +87,8 @@ class FastConv(nn.Conv2d):
             pool: And then this max-pool, of 2 × 2.
             buffer: The name of the buffer of the workspace that the map may live in.
         """
-        kind = self.choice(x.shape[2], x.shape[3])[0] if _is_plain(x) else "direct"
+        takes = _is_plain(x) and x.shape[1] == self.in_channels  # what does not fit is PyTorch's to refuse
+        kind = self.choice(x.shape[2], x.shape[3])[0] if takes else "direct"
         kernels = compiled.kernels() if kind != "direct" and self.kernel == "compiled" else None
         if kernels is not None:
             y = self._compiled(kernels, x, kind, relu, pool, buffer)
@@ -148,7 +150,8 @@ class FastFullyConnected(nn.Conv2d):
 
     def _rows(self, x: Tensor, relu: bool) -> Tensor:
         assert self.bias is not None
-        if self.kernel == "compiled" and _is_plain(x) and _is_plain(self.weight):
+        plain = _is_plain(x) and _is_plain(self.weight) and x.shape[1] == self.in_channels
+        if self.kernel == "compiled" and plain:
             windows, matrix = fc_windows(x, self.weight)
             y = product(windows, matrix, self.bias, relu)
             rows, columns = x.shape[2] - self.kernel_size[0] + 1, x.shape[3] - self.kernel_size[1] + 1
@@ -176,7 +179,7 @@ class FastLinear(nn.Linear):
 def product(x: Tensor, matrix: Tensor, bias: Tensor, relu: bool) -> Tensor:
     """x · matrixᵀ + bias of (N, inputs) and (outputs, inputs), by the kernel where it takes them."""
     kernels = compiled.kernels()
-    if kernels is None or x.shape[1] % 16 or not matrix.is_contiguous():
+    if kernels is None or x.shape[1] % 16 or x.shape[1] != matrix.shape[1] or not matrix.is_contiguous():
         y = F.linear(x, matrix, bias)
         return F.relu_(y) if relu else y
     return kernels.product(x.contiguous(), matrix, bias, relu=relu)
@@ -225,9 +228,17 @@ def _is_two_by_two(step: Any) -> bool:
 
 
 class FastTrunk(nn.Sequential):
-    """Layers that run as `run_steps` does; a slice of it is one, too."""
+    """Layers that run as `run_steps` does; a slice of it is one, too.
+
+    A batch's images go through the first three stages few at a time: the maps there are large, and stay in the cache.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) → the last layer's map."""
         steps = [inner for child in self for inner in (child if isinstance(child, nn.Sequential) else [child])]
-        return run_steps(steps, x)
+        pools = [place for place, step in enumerate(steps, start=1) if isinstance(step, nn.MaxPool2d)]
+        some = max(1, _MOST_PIXELS // max(1, x.shape[2] * x.shape[3]))
+        if len(pools) < 3 or len(x) <= some:
+            return run_steps(steps, x)
+        parts = [run_steps(steps[: pools[2]], part).permute(0, 2, 3, 1) for part in x.split(some)]
+        return run_steps(steps[pools[2] :], torch.cat(parts).permute(0, 3, 1, 2))

@@ -93,6 +93,15 @@ def steps_of(net: Any) -> Sequence[Step]:
     return [*trunk_modules(net), stretch, hidden.fc1, hidden.act1, hidden.drop, hidden.fc2, hidden.act2]
 
 
+def run(net: Any, steps: Sequence[Step], x: Tensor) -> Tensor:
+    """Some of a net's steps one after the other; a copy by `fast_inference` runs some of them as one."""
+    if hasattr(net, "run_steps"):
+        return net.run_steps(steps, x)
+    for step in steps:
+        x = step(x)
+    return x
+
+
 def layer_maps(net: Any, images: Tensor, layers: Sequence[NetLayer], relu: bool = True) -> dict[str, Tensor]:
     """The maps of some layers in one pass, which ends with the last of them.
 
@@ -110,17 +119,14 @@ def layer_maps(net: Any, images: Tensor, layers: Sequence[NetLayer], relu: bool 
     """
     wanted = {layer.after if relu else layer.before: layer.name for layer in layers}
     maps: dict[str, Tensor] = {}
-    x = prepare(images)
-    for place, step in enumerate(steps_of(net)[: max(wanted)], start=1):
-        x = step(x)
-        if place in wanted:
-            # The ReLUs work in place: what is before one must be out of its reach.
-            maps[wanted[place]] = x if relu or place == max(wanted) else x.clone()
+    x, steps, before = prepare(images), steps_of(net), 0
+    for place in sorted(wanted):
+        x, before = run(net, steps[before:place], x), place
+        # The ReLUs work in place: what is before one must be out of its reach.
+        maps[wanted[place]] = x if relu or place == max(wanted) else x.clone()
     return {layer.name: maps[layer.name] for layer in layers}
 
 
 def hidden_map(net: Any, features: Tensor, layer: NetLayer) -> Tensor:
     """The map of fc6 or fc7, (B, channels, h, w), of the trunk's map (B, C, h', w'), which may be a strip of it."""
-    for step in steps_of(net)[len(trunk_modules(net)) : layer.after]:
-        features = step(features)
-    return features
+    return run(net, steps_of(net)[len(trunk_modules(net)) : layer.after], features)

@@ -95,6 +95,20 @@ def test_the_posteriors_are_the_wrappers(net: Path, tested: Path) -> None:
 
 
 @pytest.mark.slow
+def test_results_say_how_the_net_was_computed(net: Path, tested: Path, tmp_path: Path) -> None:
+    """By the fast copy, or exactly; scores of the one are not mixed with the other's, which differ by rounding."""
+    options = ["--model", net, "--data", "digits", *SCALES, "--exact", "--output"]
+    succeed(command("evaluate", *options, tmp_path / "exact"))
+    for folder, arithmetic in ((tested, "winograd"), (tmp_path / "exact", "exact")):
+        assert results_of(folder)["nets"][0]["arithmetic"] == arithmetic
+    assert torch.allclose(scores_of(tested).posteriors, scores_of(tmp_path / "exact").posteriors, atol=1e-5)
+    shutil.copytree(tested, tmp_path / "copy")
+    done = run(command("evaluate", *options, tmp_path / "copy"))
+    assert done.returncode
+    assert "--overwrite" in done.stderr
+
+
+@pytest.mark.slow
 def test_two_processes_and_workers_give_the_same_bits(net: Path, tested: Path, tmp_path: Path) -> None:
     """Which process scores an image, and who decodes it, changes nothing."""
     options = ["--model", net, "--data", "digits", "--output", tmp_path / "out", *SCALES, "--workers", "1"]
