@@ -9,6 +9,7 @@ import jinja2
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from hub.address import Address
+from hub.class_results import TOP
 from hub.files import CONFIG, EVALUATION, RECIPE, WEIGHTS, address_of, read_json
 from hub.kind import Kind, Row
 from hub.net import TIMM_NAMES, net_of_config
@@ -16,8 +17,6 @@ from hub.results import kind_of
 from vgg_zoo.dense import smallest_side
 from vgg_zoo.model import VGG
 from vgg_zoo.weights.hashing import file_digest
-
-_TOP = 5
 
 TEMPLATE = Path(__file__).with_name("card.md.jinja")
 PROJECT = "https://pypi.org/project/vgg-zoo"
@@ -61,7 +60,7 @@ def _usage(kind: Kind, folder: Path, net: VGG, address: Address, config: dict[st
     return template.render(
         address=address,
         has_names=bool(config.get("label_names")),
-        top=min(_TOP, config["num_classes"]),
+        top=min(TOP, config["num_classes"]),
         scales=", ".join(map(str, scales)),
         scale=scales[len(scales) // 2],
         side=smallest_side(net),

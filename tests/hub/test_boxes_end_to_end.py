@@ -30,7 +30,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LocalHub, 
     place = tmp_path_factory.mktemp("world")
     run, classifier = place / "run", net_folder(place / "classifier", num_classes=10)
     data = ["--data", pasted_folder(place / "data"), "--label-column", "label"]
-    recipe(command("train", "--recipe", "tests/recipes/tiny_boxes.py", *data, "--max-steps", 6, "--output", run))
+    recipe(command("train", "--recipe", "tests/recipes/tiny_boxes.py", *data, "--output", run))
     recipe(command("localise", "--protocol", 1, "--net", run, *data, "--output", place / "true_class"))
     nets = ["--net", run, 32, 40, "--classifier", classifier]
     recipe(command("localise", *nets, *data, "--output", place / "classes_and_boxes"))
