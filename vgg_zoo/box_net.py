@@ -45,8 +45,8 @@ class BoxVGG(VGG):
     @torch.jit.ignore
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
         """A last layer of random weights for other classes (timm's interface)."""
+        super().reset_classifier(_outputs(num_classes, self.regression), global_pool)
         self.num_classes = num_classes
-        self.head.reset(_outputs(num_classes, self.regression), global_pool)
 
     @torch.jit.ignore
     def by_box(self, outputs: Tensor) -> Tensor:
