@@ -16,9 +16,9 @@ import timm.models
 import vgg_zoo
 from vgg_zoo.entrypoints import predicts_boxes
 
-MODULES = (vgg_zoo.entrypoints, vgg_zoo.box_entrypoints)
-NETS = frozenset(name for module in MODULES for name in module.default_cfgs)
-OUR_MODULES = [module.__name__.rpartition(".")[2] for module in MODULES]
+BOX_NETS = ("vgg_a_box", "vgg_d_box")  # of seven that differ from the nets above by their last layer alone
+NETS = frozenset([*vgg_zoo.entrypoints.default_cfgs, *BOX_NETS])
+OUR_MODULES = [module.__name__.rpartition(".")[2] for module in (vgg_zoo.entrypoints, vgg_zoo.box_entrypoints)]
 
 # Needs the Hub: the weights themselves are loaded from a local cache in tests/test_entrypoints.py.
 NEEDS_NETWORK = ("test_model_load_pretrained", "test_model_features_pretrained", "test_model_inference")
@@ -28,17 +28,17 @@ NEEDS_CLASSES = ("test_model_backward", "test_model_backward_fx")
 
 # How many times each of timm's tests must run: once for each net, or for each tag of each net.
 EXPECTED = {
-    "test_model_forward": 14,
+    "test_model_forward": 9,
     "test_model_backward": 7,
-    "test_model_default_cfgs": 14,
-    "test_model_forward_torchscript": 14,
-    "test_model_forward_features": 14,
-    "test_model_forward_intermediates_features": 14,
-    "test_model_forward_intermediates": 14,
-    "test_prune_intermediate_layers_contract": 14,
-    "test_model_forward_fx": 14,
+    "test_model_default_cfgs": 9,
+    "test_model_forward_torchscript": 9,
+    "test_model_forward_features": 9,
+    "test_model_forward_intermediates_features": 9,
+    "test_model_forward_intermediates": 9,
+    "test_prune_intermediate_layers_contract": 9,
+    "test_model_forward_fx": 9,
     "test_model_backward_fx": 7,
-    "test_model_forward_fx_torchscript": 14,
+    "test_model_forward_fx_torchscript": 9,
 }
 
 _passed: Counter[str] = Counter()
