@@ -104,8 +104,8 @@ def localisation_errors(found: Tensor, labels: Tensor, truth: list[Any]) -> Loca
     count = len(found)
     usable = torch.tensor([bool(boxes) for boxes in truth])
     return LocalisationErrors(
-        error=1 - right.any(1).sum().item() / count,
-        top1_error=1 - right[:, 0].sum().item() / count,
-        class_error=1 - (right_class.any(1) & usable).sum().item() / count,
+        error=(~right.any(1)).sum().item() / count,
+        top1_error=(~right[:, 0]).sum().item() / count,
+        class_error=(~(right_class.any(1) & usable)).sum().item() / count,
         images=count,
     )

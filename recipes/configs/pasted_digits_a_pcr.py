@@ -1,4 +1,4 @@
-"""Net A, small, predicting a box for each digit that is pasted on a photo: 15 to 20% box error, the class given.
+"""Net A, small, predicting a box for each digit that is pasted on a photo: about 15% box error, the class given.
 
 Begins with the net that classifies (Appendix A), in the folder pasted_digits_a beside the output.
 
