@@ -101,7 +101,9 @@ def _config(
     """timm's config.json; under timm's own name where timm's own net takes the weights."""
     cfg = {**config["pretrained_cfg"], "tag": address.tag, "hf_hub_id": str(address)}
     cfg["license"] = licence or cfg.get("license")
-    cfg["description"] = description or cfg.get("description") or "A net of the VGG paper"
+    # A run's description names its data set, which may be a folder; what is typed for the Hub stands as it is.
+    of_run = " ".join(without_folders((cfg.get("description") or "").split()))
+    cfg["description"] = description or of_run or "A net of the VGG paper"
     if cfg["license"] not in LICENCES:
         raise ValueError(f"--license must be one of {', '.join(LICENCES)}; got {cfg['license']!r}")
     arguments = dict(config.get("model_args", {}))

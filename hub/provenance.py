@@ -23,4 +23,4 @@ def without_folder(word: str) -> str:
     option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
     path = Path(value)
     elsewhere = path.is_absolute() or value.startswith("~") or ".." in path.parts
-    return f"{option}{equals}{path.name if elsewhere else value}"
+    return f"{option}{equals}{path.name or value if elsewhere else value}"

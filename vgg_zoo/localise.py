@@ -20,7 +20,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--model", required=True, nargs="+", help="folders or names of nets that predict boxes")
     parser.add_argument("--classifier", required=True, help="folder or name of a net of the same classes")
     parser.add_argument(
-        "--scales", type=int, nargs="+", metavar="Q", help="of every box net; default: the S that each was trained at"
+        "--scales",
+        type=int,
+        nargs="+",
+        metavar="Q",
+        help="of every box net; default: those of its localise.json, or its training's S",
     )
     parser.add_argument("--top", type=int, default=5, help="classes that are printed, 5 by default")
     parser.add_argument("--drawn", type=int, default=1, help="of them, those whose boxes are drawn; 1 by default")

@@ -52,7 +52,11 @@ def test_the_same_inputs_give_the_same_bytes(tmp_path: Path) -> None:
 def test_nothing_tells_where_it_was_made(tmp_path: Path) -> None:
     """No path of the machine is in any file: not the run's, not the data set's."""
     run = make_run(tmp_path / "run")
+    config = json.loads((run / "config.json").read_text())
+    config["pretrained_cfg"]["description"] = f"Trained by the recipe vgg_d on {tmp_path / 'photos'}"
+    (run / "config.json").write_text(json.dumps(config))
     folder = built(run, tmp_path / "out", make_results(tmp_path / "results", run, spec=str(tmp_path / "photos")))
+    assert "\nTrained by the recipe vgg_d on photos.\n" in (folder / "README.md").read_text()
     assert "| photos, validation |" in (folder / "README.md").read_text()
     for name in files_of(folder):
         assert str(tmp_path).encode() not in (folder / name).read_bytes(), name
