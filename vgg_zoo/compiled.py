@@ -16,6 +16,7 @@ from torch import Tensor
 
 from .kernel_library import NotBuiltError, library
 
+_FLOATS: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}  # whatever PyTorch's defaults are set to
 _lock = threading.Lock()
 _found: list[Any] = []  # once tried: the kernels, or why not
 
@@ -40,10 +41,11 @@ def why_not() -> str | None:
 
 def _checked(found: "Kernels") -> "Kernels":
     """The kernels, if they compute what PyTorch does: a compiler may be broken, too."""
-    generator = torch.Generator().manual_seed(0)
-    x, weight, bias = (torch.randn(shape, generator=generator) for shape in ((1, 32, 9, 11), (48, 32, 3, 3), (48,)))
+    generator = torch.Generator("cpu").manual_seed(0)
+    shapes = ((1, 32, 9, 11), (48, 32, 3, 3), (48,))
+    x, weight, bias = (torch.randn(shape, generator=generator, **_FLOATS) for shape in shapes)
     rows = x.permute(0, 2, 3, 1).contiguous()
-    y = found.winograd(rows, found.transformed_weight(weight), bias, torch.empty(1, 9, 11, 48), relu=False)
+    y = found.winograd(rows, found.transformed_weight(weight), bias, torch.empty(1, 9, 11, 48, **_FLOATS), relu=False)
     if not torch.allclose(y.permute(0, 3, 1, 2), F.conv2d(x, weight, bias, padding=1), atol=1e-3):
         raise NotBuiltError("what the compiler built computes something else than PyTorch does")
     return found
@@ -62,7 +64,7 @@ class Workspace(threading.local):
         """(count,) numbers of any value, valid until the next call with this name."""
         kept = self._kept.get(name)
         if kept is None or kept.numel() < count:
-            kept = torch.empty(count)
+            kept = torch.empty(count, **_FLOATS)
             if count <= self.most:
                 self._kept[name] = kept
         return kept[:count]
@@ -81,7 +83,7 @@ def _longs(*values: int) -> Any:
 
 @lru_cache(maxsize=16)
 def _zeros(count: int) -> Tensor:
-    return torch.zeros(count)
+    return torch.zeros(count, **_FLOATS)
 
 
 class Kernels:
@@ -95,7 +97,7 @@ class Kernels:
     def transformed_weight(self, weight: Tensor) -> Tensor:
         """U of a weight (K, C, 3, 3), in the order in which the kernel reads it."""
         outputs, channels = weight.shape[:2]
-        u = torch.empty(36 * -(-outputs // self.panel) * self.panel * channels)
+        u = torch.empty(36 * -(-outputs // self.panel) * self.panel * channels, **_FLOATS)
         self._library.vgg_transform_weight(
             _at(weight.contiguous()), _at(u), ctypes.c_long(channels), ctypes.c_long(outputs)
         )
@@ -145,7 +147,7 @@ class Kernels:
     def first_weight(self, weight: Tensor) -> Tensor:
         """The first layer's weight (K, C, 3, 3), in the order in which the kernel reads it."""
         outputs, channels = weight.shape[:2]
-        ordered = torch.empty(-(-outputs // self.panel) * self.panel * channels * 9)
+        ordered = torch.empty(-(-outputs // self.panel) * self.panel * channels * 9, **_FLOATS)
         self._library.vgg_first_weight(
             _at(weight.contiguous()), _at(ordered), ctypes.c_long(channels), ctypes.c_long(outputs)
         )
