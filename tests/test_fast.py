@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from tests.helpers import NETS, small
 from vgg_zoo import DenseEvaluator, compiled, fast_inference
 from vgg_zoo.descriptors import DenseDescriptor
-from vgg_zoo.fast import net_for
+from vgg_zoo.fast_copies import net_for
 from vgg_zoo.layers import layer_maps, layers_of
 
 KERNELS = [
@@ -29,7 +29,7 @@ PHOTO = load_sample_image("china.jpg")
 def net(name: str = "vgg_d", **changes: Any) -> Any:
     """Half as wide as the paper's: wide enough for Winograd, with a small head."""
     torch.manual_seed(0)
-    return small(name, width_multiplier=0.5, **changes)
+    return small(name, **{"width_multiplier": 0.5, **changes})
 
 
 def batch_norms_moved(model: Any) -> Any:
@@ -276,6 +276,21 @@ def test_without_a_compiler_it_is_pytorch(monkeypatch: pytest.MonkeyPatch) -> No
         assert error(fast(x), model(x)) < 1e-4
     with pytest.raises(RuntimeError, match="there is no compiler"):
         fast_inference(model, kernel="compiled")
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@torch.no_grad()
+def test_pytorchs_defaults_change_nothing(kernel: str) -> None:
+    """Buffers are float32 on the CPU, whatever a user has set."""
+    model, x = net("vgg_a", width_multiplier=1.0), torch.randn(1, 3, 224, 224)
+    expected = model(x)
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.device("meta"):
+            compiled.WORKSPACE.__init__()  # type: ignore[misc]
+            assert error(fast_inference(model, kernel=kernel)(x), expected) < 1e-4
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 def test_the_plan_is_a_table() -> None:

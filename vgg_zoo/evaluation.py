@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from .dense import check_is_vgg, smallest_side
 from .entrypoints import pretrained_net
-from .fast import arithmetic
+from .fast_copies import arithmetic
 from .images import BadImageError, Pixels
 from .inputs import Input, at_scales, batches_of_one_shape, decode_each
 from .preprocessing import rescale

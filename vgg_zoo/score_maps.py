@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from .dense import class_score_map, pooling, tiled_class_score_map
-from .fast import net_for
+from .fast_copies import net_for
 from .inputs import net_input
 
 

@@ -83,13 +83,13 @@ def choice(kernel: str, conv: nn.Conv2d, height: int, width: int) -> tuple[str, 
 @lru_cache(maxsize=8)
 def _squared(rows: tuple[tuple[float, ...], ...], dtype: torch.dtype) -> Tensor:
     """The Kronecker square of a matrix: both dimensions' transform as one."""
-    matrix = torch.tensor(rows, dtype=torch.float64)
+    matrix = torch.tensor(rows, dtype=torch.float64, device="cpu")
     return torch.kron(matrix, matrix).to(dtype)
 
 
 def transformed_weight(weight: Tensor) -> Tensor:
     """U = G g Gᵀ, (36, C, K), of a weight (K, C, 3, 3); computed in float64."""
-    matrix = torch.tensor(WEIGHT_TRANSFORM, dtype=torch.float64)
+    matrix = torch.tensor(WEIGHT_TRANSFORM, dtype=torch.float64, device=weight.device)
     u = torch.einsum("ia,kcab,jb->ijck", matrix, weight.double(), matrix)
     return u.flatten(0, 1).to(weight.dtype).contiguous()
 
