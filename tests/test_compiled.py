@@ -13,7 +13,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from vgg_zoo import compiled
+from vgg_zoo import compiled, kernel_library
 
 needs_compiler = pytest.mark.skipif(compiled.kernels() is None, reason=str(compiled.why_not()))
 
@@ -30,10 +30,10 @@ def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 def test_the_cache_is_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
     """$VGG_ZOO_CACHE, else in the user's cache folder."""
     monkeypatch.setenv("VGG_ZOO_CACHE", "/somewhere")
-    assert compiled.cache_folder() == Path("/somewhere")
+    assert kernel_library.cache_folder() == Path("/somewhere")
     monkeypatch.delenv("VGG_ZOO_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
-    assert compiled.cache_folder() == Path("/cache/vgg_zoo")
+    assert kernel_library.cache_folder() == Path("/cache/vgg_zoo")
 
 
 @pytest.mark.parametrize(
@@ -64,11 +64,11 @@ def test_a_compiler_that_fails_is_quoted(cache: Path, monkeypatch: pytest.Monkey
 @needs_compiler
 def test_a_library_is_built_once(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And found again."""
-    compiled._library()
+    kernel_library.library()
     (library,) = cache.iterdir()
     before = library.stat()
-    monkeypatch.setattr(compiled, "_build", None)
-    compiled._library()
+    monkeypatch.setattr(kernel_library, "_build", None)
+    kernel_library.library()
     assert library.stat() == before
 
 
@@ -77,23 +77,23 @@ def test_a_library_is_built_once(cache: Path, monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize("content", [b"", b"\x7fELF", None])
 def test_a_damaged_library_is_built_again(content: bytes | None, cache: Path) -> None:
     """Rather than mapped; None cuts the end off."""
-    compiled._library()
+    kernel_library.library()
     (library,) = cache.iterdir()
     damaged = library.read_bytes()[:-100] if content is None else content
     library.unlink()  # this process has it mapped
     library.write_bytes(damaged)
-    compiled._library()
-    assert compiled._is_whole(library)
+    kernel_library.library()
+    assert kernel_library._is_whole(library)
 
 
 @needs_compiler
 def test_a_cache_that_others_may_write_to_is_not_trusted(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Their code would be ours; what is built elsewhere is loaded instead."""
-    compiled._library()
+    kernel_library.library()
     cache.chmod(stat.S_IRWXU | stat.S_IRWXG | stat.S_IRWXO)
     loaded: list[str] = []
-    monkeypatch.setattr(compiled.ctypes, "CDLL", lambda name: loaded.append(name) or object())
-    compiled._library()
+    monkeypatch.setattr(kernel_library.ctypes, "CDLL", lambda name: loaded.append(name) or object())
+    kernel_library.library()
     assert not Path(loaded[0]).is_relative_to(cache)
 
 
@@ -102,7 +102,7 @@ def test_a_cache_that_cannot_be_written_to_is_done_without(tmp_path: Path, monke
     """The library is then built for this process alone."""
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("VGG_ZOO_CACHE", str(tmp_path / "file" / "folder"))
-    assert isinstance(compiled._library(), ctypes.CDLL)
+    assert isinstance(kernel_library.library(), ctypes.CDLL)
 
 
 @needs_compiler

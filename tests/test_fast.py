@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from tests.helpers import NETS, small
 from vgg_zoo import DenseEvaluator, compiled, fast_inference
 from vgg_zoo.descriptors import DenseDescriptor
-from vgg_zoo.fast import net_for
+from vgg_zoo.fast_copies import net_for
 from vgg_zoo.layers import layer_maps, layers_of
 
 KERNELS = [

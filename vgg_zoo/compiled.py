@@ -1,38 +1,23 @@
-"""The C++ kernels of `fast_inference`: built once by this machine's compiler, loaded by ctypes, done without elsewhere.
+"""The C++ kernels of `fast_inference` on tensors: this machine's compiler builds them, elsewhere they are done without.
 
 Nothing here runs when the package is imported. Where there is no compiler, or it fails, or what it built computes
 something wrong, `kernels()` is None, `why_not()` says why, and `vgg_zoo.winograd` does the work in plain PyTorch.
 """
 
 import ctypes
-import hashlib
-import os
-import platform
-import shlex
-import shutil
-import stat
 import subprocess
-import tempfile
 import threading
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-SOURCE = Path(__file__).parent / "kernels" / "winograd.cpp"
-COMPILE = ("-O3", "-march=native", "-std=c++17", "-fPIC", "-fopenmp", "-c")
-LINK = ("-shared",)  # OpenMP is PyTorch's own, already loaded: a second one would have threads of its own
-_SECONDS = 300
-_DIGEST = 32
+from .kernel_library import NotBuiltError, library
+
 _lock = threading.Lock()
 _found: list[Any] = []  # once tried: the kernels, or why not
-
-
-class _NotBuiltError(Exception):
-    """Why there are no kernels, in a few words."""
 
 
 def kernels() -> "Kernels | None":
@@ -40,10 +25,10 @@ def kernels() -> "Kernels | None":
     with _lock:
         if not _found:
             try:
-                _found.append(_checked(Kernels(_library())))
-            except (_NotBuiltError, OSError, ValueError, AttributeError, subprocess.SubprocessError) as error:
+                _found.append(_checked(Kernels(library())))
+            except (NotBuiltError, OSError, ValueError, AttributeError, subprocess.SubprocessError) as error:
                 _found.append(
-                    f"{type(error).__name__}: {error}" if not isinstance(error, _NotBuiltError) else f"{error}"
+                    f"{type(error).__name__}: {error}" if not isinstance(error, NotBuiltError) else f"{error}"
                 )
         return _found[0] if isinstance(_found[0], Kernels) else None
 
@@ -53,76 +38,6 @@ def why_not() -> str | None:
     return None if kernels() is not None else str(_found[0])
 
 
-def cache_folder() -> Path:
-    """Where the built library is kept: `$VGG_ZOO_CACHE`, or `vgg_zoo` in the user's cache folder."""
-    named = os.environ.get("VGG_ZOO_CACHE")
-    return Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vgg_zoo"
-
-
-def _library() -> ctypes.CDLL:
-    if os.name != "posix":
-        raise _NotBuiltError(f"they are built on Linux and its like, not on {platform.system()}")
-    compiler = shlex.split(os.environ.get("CXX") or "g++")
-    if not compiler or shutil.which(compiler[0]) is None:
-        raise _NotBuiltError(f"there is no compiler {' '.join(compiler)!r}; $CXX names another one")
-    name = f"kernels-{_key(compiler)}.so"
-    try:
-        folder = cache_folder()
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if not (folder / name).is_file() or not _is_whole(folder / name):
-            _build(compiler, folder / name)
-        if not _is_ours(folder / name):
-            raise OSError("others may write to it")
-        return ctypes.CDLL(str(folder / name))
-    except (OSError, RuntimeError):  # a home that cannot be written to or does not exist, or is somebody else's
-        with tempfile.TemporaryDirectory() as private:
-            _build(compiler, Path(private) / name)
-            return ctypes.CDLL(str(Path(private) / name))
-
-
-def _key(compiler: list[str]) -> str:
-    """Of everything that the library depends on: source, flags, compiler and CPU."""
-    version = subprocess.run([*compiler, "--version"], capture_output=True, timeout=_SECONDS, check=True).stdout  # noqa: S603
-    parts = [SOURCE.read_bytes(), " ".join([*compiler, *COMPILE, *LINK]).encode(), version, _cpu().encode()]
-    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:24]
-
-
-def _cpu() -> str:
-    """What -march=native depends on."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else [platform.processor()]
-    told = ("vendor_id", "cpu family", "model\t", "model name", "flags", "CPU implementer", "CPU part", "Features")
-    return "\n".join([platform.machine(), *sorted({line for line in lines if line.startswith(told)})])
-
-
-def _build(compiler: list[str], target: Path) -> None:
-    """Compile next to the target and move it there at once: other processes may be at it, too."""
-    with tempfile.TemporaryDirectory(dir=target.parent) as work:
-        compiled, library = Path(work) / "kernels.o", Path(work) / "kernels.so"
-        for arguments in ([*COMPILE, SOURCE, "-o", compiled], [*LINK, compiled, "-o", library]):
-            command = [*compiler, *map(str, arguments)]
-            done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)  # noqa: S603
-            if done.returncode:
-                raise _NotBuiltError(f"{' '.join(command)} failed: {done.stderr.strip()[-500:]}")
-        content = library.read_bytes()
-        library.write_bytes(content + hashlib.sha256(content).digest())  # what follows an ELF file is not looked at
-        library.replace(target)
-
-
-def _is_whole(library: Path) -> bool:
-    """A damaged library must not be mapped: reading beyond its end would end the process."""
-    content = library.read_bytes()
-    return hashlib.sha256(content[:-_DIGEST]).digest() == content[-_DIGEST:]
-
-
-def _is_ours(library: Path) -> bool:
-    """Nobody else can have put code there that we would run."""
-    if not hasattr(os, "getuid"):
-        return True
-    told = [library.stat(), library.parent.stat()]
-    return all(one.st_uid == os.getuid() and not one.st_mode & (stat.S_IWGRP | stat.S_IWOTH) for one in told)
-
-
 def _checked(found: "Kernels") -> "Kernels":
     """The kernels, if they compute what PyTorch does: a compiler may be broken, too."""
     generator = torch.Generator().manual_seed(0)
@@ -130,7 +45,7 @@ def _checked(found: "Kernels") -> "Kernels":
     rows = x.permute(0, 2, 3, 1).contiguous()
     y = found.winograd(rows, found.transformed_weight(weight), bias, torch.empty(1, 9, 11, 48), relu=False)
     if not torch.allclose(y.permute(0, 3, 1, 2), F.conv2d(x, weight, bias, padding=1), atol=1e-3):
-        raise _NotBuiltError("what the compiler built computes something else than PyTorch does")
+        raise NotBuiltError("what the compiler built computes something else than PyTorch does")
     return found
 
 

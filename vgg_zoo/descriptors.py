@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .dense import check_is_vgg, pooling, strips_of, tiled_features, tiles
-from .fast import arithmetic, net_for
+from .fast_copies import arithmetic, net_for
 from .inputs import Rescaled, batches_of_one_shape, net_input
 from .layers import hidden_map, layer_maps, layer_of, layers_of, smallest_scale, trunk_modules
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from .dense import check_is_vgg, class_score_map, pooling, smallest_side, tiled_class_score_map
 from .entrypoints import pretrained_net
-from .fast import arithmetic, net_for
+from .fast_copies import arithmetic, net_for
 from .images import BadImageError, Pixels
 from .inputs import Input, at_scales, batches_of_one_shape, decode_each, net_input
 from .preprocessing import rescale

@@ -5,10 +5,7 @@ evaluates it: `vgg_zoo.dense`, `vgg_zoo.layers`. docs/speed.md has the method an
 """
 
 import copy
-import threading
-import weakref
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import timm.models
@@ -20,7 +17,7 @@ from torch import Tensor, nn
 from . import compiled, winograd
 from .dense import check_is_vgg
 from .fast_layers import FastConv, FastFullyConnected, FastLinear, FastTrunk, Step, run_steps
-from .layers import layers_of, trunk_modules
+from .fast_plan import Plan, planned_layers
 from .model import VGG, FullyConnected, HiddenLayers, at_least, prepare, restore_layout
 from .weights_state import WeightsState
 
@@ -174,53 +171,7 @@ class FastVGG(VGG):
             height, width: In pixels, at least 32.
             batch: Images; it changes nothing but the number of multiplications.
         """
-        return Plan(self.kernel, tuple(_plan(self, height, width, batch)))
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedLayer:
-    """A layer of a plan: the paper's name, its map "C×h×w", the arithmetic, billions of multiplications, the reason."""
-
-    name: str
-    map: str
-    arithmetic: str
-    multiplications: float
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What `FastVGG.plan` returns."""
-
-    kernel: str
-    layers: tuple[PlannedLayer, ...]
-
-    def __str__(self) -> str:
-        rows = [("layer", "map", "arithmetic", "10⁹ mult.", "reason")]
-        rows += [(one.name, one.map, one.arithmetic, f"{one.multiplications:.2f}", one.reason) for one in self.layers]
-        lines = [f"{row[0]:8} {row[1]:>13}  {row[2]:10} {row[3]:>9}  {row[4]}" for row in rows]
-        return "\n".join([f"kernel: {self.kernel}", *lines])
-
-
-def _plan(net: FastVGG, height: int, width: int, batch: int) -> Iterable[PlannedLayer]:
-    prepare(torch.empty(1, 1, height, width, device="meta"))
-    convs = iter(layer.name for layer in layers_of(net).values() if layer.name.startswith("conv"))
-    for module in trunk_modules(net):
-        if isinstance(module, nn.MaxPool2d):
-            up = 1 if module.ceil_mode else 0
-            height, width = (height + up) // 2, (width + up) // 2
-        elif isinstance(module, FastConv):
-            kind, reason = module.choice(height, width)
-            places = 36 / 9 * -(-height // 4) * -(-width // 4) if kind == "winograd" else height * width
-            count = batch * places * module.weight.numel() / 1e9
-            yield PlannedLayer(next(convs), f"{module.out_channels}×{height}×{width}", kind, count, reason)
-    hidden: Any = net.pre_logits
-    for name in ("fc1", "fc2") if hasattr(hidden, "fc1") else ():
-        layer = getattr(hidden, name)
-        side = layer.kernel_size[0]
-        height, width = (max(length, side) - side + 1 for length in (height, width))
-        shape, count = f"{layer.out_channels}×{height}×{width}", batch * height * width * layer.weight.numel() / 1e9
-        yield PlannedLayer("fc6" if name == "fc1" else "fc7", shape, "product", count, "bound by reading the weights")
+        return Plan(self.kernel, tuple(planned_layers(self, height, width, batch)))
 
 
 class FastHiddenLayers(nn.Module):
@@ -330,45 +281,3 @@ def _head(head: Any, kernel: str) -> Any:
         bias = torch.zeros_like(fc.weight[:, 0]) if fc.bias is None else fc.bias.detach()
         found.fc = FastLinear(fc.weight.detach(), bias, kernel)
     return found
-
-
-_copies: "weakref.WeakKeyDictionary[nn.Module, FastVGG]" = weakref.WeakKeyDictionary()
-_lock = threading.Lock()
-
-
-def net_for(model: Any, exact: bool = False) -> Any:
-    """The net to evaluate a model with: its fast copy, made once and again whenever the weights have changed.
-
-    Args:
-        model: A VGG.
-        exact: The model itself, as it is wherever a copy is of no use: on a GPU, in other types than float32 and
-            under autocast; or cannot be: with hooks or strange layers.
-    """
-    if not can_be_fast(model, exact):
-        return model
-    with _lock:
-        fast = _copies.get(model)
-        if fast is None or not fast.is_of(model):
-            _copies.pop(model, None)
-            fast = None  # its memory is free before the next one takes as much
-            fast = _copies[model] = FastVGG(model)
-    return fast
-
-
-def can_be_fast(model: Any, exact: bool = False) -> bool:
-    """Whether `net_for` gives a copy."""
-    weight = next(model.parameters())
-    if exact or isinstance(model, FastVGG) or not isinstance(model, timm.models.VGG):
-        return False
-    if not (weight.is_cpu and weight.dtype == torch.float32) or torch.is_autocast_enabled("cpu"):
-        return False
-    try:
-        check_can_be_copied(model)
-    except ValueError:
-        return False
-    return True
-
-
-def arithmetic(model: Any, exact: bool = False) -> str:
-    """What results say of how they were computed: "winograd" or "exact"."""
-    return "winograd" if isinstance(model, FastVGG) or can_be_fast(model, exact) else "exact"
