@@ -142,9 +142,11 @@ class Boxes(Kind):
 
     def measures(self, row: Row) -> Iterable[Measure]:
         """The row's errors, and the overlap."""
+        classes = ", ".join(each["model"] for each in row["classifiers"])
+        by = f", classes by {classes}" if classes else ""
         for name, rate in self.rates(row).items():
             kind, words = _MEASURES[name]
-            yield Measure(kind, f"{words}, {self.named(row)}", 100 * rate)
+            yield Measure(kind, f"{words}, {self.named(row)}{by}", 100 * rate)
 
     def cells(self, row: Row, full: bool) -> tuple[str, ...]:
         """Errors and overlap in percent; the paper's error is that of five guesses, or of the given class."""

@@ -24,6 +24,9 @@ from recipes.data import (
 )
 from vgg_zoo.images import MOST_ELONGATED, Pixels, middle_corner
 
+PLACE = "place"
+"""Column of a split that some images were left out of: their index among all."""
+
 
 class Boxed(NamedTuple):
     """An image and the boxes of its class.
@@ -61,9 +64,9 @@ class BoxedImages(LabelledImages):
                 boxes, outside = _inside(told["image"][place], pixels, told["boxes"][place])
                 bad += outside
                 if not boxes:
-                    index = indices[place]
-                    reason = told["box_problem"][place] or next(iter(bad), NO_BOX)
-                    problem = Problem(self.name, index, self.names(range(index, index + 1))[0], reason)
+                    problem = self._problem(indices[place], told["box_problem"][place] or next(iter(bad), NO_BOX))
+                elif label == UNLABELLED:
+                    boxes, problem = [], self._problem(indices[place], NO_CLASS)
             found.append((Boxed(pixels, label, np.array(boxes, np.float64).reshape(-1, 4), problem), bad))
         return found
 
@@ -77,6 +80,16 @@ class BoxedImages(LabelledImages):
             found if found.problem is None else self._next_boxed(index)._replace(problem=found.problem)
             for index, found in zip(indices, self.read_boxed(indices), strict=True)
         ]
+
+    def _decode(self, indices: Sequence[int], rows: Any) -> list[tuple[Pixels | None, int, Problem | None]]:
+        """As of any images; problems tell the index among all of the split, with those that were left out."""
+        return LabelledImages._decode(
+            self, rows.get(PLACE, indices), rows
+        )  # slots make a class anew, which super() does not know
+
+    def _problem(self, index: int, reason: str) -> Problem:
+        place = int(self.rows[index][PLACE]) if PLACE in self.rows.features else index
+        return Problem(self.name, place, self.names(range(index, index + 1))[0], reason)
 
     def _next_boxed(self, index: int) -> Boxed:
         for step in range(1, len(self)):
@@ -124,7 +137,8 @@ def load_box_splits(source: str | DataSource) -> tuple[BoxedImages, BoxedImages,
         raise ValueError(_all_left_out(as_source(source), left_out))
     if left_out:
         gone = {problem.index for problem in left_out}
-        rows = training.rows.select([index for index in range(len(training)) if index not in gone])
+        kept = [index for index in range(len(training)) if index not in gone]
+        rows = training.rows.select(kept).add_column(PLACE, kept)
         training = BoxedImages(training.name, rows, training.class_names)
     return training, validation, left_out
 

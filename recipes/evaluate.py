@@ -24,7 +24,7 @@ from recipes.classes import outputs_of_classes
 from recipes.data import LabelledImages, load_test_split
 from recipes.launch import from_main, make_accelerator, only_main_speaks
 from recipes.net_under_test import NetUnderTest, arithmetic_in, load_net
-from recipes.options import add_data_options, add_exact, add_precision, data_source
+from recipes.options import add_data_options, add_exact, add_precision, column_options, data_source
 from recipes.run_folder import RunFolder
 from recipes.score_report import check_output, check_submission, write_results
 from recipes.scores import ScoreFolder, compute_scores
@@ -79,7 +79,8 @@ def arguments() -> argparse.Namespace:
 
 def identity(net: dict[str, Any], args: argparse.Namespace, split: LabelledImages, precision: str) -> dict[str, Any]:
     """What decides the scores: the same in every part of an interrupted test."""
-    return {"net": net, "data": about_data(args, split) | {"images": len(split)}, "precision": precision}
+    data = about_data(args, split) | {"images": len(split), "columns": column_options(args)}
+    return {"net": net, "data": data, "precision": precision}
 
 
 def about_data(args: argparse.Namespace, split: LabelledImages) -> dict[str, Any]:

@@ -181,8 +181,8 @@ def box_rates(
     @torch.inference_mode()
     def measure(items: list[TestedBox]) -> Tensor:
         images = prepare(torch.stack([item.pixels for item in items]))
-        labels = [item.label if outputs is None else outputs[item.label] for item in items]
-        classes = torch.tensor(labels, device=images.device).clamp(min=0)
+        labels = [0 if item.problem else item.label if outputs is None else outputs[item.label] for item in items]
+        classes = torch.tensor(labels, device=images.device)  # any will do where there is no box to compare with
         predicted = net.of_classes(model(images), classes).double().cpu()
         overlaps = torch.stack([best_overlap(item, box) for item, box in zip(items, predicted, strict=True)])
         return torch.stack([~(overlaps > RIGHT_OVERLAP), overlaps], 1)

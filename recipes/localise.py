@@ -36,7 +36,7 @@ from recipes.found_boxes import FoundBoxesFolder, find_boxes, localisation_error
 from recipes.launch import from_main, make_accelerator, only_main_speaks
 from recipes.localisation import box_rates
 from recipes.net_under_test import arithmetic_in, description_of
-from recipes.options import add_data_options, add_exact, add_precision, data_source
+from recipes.options import add_data_options, add_exact, add_precision, column_options, data_source
 from recipes.report import provenance, write_json, write_problems
 from recipes.run_folder import RunFolder
 from recipes.score_report import check_output
@@ -125,21 +125,7 @@ def run(args: argparse.Namespace) -> None:
     kind = torch.float64 if args.precision == "fp64" else torch.float32
     for net in (*nets, *(evaluator.model for evaluator in evaluators)):
         net.to(accelerator.device, kind)
-    precision = "fp64" if args.precision == "fp64" else accelerator.mixed_precision  # the launcher may have said it
-    about = {
-        "protocol": args.protocol,
-        "nets": [
-            description(model, net, of_net) for (model, _), net, of_net in zip(args.nets, nets, scales, strict=True)
-        ],
-        "classifiers": [
-            description_of(model, each.model) | each.settings
-            for model, each in zip(args.classifier or (), evaluators, strict=True)
-        ],
-        "close": args.close if localiser else None,
-        **(arithmetic_in(evaluators[0], accelerator, precision) if evaluators else {"arithmetic": "exact"}),
-        "data": about_data(args, split),
-    }
-    content = from_main(accelerator, lambda: begin(folder, about, len(split), precision, args.overwrite))
+    content = from_main(accelerator, lambda: begin(folder, args, nets, scales, evaluators, split, accelerator))
     accelerator.print(
         f"protocol {args.protocol} on {len(split)} images of {args.data}: "
         + " + ".join(f"{net['model']} at Q = {net['scales']}" for net in content["nets"])
@@ -166,9 +152,32 @@ def about_data(args: argparse.Namespace, split: BoxedImages) -> dict[str, Any]:
     return {"spec": args.data, "split": named, "classes": len(split.class_names)}
 
 
-def begin(folder: RunFolder, about: dict[str, Any], images: int, precision: str, overwrite: bool) -> dict[str, Any]:
-    """Make the folder, or make sure that it is this test's."""
-    folder.begin({**about, "images": images, "precision": precision}, overwrite)
+def begin(
+    folder: RunFolder,
+    args: argparse.Namespace,
+    nets: Sequence[BoxVGG],
+    scales: Sequence[tuple[int, ...]],
+    evaluators: Sequence[DenseEvaluator],
+    split: BoxedImages,
+    accelerator: Accelerator,
+) -> dict[str, Any]:
+    """Make the folder, or make sure that it is this test's; what results.json says of nets and data."""
+    precision = "fp64" if args.precision == "fp64" else accelerator.mixed_precision  # the launcher may have said it
+    about = {
+        "protocol": args.protocol,
+        "nets": [
+            description(model, net, of_net) for (model, _), net, of_net in zip(args.nets, nets, scales, strict=True)
+        ],
+        "classifiers": [
+            description_of(model, each.model) | each.settings
+            for model, each in zip(args.classifier or (), evaluators, strict=True)
+        ],
+        "close": args.close if evaluators else None,
+        **(arithmetic_in(evaluators[0], accelerator, precision) if evaluators else {"arithmetic": "exact"}),
+        "data": about_data(args, split),
+    }
+    identity = {"images": len(split), "columns": column_options(args), "precision": precision}
+    folder.begin({**about, **identity}, args.overwrite)
     return about
 
 

@@ -3,6 +3,7 @@
 import argparse
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from recipes.loading import BOX_FORMATS, DataSource
 
@@ -39,6 +40,13 @@ def data_source(args: argparse.Namespace) -> DataSource:
         box_format=args.box_format,
         class_names=args.class_names,
     )
+
+
+def column_options(args: argparse.Namespace) -> dict[str, Any]:
+    """What of the options decides which images, labels and boxes a data set gives, whatever its place."""
+    given = asdict(data_source(args))
+    del given["spec"]
+    return {name: None if value is None else str(value) for name, value in given.items()}
 
 
 def data_arguments(args: argparse.Namespace) -> list[str]:

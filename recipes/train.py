@@ -30,7 +30,7 @@ from recipes.dry_run import dry_run
 from recipes.launch import from_main, make_accelerator, only_main_speaks
 from recipes.localisation import Localisation
 from recipes.objective import Objective, Splits
-from recipes.options import add_data_options, add_hardware_options, data_source
+from recipes.options import add_data_options, add_hardware_options, column_options, data_source
 from recipes.recipe import Recipe, load_recipe, recipe_names
 from recipes.report import plot_learning_curve, provenance, write_json, write_problems
 from recipes.run_folder import RunFolder
@@ -93,6 +93,7 @@ def identity(recipe: Recipe, args: argparse.Namespace, splits: Splits) -> Any:
         "classes": splits.training.class_names,
         "training_images": len(splits.training),
         "validation_images": len(splits.validation),
+        "columns": column_options(args),
         "weights": "fp64" if args.precision == "fp64" else "fp32",
     }
 

@@ -20,11 +20,10 @@ needs_compiler = pytest.mark.skipif(compiled.kernels() is None, reason=str(compi
 
 @pytest.fixture
 def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """An empty cache, and nothing tried yet."""
-    folder = tmp_path / "cache"
-    monkeypatch.setenv("VGG_ZOO_CACHE", str(folder))
+    """The kernels' folder of an empty cache, and nothing tried yet."""
+    monkeypatch.setenv("VGG_ZOO_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(compiled, "_found", [])
-    return folder
+    return tmp_path / "cache" / "kernels"
 
 
 def test_the_cache_is_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,6 +94,21 @@ def test_a_cache_that_others_may_write_to_is_not_trusted(cache: Path, monkeypatc
     monkeypatch.setattr(kernel_library.ctypes, "CDLL", lambda name: loaded.append(name) or object())
     kernel_library.library()
     assert not Path(loaded[0]).is_relative_to(cache)
+
+
+@needs_compiler
+def test_a_groups_umask_leaves_the_library_trusted(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """002 is the default of many systems; the library must not be built anew by every process for it."""
+    before = os.umask(0o002)
+    try:
+        kernel_library.library()
+        (library,) = cache.iterdir()
+        loaded: list[str] = []
+        monkeypatch.setattr(kernel_library.ctypes, "CDLL", lambda name: loaded.append(name) or object())
+        kernel_library.library()
+    finally:
+        os.umask(before)
+    assert loaded == [str(library)]
 
 
 @needs_compiler

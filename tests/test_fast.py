@@ -350,3 +350,48 @@ def test_outputs_are_the_callers() -> None:
     assert torch.equal(x, before)
     assert all(torch.equal(tap, kept_tap) for tap, kept_tap in zip(taps, copies, strict=True))
     assert features.is_contiguous()
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_a_pickle_of_another_machine_takes_this_ones_kernel(kernel: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The weights' order is the kernel's: what was ordered elsewhere is not read here."""
+    fast = fast_inference(net(), kernel=kernel)
+    content, x = pickle.dumps(fast), torch.randn(1, 3, 96, 96)
+    expected = fast(x)
+    monkeypatch.setattr(compiled, "_found", ["no compiler here"])
+    again = pickle.loads(content)  # noqa: S301 (ours)
+    assert again.kernel == "torch"
+    torch.testing.assert_close(again(x), expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@torch.no_grad()
+def test_nan_stays_nan(kernel: str) -> None:
+    """In an image, it reaches the scores as it does in the model; in a layer, it does not stop the others."""
+    model, x = net(), torch.randn(1, 3, 96, 96)
+    x[0, 0, 40, 40] = torch.nan
+    assert fast_inference(model, kernel=kernel)(x).isnan().all()
+    model.head.fc.weight.fill_(torch.nan)
+    fast, good = fast_inference(model, kernel=kernel), torch.randn(1, 3, 96, 96)
+    assert error(fast.forward_features(good), model.forward_features(good)) < 1e-4
+    assert fast(good).isnan().all()
+
+
+def test_batch_norm_without_statistics_is_left_to_the_model() -> None:
+    """It cannot be folded; evaluators use the net itself."""
+    model: Any = timm.create_model("vgg11_bn", num_classes=3)
+    for module in list(model.modules()):
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean = module.running_var = None
+    with pytest.raises(ValueError, match="without running statistics"):
+        fast_inference(model)
+    assert net_for(model) is model
+
+
+def test_a_copy_of_a_net_that_predicts_boxes_does_not_classify() -> None:
+    """It is told apart as the net itself is."""
+    model = small("vgg_a_box", regression="scr")
+    x = torch.randn(1, 3, 64, 64)
+    assert error(fast_inference(model)(x), model(x).detach()) < 1e-4
+    with pytest.raises(ValueError, match="predicts boxes and no classes"):
+        DenseEvaluator(fast_inference(model), (64,))

@@ -216,3 +216,29 @@ def test_the_command_prints_and_draws(tmp_path: Path, capsys: pytest.CaptureFixt
     assert str(output) in printed[-1]
     assert localise([*words[:-1], str(tmp_path / "clasifier"), "--output", str(output)]) == 1
     assert "clasifier" in capsys.readouterr().err
+
+
+@torch.inference_mode()
+def test_windows_are_the_same_whatever_the_classifiers_pooling() -> None:
+    """The classifier's own ceil_mode is that of the image's posteriors; maps must have the same places."""
+    for ceil_mode in (False, True):
+        evaluators = [DenseEvaluator(classifier(), [72], ceil_mode=mode) for mode in (True, False)]
+        found = Localiser(box_net(), Fusion(evaluators), [72], ceil_mode=ceil_mode)(image(100, 141))
+        assert len(found) == 5
+
+
+def test_nets_must_see_the_same_windows() -> None:
+    """Of every classifier, not of the first one alone."""
+    other = timm.create_model("vgg_a", **{**SMALLEST, "head_kernel_size": 1})
+    with pytest.raises(ValueError, match="32 and 64 pixels"):
+        Localiser(box_net(), Fusion([DenseEvaluator(classifier(), [64]), DenseEvaluator(other, [64])]), [64])
+
+
+def test_more_that_a_localiser_cannot_take() -> None:
+    """A copy, a net without a last layer; NumPy's integers are fine."""
+    good = DenseEvaluator(classifier(), [64])
+    with pytest.raises(ValueError, match="give the net that it was made of"):
+        Localiser(vgg_zoo.fast_inference(box_net()), good)
+    with pytest.raises(ValueError, match="no last layer"):
+        Localiser(timm.create_model("vgg_a_box", **{**SMALLEST, "num_classes": 0}), good)
+    assert Localiser(box_net(), good, np.array([64, 80])).scales_of_nets == [(64, 80)]

@@ -14,7 +14,6 @@ import timm.models
 import torch
 from torch import Tensor, nn
 
-from .box_net import BoxVGG
 from .configurations import STRIDE
 
 _MOST_WINDOWS = 1024  # of the first FC layer at once: 100 MB of them at full width
@@ -30,7 +29,7 @@ def check_is_vgg(net: nn.Module, classifies: bool = True) -> None:
     Raises:
         ValueError: Neither a net of the zoo nor one of timm's VGGs, or one whose last layer predicts boxes.
     """
-    if classifies and isinstance(net, BoxVGG):
+    if classifies and getattr(net, "regression", None) is not None:
         raise ValueError(
             "a BoxVGG predicts boxes and no classes: vgg_zoo.Localiser and recipes/localise.py apply it, beside a net "
             "that classifies"

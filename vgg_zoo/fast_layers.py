@@ -54,8 +54,16 @@ class FastConv(nn.Conv2d):
         )
         self.weight = nn.Parameter(weight, requires_grad=False)
         self.bias = nn.Parameter(bias, requires_grad=False)
+        self.use(kernel)
+
+    def use(self, kernel: str) -> None:
+        """Take a kernel, and put the weight into its order."""
         self.kernel = kernel
-        self.ordered = self._ordered() if _is_plain(weight) else None
+        self.ordered = self._ordered() if _is_plain(self.weight) else None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what is in the order of this machine's kernel; whoever reads it calls `use`."""
+        return {**self.__dict__, "ordered": None}
 
     def _ordered(self) -> Tensor | None:
         """The weight as its arithmetic wants it, on maps large enough."""

@@ -35,14 +35,14 @@ def library() -> ctypes.CDLL:
         NotBuiltError: No compiler, or it fails.
         OSError, subprocess.SubprocessError: What else can go wrong with files and commands.
     """
-    if os.name != "posix":
-        raise NotBuiltError(f"they are built on Linux and its like, not on {platform.system()}")
+    if platform.system() != "Linux":
+        raise NotBuiltError(f"they are built on Linux, not on {platform.system()}")
     compiler = shlex.split(os.environ.get("CXX") or "g++")
     if not compiler or shutil.which(compiler[0]) is None:
         raise NotBuiltError(f"there is no compiler {' '.join(compiler)!r}; $CXX names another one")
     name = f"kernels-{_key(compiler)}.so"
     try:
-        folder = cache_folder()
+        folder = cache_folder() / "kernels"  # its own: other files of the cache may be a group's
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not (folder / name).is_file() or not _is_whole(folder / name):
             _build(compiler, folder / name)
@@ -81,6 +81,7 @@ def _build(compiler: list[str], target: Path) -> None:
                 raise NotBuiltError(f"{' '.join(command)} failed: {done.stderr.strip()[-500:]}")
         content = library.read_bytes()
         library.write_bytes(content + hashlib.sha256(content).digest())  # what follows an ELF file is not looked at
+        library.chmod(0o700)  # a umask of 002 lets the group write, and such a library is not loaded
         library.replace(target)
 
 

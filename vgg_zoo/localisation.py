@@ -5,6 +5,7 @@ box is taken whose windows have the highest class scores (the paper's second tes
 """
 
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ from .box_net import BoxVGG
 from .dense import smallest_side
 from .entrypoints import pretrained_net
 from .evaluation import DenseEvaluator, Fusion, fuse
+from .fast import FastVGG
 from .inputs import Input, Rescaled, at_scales, batches_of_one_shape, decoded
 from .pictures import draw_boxes
 from .score_maps import score_maps
@@ -33,7 +35,8 @@ class Found(NamedTuple):
     Attributes:
         name: Of the class.
         score: The image's posterior of the class, from 0 to 1.
-        box: (left, top, right, bottom) in pixels of the upright image.
+        box: (left, top, right, bottom) in pixels of the upright image; of one more than 16 times as long as wide, in
+            those of the middle that is left of it.
     """
 
     name: str
@@ -58,7 +61,8 @@ class Localiser:
         top: Classes of an image; the paper's is 5.
         close: Overlap above which two boxes are merged. None takes what the `localise.json` of a single net tells, else
             0.5.
-        ceil_mode: The nets' max-pools round their size up; the classifier has its own setting. None likewise, else no.
+        ceil_mode: Max-pools round their size up in all maps of windows; for the image's classes the classifier has its
+            own setting. None likewise, else no.
         most_pixels: That go through a net at once.
         exact: Run the nets themselves, not their fast copies; the classifier has its own setting.
 
@@ -88,6 +92,7 @@ class Localiser:
         ceil_mode = alone.get("ceil_mode", False) if ceil_mode is None else ceil_mode
         self.evaluators = _evaluators(classifier)
         self.side = smallest_side(self.evaluators[0].model)
+        _check_windows([*self.nets, *(evaluator.model for evaluator in self.evaluators)])
         self.scales_of_nets = _scales_of(self.nets, scales, kept, self.side)
         if not 0 <= close <= 1:
             raise ValueError(f"close is an intersection over union from 0 to 1; got {close}")
@@ -195,8 +200,8 @@ class Localiser:
 
     def _window_posteriors(self, batch: Tensor) -> Tensor:
         """(B, classes, h, w): the soft-max at every place, the mean over the classifiers."""
-        maps = [evaluator.maps(batch).double().softmax(1).cpu() for evaluator in self.evaluators]
-        return torch.stack(maps).mean(0)
+        maps = [score_maps(each.model, batch, self.ceil_mode, self.most_pixels, each.exact) for each in self.evaluators]
+        return torch.stack([scores.double().softmax(1).cpu() for scores in maps]).mean(0)
 
 
 def box_net(model: Net) -> BoxVGG:
@@ -206,6 +211,10 @@ def box_net(model: Net) -> BoxVGG:
         ValueError: It predicts none.
     """
     net: Any = model.eval() if isinstance(model, nn.Module) else pretrained_net(model)
+    if isinstance(net, FastVGG):
+        raise ValueError("a fast_inference copy; give the net that it was made of, which is copied here by itself")
+    if isinstance(net, BoxVGG) and net.boxes == 0:
+        raise ValueError("the net has no last layer (num_classes=0), and so predicts no boxes")
     if not isinstance(net, BoxVGG):
         raise ValueError(
             f"a {type(net).__name__} predicts no boxes; the nets that do are {', '.join(default_cfgs)}, and "
@@ -245,21 +254,26 @@ def _scales_of(
             tuple(beside["scales"]) if beside else (training_scale(net),)
             for net, beside in zip(nets, kept, strict=True)
         ]
-    elif len(nets) == 1 and all(isinstance(scale, int) for scale in given):
-        scales = [tuple(given)]
-    elif len(given) == len(nets) and not any(isinstance(of_net, int) for of_net in given):
+    elif len(nets) == 1 and all(isinstance(scale, Integral) for scale in given):
+        scales = [tuple(map(int, given))]
+    elif len(given) == len(nets) and not any(isinstance(of_net, Integral) for of_net in given):
         scales = [tuple(map(int, of_net)) for of_net in given]
     else:
         raise ValueError(f"scales must be a sequence of Q for each of the {len(nets)} nets; got {given!r}")
-    for net, of_net in zip(nets, scales, strict=True):
-        if smallest_side(net) != side:
-            raise ValueError(
-                f"the classifier's crops have {side} pixels and a box net's {smallest_side(net)}; they must see the "
-                "same windows"
-            )
+    for of_net in scales:
         if not of_net or min(of_net) < side:
             raise ValueError(f"scales must be smallest sides of at least {side} pixels, the nets' crop; got {of_net}")
     return scales
+
+
+def _check_windows(nets: Sequence[Any]) -> None:
+    """What the nets say of a place must be of the same window."""
+    sides = sorted({smallest_side(net) for net in nets})
+    if len(sides) > 1:
+        raise ValueError(
+            f"the nets' crops have {' and '.join(map(str, sides))} pixels; nets that predict boxes and those that "
+            "classify must see the same windows"
+        )
 
 
 def _check_classes(nets: Sequence[BoxVGG], evaluators: Sequence[DenseEvaluator]) -> None:

@@ -12,7 +12,8 @@ _SAMPLES = 16  # of each tensor
 class WeightsState:
     """The weights of a net, and in which state they are.
 
-    PyTorch counts changes in place, but not those through `.data`; a sample of each tensor finds these.
+    PyTorch counts changes in place, but not those through `.data` or a NumPy array that shares the memory. A sample of
+    each tensor finds these if they change all of it; one of a few numbers may be missed.
 
     Args:
         net: Its parameters and buffers are kept, not copied.
@@ -24,7 +25,8 @@ class WeightsState:
 
     def is_current(self) -> bool:
         """Whether nothing has changed them since."""
-        return self._versions == _versions(self._tensors) and torch.equal(self._samples, _samples(self._tensors))
+        same = self._versions == _versions(self._tensors)
+        return same and torch.equal(self._samples, _samples(self._tensors))
 
     def is_of(self, net: nn.Module) -> bool:
         """Whether they are the net's, all of them, and current."""
@@ -50,7 +52,7 @@ def _versions(tensors: Sequence[Tensor]) -> list[int]:
 def _samples(tensors: Sequence[Tensor]) -> Tensor:
     """Some bits of each tensor on a CPU; from a GPU they would cost a wait."""
     found = [_sample(tensor) for tensor in tensors if tensor.is_cpu]
-    return torch.cat(found) if found else torch.empty(0)
+    return torch.cat(found).view(torch.int64) if found else torch.empty(0)  # bits: NaN is not equal to itself
 
 
 def _sample(tensor: Tensor) -> Tensor:

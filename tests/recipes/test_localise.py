@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import signal
 import subprocess
 import time
@@ -185,6 +186,7 @@ def test_protocol_1_is_the_slow_reference(data: Path, trained: Path, tmp_path: P
 @pytest.mark.slow
 def test_protocol_2_counts_every_image_and_survives_a_kill(data: Path, trained: Path, tmp_path: Path) -> None:
     """Two nets with scales of their own; what was found is the Localiser's; damaged images and boxes are errors."""
+    data = Path(shutil.copytree(data, tmp_path / "data"))
     classifier = net_folder(tmp_path / "classifier", num_classes=10)
     for name in ("0003.png", "0010.png"):
         (data / "validation" / name).write_bytes(b"no image")
@@ -266,3 +268,40 @@ def test_a_test_split_alone_will_do(data: Path) -> None:
     """A set need not have training images to be tested on."""
     split = load_box_test_split(DataSource(spec=str(data), label_column="label"))
     assert len(split) == 60
+
+
+@pytest.mark.slow
+def test_an_image_of_no_class_is_an_error_by_both_protocols(data: Path, trained: Path, tmp_path: Path) -> None:
+    """Nobody can find what nobody named; other options for the boxes are another test."""
+    data = Path(shutil.copytree(data, tmp_path / "data"))
+    file = data / "validation" / "metadata.jsonl"
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    for row in rows[:30]:
+        row["label"] = -1
+    file.write_text("\n".join(map(json.dumps, rows)) + "\n")
+    classifier = net_folder(tmp_path / "classifier", num_classes=10)
+    options = {1: ["--net", trained], 2: ["--net", trained, 40, "--classifier", classifier]}
+    for protocol, words in options.items():
+        output = tmp_path / str(protocol)
+        succeed(localise(data, output, "--protocol", protocol, *words))
+        results = results_of(output)
+        assert results["data"]["unusable_images"] == 30
+        assert results["results"]["images"] == 60
+        assert results["results"]["box_error" if protocol == 1 else "error"] >= 0.5
+    done = run(localise(data, tmp_path / "2", "--protocol", 2, *options[2], "--box-format", "xywh"))
+    assert done.returncode == 1
+    assert "columns.box_format is 'xyxy' there and 'xywh' now" in done.stderr
+
+
+def test_problems_tell_the_index_among_all_images(tmp_path: Path) -> None:
+    """Also after images without boxes were left out."""
+    data = pasted_folder(tmp_path / "data", training=6, validation=1)
+    file = data / "train" / "metadata.jsonl"
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    rows[1]["boxes"] = []
+    file.write_text("\n".join(map(json.dumps, rows)) + "\n")
+    (data / "train" / "0004.png").write_bytes(b"no image")
+    training, _, left_out = load_box_splits_of(data)
+    assert [problem.index for problem in left_out] == [1]
+    found = training.read_boxed_or_next(range(5))
+    assert [boxed.problem.index for boxed in found if boxed.problem] == [4]

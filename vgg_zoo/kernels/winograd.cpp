@@ -20,8 +20,9 @@ typedef float vec __attribute__((vector_size(LANES * sizeof(float)), aligned(4),
 
 static inline vec load(const float* p) { return *reinterpret_cast<const vec*>(p); }
 static inline void store(float* p, vec v) { *reinterpret_cast<vec*>(p) = v; }
-static inline vec relu_of(vec v) { return v > 0.0f ? v : vec{}; }
-static inline vec larger(vec a, vec b) { return a > b ? a : b; }
+// As PyTorch's, both keep NaN.
+static inline vec relu_of(vec v) { return v < 0.0f ? vec{} : v; }
+static inline vec larger(vec a, vec b) { return (a > b) | (a != a) ? a : b; }
 
 struct Layer {
     const float *x, *u, *bias;
