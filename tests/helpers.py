@@ -8,6 +8,7 @@ from torch import Tensor
 from vgg_zoo import VGG
 
 NETS = ("vgg_a", "vgg_a_lrn", "vgg_b", "vgg_b_shallow", "vgg_c", "vgg_d", "vgg_e")
+BOX_NETS = tuple(f"{net}_box" for net in NETS)
 TIMM_NAMES = {"vgg_a": "vgg11", "vgg_b": "vgg13", "vgg_d": "vgg16", "vgg_e": "vgg19"}
 SMALL: dict[str, Any] = {"width_multiplier": 0.1, "head_hidden_size": 24, "head_kernel_size": 2, "num_classes": 5}
 

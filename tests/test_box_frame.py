@@ -75,8 +75,8 @@ def test_the_target_is_where_the_object_is_in_the_crops_pixels(
     )
     for profile, centre, length in ((crop.mean(0), cx, tw), (crop.mean(1), cy, th)):
         low, high = max(0.0, float(centre - length / 2)), min(float(side), float(centre + length / 2))
-        seen = profile.sum() / profile.max() if profile.max() > 0.1 else torch.tensor(0.0)
-        assert abs(float(seen) - max(0.0, high - low)) < 2.5
+        if profile.max() > 0.2:  # enough of it is in the crop in the other dimension
+            assert abs(float(profile.sum() / profile.max()) - (high - low)) < 1
 
 
 def test_the_map_of_a_net_that_finds_the_object_everywhere_gives_the_object_everywhere() -> None:

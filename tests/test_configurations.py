@@ -3,7 +3,7 @@
 import pytest
 import timm
 
-from tests.helpers import NETS
+from tests.helpers import BOX_NETS, NETS
 from vgg_zoo import TABLE_1, Configuration
 from vgg_zoo.configurations import configuration
 
@@ -21,7 +21,8 @@ COUNTS = {
 
 def test_every_net_of_the_registry_is_checked_here() -> None:
     """The list of models is what the paper has, and nothing less."""
-    assert tuple(timm.list_models("vgg_*")) == NETS
+    assert tuple(timm.list_models("vgg_*", exclude_filters="*_box")) == NETS
+    assert set(timm.list_models("vgg_*_box")) == set(BOX_NETS)
     assert list(COUNTS) == list(TABLE_1)
 
 

@@ -15,7 +15,7 @@ import torch
 from huggingface_hub import cached_assets_path
 from safetensors.torch import save_file
 
-from tests.helpers import NETS, SMALL, TIMM_NAMES, in_torchvisions_layout, small
+from tests.helpers import BOX_NETS, NETS, SMALL, TIMM_NAMES, in_torchvisions_layout, small
 from vgg_zoo.entrypoints import name_for_timm, pretrained_net
 from vgg_zoo.evaluation import DenseEvaluator
 from vgg_zoo.weights.oxford import OXFORD
@@ -47,14 +47,14 @@ importlib.import_module("vgg_zoo")
 importlib.reload(vgg_zoo)
 new_cfgs, new_modules, new_pretrained = registry()
 assert {name: cfg for name, cfg in new_cfgs.items() if name in cfgs} == cfgs
-assert {name.split(".")[0] for name in new_cfgs.keys() - cfgs.keys()} == set(NETS)
+assert {name.split(".")[0] for name in new_cfgs.keys() - cfgs.keys()} == {*NETS, *BOX_NETS}
 assert {name: models for name, models in new_modules.items() if name in modules} == modules
-assert list(new_modules.keys() - modules.keys()) == ["entrypoints"]
+assert new_modules.keys() - modules.keys() == {"entrypoints", "box_entrypoints"}
 oxford = {"vgg_d.oxford_in1k", "vgg_e.oxford_in1k"}
 assert set(new_pretrained) - set(pretrained) == {f"vgg_{net}.tv_in1k" for net in "abde"} | oxford
 assert set(pretrained) <= set(new_pretrained)
 """
-    done = python(f"NETS = {NETS!r}\n{code}")
+    done = python(f"NETS, BOX_NETS = {NETS!r}, {BOX_NETS!r}\n{code}")
     assert done.returncode == 0, done.stderr
 
 

@@ -174,7 +174,8 @@ def test_labels_of_no_class(tmp_path: Path) -> None:
     training, validation, left_out = load_box_splits(spec)
     assert (len(training), len(validation)) == (2, 3)
     assert [(problem.index, problem.reason) for problem in left_out] == [(1, "no class (label -1)")]
-    assert (validation.read_boxed([1])[0].label, validation.read_boxed([1])[0].problem) == (-1, None)
+    (boxed,) = validation.read_boxed([1])
+    assert (boxed.label, len(boxed.boxes), boxed.problem.reason) == (-1, 0, "no class")
     with pytest.raises(ValueError, match="3 of 3 training labels are none of the 2 classes"):
         load_box_splits(saved(tmp_path / "none", [[1, 2, 30, 20]] * 3, labels=[-1, -1, -1]))
     with pytest.raises(ValueError, match="1 of 3 training labels"):

@@ -80,7 +80,7 @@ def test_parquet_and_saved_sets_are_data_sets(image_folder: Path, tmp_path: Path
 
 def test_nothing_at_the_place_named_is_one_clear_error(tmp_path: Path) -> None:
     """The message names the value and what could be given."""
-    with pytest.raises(ValueError, match=r"cannot load the data set '.*nowhere'.*'digits', a folder"):
+    with pytest.raises(ValueError, match=r"cannot load the data set '.*nowhere'.*'digits', 'pasted_digits', a folder"):
         load_splits(str(tmp_path / "nowhere"))
 
 
