@@ -159,7 +159,7 @@ def test_bad_images_are_counted_named_and_replaced(processes: int, workers: int,
     output = tmp_path / "run"
     options = ["--recipe", tmp_path / "recipe.py", "--data", photos, "--output", output, "--workers", workers]
     done = succeed(command("train", *options, processes=processes))
-    assert "4 image(s) could not be decoded" in done.stdout
+    assert "4 image(s) could not be used" in done.stdout
     with (output / "bad_images.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["split"], Path(row["name"]).name) for row in rows] == [
