@@ -71,9 +71,9 @@ def test_the_cards_figures_are_the_results(run: Path, tmp_path: Path) -> None:
     assert found[:5] == [
         ("localisation_error", f"box error, {true}", 37.5),
         ("mean_iou", f"mean overlap, {true}", 50.0),
-        ("localisation_error", f"error of class and box, {dense}", 25.0),
-        ("top_1_localisation_error", f"error of the first guess, {dense}", 50.0),
-        ("classification_error", f"error of the class, {dense}", 12.5),
+        ("localisation_error", f"error of class and box, {dense}, classes by classifier", 25.0),
+        ("top_1_localisation_error", f"error of the first guess, {dense}, classes by classifier", 50.0),
+        ("classification_error", f"error of the class, {dense}, classes by classifier", 12.5),
     ]
     for line in (
         f"| {true} | made, validation | 40 | 37.50 | – | – | 50.00 | – | – |",
