@@ -16,7 +16,7 @@ help: ## say what there is
 install: ## make .venv and install into it, if that is due
 	@sh .ci/install.sh "$(PYTHON)" "$(CONSTRAINTS)"
 
-demo: install ## train, test, fuse, save and reload a small net A on real digits (about four minutes)
+demo: install ## train, test, fuse, localise, save and reload small nets on real digits (about ten minutes)
 	@$(offline) $(bin)/python recipes/demo.py --output runs/demo
 
 space: install ## the demo's net as a page for photos, in the browser (after make demo)

@@ -1,4 +1,4 @@
-"""The zoo end to end on real images, in a few minutes on two CPU cores: what `make demo` runs.
+"""The zoo end to end on real images, in some ten minutes on two CPU cores: what `make demo` runs.
 
 Prints the zoo's table, trains a small net A on scikit-learn's digits in two processes, tests it by two of the paper's
 protocols, fuses them, shows them as the paper's tables, builds and checks the repository that could be published,
