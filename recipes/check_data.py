@@ -26,6 +26,7 @@ from tqdm import tqdm
 from recipes.box_checks import NO_ANNOTATION, NO_CLASS, kinds
 from recipes.boxed_images import BoxedImages, load_all_box_splits
 from recipes.data import UNLABELLED, LabelledImages, Problem, load_splits
+from recipes.mistakes import mistakes_in_one_line
 from recipes.options import add_data_options, data_source
 from recipes.report import write_json, write_problems
 from vgg_zoo.images import Pixels
@@ -136,12 +137,10 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="folder for bad_images.csv and data.json")
     args = parser.parse_args()
     report, problems = {}, []
-    try:
+    with mistakes_in_one_line():
         for split in (load_all_box_splits if args.boxes else load_splits)(data_source(args)):
             report[split.name], found = check(split, args.workers)
             problems += found
-    except ValueError as error:
-        sys.exit(f"error: {error}")
     for name, counts in report.items():
         print(
             f"{name}: "

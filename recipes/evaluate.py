@@ -23,6 +23,7 @@ import vgg_zoo  # noqa: F401 (registers the nets)
 from recipes.classes import outputs_of_classes
 from recipes.data import LabelledImages, load_test_split
 from recipes.launch import from_main, make_accelerator, only_main_speaks
+from recipes.mistakes import mistakes_in_one_line
 from recipes.net_under_test import NetUnderTest, arithmetic_in, load_net
 from recipes.options import add_data_options, add_exact, add_precision, column_options, data_source
 from recipes.run_folder import RunFolder
@@ -137,10 +138,8 @@ def prepare(
 
 def main() -> None:
     """Run; a mistake of the user ends in one line, not in a traceback."""
-    try:
+    with mistakes_in_one_line():
         run(arguments())
-    except (ValueError, OSError) as error:  # the latter where weights cannot be fetched or results not written
-        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

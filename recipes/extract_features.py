@@ -25,6 +25,7 @@ from recipes.chunks import RescaledImages, compute_chunks
 from recipes.data import LabelledImages, load_splits, load_test_split
 from recipes.features_folder import DescriptorRows, FeaturesFolder
 from recipes.launch import from_main, make_accelerator, only_main_speaks
+from recipes.mistakes import mistakes_in_one_line
 from recipes.net_under_test import arithmetic_in, description_of
 from recipes.options import add_data_options, add_exact, add_precision, data_source
 from recipes.report import provenance, write_json, write_problems
@@ -145,10 +146,8 @@ def finish(folder: RunFolder, store: FeaturesFolder, content: dict[str, Any], si
 
 def main() -> None:
     """Run; a mistake of the user ends in one line, not in a traceback."""
-    try:
+    with mistakes_in_one_line():
         run(arguments())
-    except (ValueError, OSError) as error:  # the latter where weights cannot be fetched or results not written
-        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from typing import Any
 if __name__ == "__main__":  # run as a script, Python looks for modules beside this file; the recipes are a package
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from recipes.mistakes import mistakes_in_one_line
 from recipes.run_folder import RunFolder
 from recipes.score_report import check_output, check_submission, read_results, write_results
 from recipes.scores import ScoreFolder, Scores
@@ -101,7 +102,7 @@ def main() -> None:
         "--submission", type=Path, metavar="FILE", help="write ILSVRC's test-server lines: top 5, from 1"
     )
     args = parser.parse_args()
-    try:
+    with mistakes_in_one_line():
         folder = RunFolder(args.output)
         check_output(folder, args.overwrite)
         if args.output.resolve() in [path.resolve() for path in args.folders]:
@@ -113,8 +114,6 @@ def main() -> None:
         store = ScoreFolder(folder.scores, len(scores))
         store.write_all(scores)
         write_results(folder, nets, data, scores, outputs, args.submission)
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from accelerate import Accelerator
 import vgg_zoo  # noqa: F401 (registers the nets)
 from recipes.kept_features import of_folders
 from recipes.launch import from_main, make_accelerator, only_main_speaks
+from recipes.mistakes import mistakes_in_one_line
 from recipes.net_under_test import arithmetic_in, description_of
 from recipes.options import add_data_options, add_exact, add_precision, data_source
 from recipes.run_folder import RunFolder
@@ -204,10 +205,8 @@ def run(args: argparse.Namespace) -> None:
 
 def main() -> None:
     """Run; a mistake of the user ends in one line, not in a traceback."""
-    try:
+    with mistakes_in_one_line():
         run(arguments())
-    except (ValueError, OSError) as error:  # the latter where weights cannot be fetched or results not written
-        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ from recipes.error_rates import Protocol, wilson_interval
 from recipes.found_boxes import FoundBoxesFolder, find_boxes, localisation_errors
 from recipes.launch import from_main, make_accelerator, only_main_speaks
 from recipes.localisation import box_rates
+from recipes.mistakes import mistakes_in_one_line
 from recipes.net_under_test import arithmetic_in, description_of
 from recipes.options import add_data_options, add_exact, add_precision, column_options, data_source
 from recipes.report import provenance, write_json, write_problems
@@ -58,12 +59,17 @@ def arguments() -> argparse.Namespace:
         action="append",
         required=True,
         metavar=("FOLDER", "Q"),
-        help="a net that predicts boxes, and its test scales (default: the S that it was trained at); may be repeated",
+        help="a net that predicts boxes, and its test scales (default: in protocol 2 those of its localise.json, which "
+        "a published net has; else the S that it was trained at); may be repeated",
     )
     parser.add_argument("--protocol", type=int, choices=(1, 2), default=2, help="1: true class, centre crop; 2: dense")
     parser.add_argument("--classifier", nargs="+", help="of protocol 2: names or folders of nets, averaged")
     parser.add_argument("--classifier-scales", type=int, nargs="+", metavar="Q", help="default: as its folder says")
-    parser.add_argument("--close", type=float, default=CLOSE, help=f"overlap above which boxes are merged; {CLOSE}")
+    parser.add_argument(
+        "--close",
+        type=float,
+        help=f"overlap above which boxes are merged; default: as the localise.json of a single net says, else {CLOSE}",
+    )
     parser.add_argument("--output", type=Path, required=True, help="folder of the results")
     parser.add_argument("--overwrite", action="store_true", help="throw away what OUTPUT holds, and begin anew")
     parser.add_argument("--class-index", type=Path, help="file: each class's output number, name or WordNet id")
@@ -86,16 +92,22 @@ def arguments() -> argparse.Namespace:
     return args
 
 
-def make_localiser(args: argparse.Namespace, nets: list[BoxVGG]) -> Localiser:
+def make_localiser(args: argparse.Namespace) -> Localiser:
     """The localiser that the command asks for."""
     chosen = {} if args.classifier_scales is None else {"scales": args.classifier_scales}
     evaluators = [
         DenseEvaluator(model, most_pixels=args.most_pixels, exact=args.exact, **usual_settings(model)[1] | chosen)
         for model in args.classifier
     ]
-    scales = [given or (training_scale(net),) for net, (_, given) in zip(nets, args.nets, strict=True)]
-    fused = Fusion(evaluators)
-    return Localiser(nets, fused, scales, close=args.close, most_pixels=args.most_pixels, exact=args.exact)
+    return Localiser(
+        [model for model, _ in args.nets],
+        Fusion(evaluators),
+        [scales or None for _, scales in args.nets],
+        close=args.close,
+        ceil_mode=False,  # as hub.box_results says of what it publishes
+        most_pixels=args.most_pixels,
+        exact=args.exact,
+    )
 
 
 def description(model: str, net: BoxVGG, scales: tuple[int, ...]) -> dict[str, Any]:
@@ -117,15 +129,15 @@ def run(args: argparse.Namespace) -> None:
     accelerator = make_accelerator(precision=args.precision, deterministic=args.deterministic)
     only_main_speaks(accelerator)
     with accelerator.main_process_first():  # the others find weights and data set in the cache
-        nets = [box_net(model) for model, _ in args.nets]
-        localiser = make_localiser(args, nets) if args.protocol == 2 else None
+        localiser = make_localiser(args) if args.protocol == 2 else None
+        nets = localiser.nets if localiser else [box_net(args.nets[0][0])]
         split = load_box_test_split(data_source(args))
     scales = localiser.scales_of_nets if localiser else [args.nets[0][1] or (training_scale(nets[0]),)]
     evaluators = localiser.evaluators if localiser else []
     kind = torch.float64 if args.precision == "fp64" else torch.float32
     for net in (*nets, *(evaluator.model for evaluator in evaluators)):
         net.to(accelerator.device, kind)
-    content = from_main(accelerator, lambda: begin(folder, args, nets, scales, evaluators, split, accelerator))
+    content = from_main(accelerator, lambda: begin(folder, args, nets, scales, localiser, split, accelerator))
     accelerator.print(
         f"protocol {args.protocol} on {len(split)} images of {args.data}: "
         + " + ".join(f"{net['model']} at Q = {net['scales']}" for net in content["nets"])
@@ -157,11 +169,12 @@ def begin(
     args: argparse.Namespace,
     nets: Sequence[BoxVGG],
     scales: Sequence[tuple[int, ...]],
-    evaluators: Sequence[DenseEvaluator],
+    localiser: Localiser | None,
     split: BoxedImages,
     accelerator: Accelerator,
 ) -> dict[str, Any]:
     """Make the folder, or make sure that it is this test's; what results.json says of nets and data."""
+    evaluators = localiser.evaluators if localiser else []
     precision = "fp64" if args.precision == "fp64" else accelerator.mixed_precision  # the launcher may have said it
     about = {
         "protocol": args.protocol,
@@ -172,7 +185,7 @@ def begin(
             description_of(model, each.model) | each.settings
             for model, each in zip(args.classifier or (), evaluators, strict=True)
         ],
-        "close": args.close if evaluators else None,
+        "close": localiser.close if localiser else None,
         **(arithmetic_in(evaluators[0], accelerator, precision) if evaluators else {"arithmetic": "exact"}),
         "data": about_data(args, split),
     }
@@ -223,10 +236,8 @@ def finish(folder: RunFolder, content: dict[str, Any], results: dict[str, Any], 
 
 def main() -> None:
     """Run; a mistake of the user ends in one line, not in a traceback."""
-    try:
+    with mistakes_in_one_line():
         run(arguments())
-    except (ValueError, OSError) as error:  # the latter where weights cannot be fetched or results not written
-        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

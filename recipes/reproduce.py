@@ -26,6 +26,7 @@ import timm
 
 import vgg_zoo  # noqa: F401 (registers the nets)
 from recipes.data import load_splits
+from recipes.mistakes import mistakes_in_one_line
 from recipes.options import add_data_options, data_arguments, data_source
 from recipes.recipe import SMALL, Recipe, load_recipe, recipe_names
 from recipes.run_folder import RunFolder
@@ -167,7 +168,7 @@ def arguments() -> tuple[argparse.Namespace, list[str]]:
 def main() -> None:
     """Plan, or run everything that is not finished."""
     args, passed_on = arguments()
-    try:
+    with mistakes_in_one_line():
         names = args.recipes or names_of(args.nets, args.kind)
         runs = chain([name + SMALL * args.small for name in names], args.output)
         if args.plan:
@@ -179,8 +180,6 @@ def main() -> None:
             if not run.folder.finished:
                 train(run, args, passed_on)
         print(f"all {len(runs)} runs are finished in {args.output}")
-    except ValueError as error:
-        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ if __name__ == "__main__":  # run as a script, Python looks for modules beside t
 from recipes.box_tables import BoxResult, box_tables, is_of_boxes, read_boxes
 from recipes.error_rates import ErrorRates
 from recipes.markdown import distinct, markdown, trained
+from recipes.mistakes import mistakes_in_one_line
 from recipes.report import write_text
 from recipes.run_folder import RunFolder
 from recipes.score_report import read_results
@@ -268,7 +269,7 @@ def main() -> None:
     )
     parser.add_argument("--output", type=Path, help="folder for tables.md and tables.png")
     args = parser.parse_args()
-    try:
+    with mistakes_in_one_line():
         found = {folder: read(folder) for folder in args.folders}
         results = [result for result in found.values() if result is not None]
         for folder in (folder for folder, result in found.items() if result is None):
@@ -281,8 +282,6 @@ def main() -> None:
             args.output.mkdir(parents=True, exist_ok=True)
             write_text(args.output / "tables.md", text)
             plot([result for result in results if isinstance(result, Result)], args.output / "tables.png")
-    except ValueError as error:
-        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

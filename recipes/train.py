@@ -29,6 +29,7 @@ from recipes.classification import Classification
 from recipes.dry_run import dry_run
 from recipes.launch import from_main, make_accelerator, only_main_speaks
 from recipes.localisation import Localisation
+from recipes.mistakes import mistakes_in_one_line
 from recipes.objective import Objective, Splits
 from recipes.options import add_data_options, add_hardware_options, column_options, data_source
 from recipes.recipe import Recipe, load_recipe, recipe_names
@@ -249,15 +250,14 @@ def main() -> None:
     """Run; a mistake of the user ends in one line, not in a traceback."""
     args = arguments()
     try:
-        if args.dry_run:
-            dry_run(load_recipe(args.recipe), args, assemble)
-        else:
-            run(args)
+        with mistakes_in_one_line():
+            if args.dry_run:
+                dry_run(load_recipe(args.recipe), args, assemble)
+            else:
+                run(args)
     except StoppedError as stopped:
         print(stopped, file=sys.stderr)
         sys.exit(STOPPED)
-    except ValueError as error:
-        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

@@ -55,9 +55,9 @@ class Localiser:
         model: A net that predicts boxes (`vgg_d_box`), or the folder or name of a trained one; or several of them.
         classifier: A net that classifies, the folder or name of one, a `DenseEvaluator`, or a `Fusion`. Of the same
             classes, in the same order.
-        scales: Q in pixels, for each net a sequence of its own where there are several nets. None takes those that a
-            net's `localise.json` tells, which is beside the weights of a published net; else the S that each was
-            trained at, as its config tells.
+        scales: Q in pixels, for each net a sequence of its own where there are several nets. None, for all nets or in
+            the place of one's, takes those that its `localise.json` tells, which is beside the weights of a published
+            net; else the S that it was trained at, as its config tells.
         top: Classes of an image; the paper's is 5.
         close: Overlap above which two boxes are merged. None takes what the `localise.json` of a single net tells, else
             0.5.
@@ -76,7 +76,7 @@ class Localiser:
         self,
         model: Net | Sequence[Net],
         classifier: Net | DenseEvaluator | Fusion,
-        scales: Sequence[int] | Sequence[Sequence[int]] | None = None,
+        scales: Sequence[int] | Sequence[Sequence[int] | None] | None = None,
         *,
         top: int = 5,
         close: float | None = None,
@@ -243,23 +243,25 @@ def _kept(model: Net, net: BoxVGG) -> Mapping[str, Any]:
     return {} if isinstance(model, nn.Module) else localise_settings(model, net.pretrained_cfg.get("hf_hub_id"))
 
 
+def _usual_scales(net: BoxVGG, kept: Mapping[str, Any]) -> tuple[int, ...]:
+    return tuple(kept["scales"]) if kept else (training_scale(net),)
+
+
 def _scales_of(
     nets: Sequence[BoxVGG], given: Any, kept: Sequence[Mapping[str, Any]], side: int
 ) -> list[tuple[int, ...]]:
     if not nets:
         raise ValueError("no net that predicts boxes")
-    scales: list[tuple[int, ...]]
     if given is None:
-        scales = [
-            tuple(beside["scales"]) if beside else (training_scale(net),)
-            for net, beside in zip(nets, kept, strict=True)
-        ]
+        given = [None] * len(nets)
     elif len(nets) == 1 and all(isinstance(scale, Integral) for scale in given):
-        scales = [tuple(map(int, given))]
-    elif len(given) == len(nets) and not any(isinstance(of_net, Integral) for of_net in given):
-        scales = [tuple(map(int, of_net)) for of_net in given]
-    else:
+        given = [given]
+    elif len(given) != len(nets) or any(isinstance(of_net, Integral) for of_net in given):
         raise ValueError(f"scales must be a sequence of Q for each of the {len(nets)} nets; got {given!r}")
+    scales = [
+        _usual_scales(net, beside) if of_net is None else tuple(map(int, of_net))
+        for of_net, net, beside in zip(given, nets, kept, strict=True)
+    ]
     for of_net in scales:
         if not of_net or min(of_net) < side:
             raise ValueError(f"scales must be smallest sides of at least {side} pixels, the nets' crop; got {of_net}")

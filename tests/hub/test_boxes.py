@@ -260,6 +260,7 @@ def test_a_localiser_takes_the_settings_of_a_published_net(original: Path, tmp_p
         assert (found.scales_of_nets, found.close) == ([(64, 96)], 0.25)
     assert Localiser([folder, folder], classifier).close == 0.5
     assert Localiser([folder, load_net(folder)], classifier).scales_of_nets == [(64, 96), (72,)]
+    assert Localiser([folder, folder], classifier, [None, [128]]).scales_of_nets == [(64, 96), (128,)]
     told = Localiser(folder, classifier, [128], close=0.75)
     assert (told.scales_of_nets, told.close) == ([(128,)], 0.75)
 

@@ -115,11 +115,11 @@ def test_the_zoos_table_has_it(world: tuple[LocalHub, Path]) -> None:
 
 @pytest.mark.parametrize("protocol", [1, 2])
 def test_its_test_gives_the_cards_figures_again(world: tuple[LocalHub, Path], protocol: int) -> None:
-    """By its name, with the weights' hash and the Q that were published."""
+    """By its name alone, at the Q and with the weights' hash that were published."""
     hub, place = world
     row = json.loads((place / "built/eval_results.json").read_text())[protocol - 1]
     output = place / f"again_{protocol}"
-    words = ["--net", NAME, *row["scales"], "--data", place / "data", "--label-column", "label", "--output", output]
+    words = ["--net", NAME, "--data", place / "data", "--label-column", "label", "--output", output]
     words += ["--classifier", place / "classifier"] if protocol == 2 else ["--protocol", 1]
     line = [sys.executable, "recipes/localise.py", *map(str, words)]
     given = environment(hub, place / "fresh")
@@ -130,6 +130,7 @@ def test_its_test_gives_the_cards_figures_again(world: tuple[LocalHub, Path], pr
     rates = Boxes().rates(row)
     assert {each: again["results"][each] for each in rates} == pytest.approx(rates, rel=1e-6)
     assert again["results"]["images"] == row["images"]
+    assert again["nets"][0]["scales"] == row["scales"]
     assert again["nets"][0]["weights_sha256"] == row["weights_sha256"]
     assert f"| {100 * row[name]:.2f} |" in (place / "built/README.md").read_text()
 
