@@ -66,6 +66,21 @@ def test_every_net_of_the_paper_gives_the_same(name: str, kernel: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("name", NETS)
+@torch.no_grad()
+def test_every_net_gives_the_same_at_the_sizes_of_dense_evaluation(name: str, kernel: str) -> None:
+    """224 to 800 pixels, odd and even, both orientations, batches of one to nine."""
+    model = net(name)
+    fast = fast_inference(model, kernel=kernel)
+    for shape in ((9, 224, 224), (5, 225, 301), (2, 512, 384), (1, 611, 800), (1, 799, 533)):
+        x = torch.randn(shape[0], 3, *shape[1:])
+        found, expected = fast.class_score_map(x), model.class_score_map(x)
+        assert error(found, expected) < 1e-4
+        assert torch.equal(found.mean((2, 3)).argmax(1), expected.mean((2, 3)).argmax(1))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("name", ["vgg_e", "vgg19_bn", "vgg16"])
 @torch.no_grad()
 def test_full_size_nets_give_the_same(name: str, kernel: str) -> None:
@@ -109,6 +124,30 @@ def test_timms_own_nets_are_copied_with_their_batch_norm(kernel: str) -> None:
         assert all(error(found, expected) < 1e-4 for found, expected in maps)
 
 
+@pytest.mark.parametrize("kernel", KERNELS)
+@torch.no_grad()
+def test_a_net_in_nhwc_gives_the_same(kernel: str) -> None:
+    """Weights and images: large enough that memory of an ordered copy is given back to the system once it is freed."""
+    model = net("vgg_b", width_multiplier=1.0).to(memory_format=torch.channels_last)
+    x = torch.randn(2, 3, 97, 64).contiguous(memory_format=torch.channels_last)
+    assert error(fast_inference(model, kernel=kernel)(x), model(x)) < 1e-4
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@torch.no_grad()
+def test_maps_around_the_normalisation_are_the_nets(kernel: str) -> None:
+    """It works in place, but not on a map that somebody keeps: conv1_1's, and one that the caller gives."""
+    model = net("vgg_a_lrn")
+    fast, x = fast_inference(model, kernel=kernel), torch.randn(2, 3, 65, 97)
+    layers = list(layers_of(model).values())
+    maps = zip(layer_maps(fast, x, layers).values(), layer_maps(model, x, layers).values(), strict=True)
+    assert all(error(found, expected) < 1e-4 for found, expected in maps)
+    for given in (100 * torch.rand(2, 32, 5, 7), 100 * torch.rand(2, 5, 7, 32).permute(0, 3, 1, 2)):
+        before = given.clone()
+        assert error(fast.features[2](given), model.features[2](given)) < 1e-5
+        assert torch.equal(given, before)
+
+
 @pytest.mark.parametrize("ceil_mode", [False, True])
 @torch.no_grad()
 def test_an_evaluator_uses_a_copy(ceil_mode: bool) -> None:
@@ -136,11 +175,12 @@ def test_a_descriptor_uses_a_copy(layer: str) -> None:
         assert (found.arithmetic, exact.arithmetic) == ("winograd", "exact")
 
 
-def test_a_posteriors_bits_do_not_depend_on_the_batch() -> None:
+@pytest.mark.parametrize("name", ["vgg_a_lrn", "vgg_d"])
+def test_a_posteriors_bits_do_not_depend_on_the_batch(name: str) -> None:
     """The rule looks at the map alone, and the kernels sum in an order of their own."""
     if compiled.kernels() is None:
         pytest.skip("PyTorch's products round as they like")
-    fast, x = fast_inference(net("vgg_d", head_hidden_size=32)), torch.randn(6, 3, 112, 112)
+    fast, x = fast_inference(net(name, head_hidden_size=32)), torch.randn(6, 3, 112, 112)
     assert torch.equal(fast(x), torch.cat([fast(image[None]) for image in x]))
 
 

@@ -40,14 +40,42 @@ def why_not() -> str | None:
 
 
 def _checked(found: "Kernels") -> "Kernels":
-    """The kernels, if they compute what PyTorch does: a compiler may be broken, too."""
+    """The kernels, if each computes what PyTorch does: a compiler may be broken, too."""
     generator = torch.Generator("cpu").manual_seed(0)
     shapes = ((1, 32, 9, 11), (48, 32, 3, 3), (48,))
     x, weight, bias = (torch.randn(shape, generator=generator, **_FLOATS) for shape in shapes)
-    rows = x.permute(0, 2, 3, 1).contiguous()
-    y = found.winograd(rows, found.transformed_weight(weight), bias, torch.empty(1, 9, 11, 48, **_FLOATS), relu=False)
-    if not torch.allclose(y.permute(0, 3, 1, 2), F.conv2d(x, weight, bias, padding=1), atol=1e-3):
-        raise NotBuiltError("what the compiler built computes something else than PyTorch does")
+    image, first, matrix = x[:, :3], weight[:, :3], weight[:, :, 1, 1].contiguous()
+
+    def rows(maps: Tensor) -> Tensor:
+        return maps.permute(0, 2, 3, 1).contiguous()
+
+    def empty() -> Tensor:
+        return torch.empty(1, 9, 11, 48, **_FLOATS)
+
+    for name, y, expected in (
+        (
+            "winograd",
+            found.winograd(rows(x), found.transformed_weight(weight), bias, empty(), relu=False),
+            F.conv2d(x, weight, bias, padding=1),
+        ),
+        (
+            "first",
+            found.first(F.pad(image, (1, 1, 1, 1)).contiguous(), found.first_weight(first), bias, empty(), relu=False),
+            F.conv2d(image, first, bias, padding=1),
+        ),
+        (
+            "product",
+            found.product(rows(x).view(-1, 32), matrix, bias, relu=False).view(1, 9, 11, 48),
+            F.conv2d(x, matrix[:, :, None, None], bias),
+        ),
+        (
+            "normalise",
+            found.normalise(rows(x), k=2.0, scale=0.1),
+            F.local_response_norm(x, 5, alpha=0.5, beta=0.75, k=2.0),
+        ),
+    ):
+        if not torch.allclose(y, rows(expected), atol=1e-3):
+            raise NotBuiltError(f"what the compiler built computes something else than PyTorch does ({name})")
     return found
 
 
@@ -98,9 +126,8 @@ class Kernels:
         """U of a weight (K, C, 3, 3), in the order in which the kernel reads it."""
         outputs, channels = weight.shape[:2]
         u = torch.empty(36 * -(-outputs // self.panel) * self.panel * channels, **_FLOATS)
-        self._library.vgg_transform_weight(
-            _at(weight.contiguous()), _at(u), ctypes.c_long(channels), ctypes.c_long(outputs)
-        )
+        weight = weight.contiguous()  # by name: it must live while the library reads it
+        self._library.vgg_transform_weight(_at(weight), _at(u), ctypes.c_long(channels), ctypes.c_long(outputs))
         return u
 
     def winograd(self, x: Tensor, u: Tensor, bias: Tensor, y: Tensor, *, relu: bool, pool: bool = False) -> Tensor:
@@ -148,9 +175,8 @@ class Kernels:
         """The first layer's weight (K, C, 3, 3), in the order in which the kernel reads it."""
         outputs, channels = weight.shape[:2]
         ordered = torch.empty(-(-outputs // self.panel) * self.panel * channels * 9, **_FLOATS)
-        self._library.vgg_first_weight(
-            _at(weight.contiguous()), _at(ordered), ctypes.c_long(channels), ctypes.c_long(outputs)
-        )
+        weight = weight.contiguous()  # likewise
+        self._library.vgg_first_weight(_at(weight), _at(ordered), ctypes.c_long(channels), ctypes.c_long(outputs))
         return ordered
 
     def first(self, x: Tensor, weight: Tensor, bias: Tensor, y: Tensor, *, relu: bool) -> Tensor:
@@ -160,6 +186,18 @@ class Kernels:
         numbers = ctypes.c_long(relu), ctypes.c_long(torch.get_num_threads())
         self._library.vgg_first(_at(x), _at(weight), _at(bias), _at(y), shape, *numbers)
         return y
+
+    def normalise(self, x: Tensor, *, k: float, scale: float) -> Tensor:
+        """x / (k + scale · s)^(3/4), in place; s is the sum of the squares of the five channels around each number.
+
+        Args:
+            x: (B, h, w, C).
+            k, scale: Not negative, k above 0.
+        """
+        sizes = [ctypes.c_long(value) for value in (x.numel() // x.shape[3], x.shape[3])]
+        numbers = ctypes.c_float(k), ctypes.c_float(scale), ctypes.c_long(torch.get_num_threads())
+        self._library.vgg_normalise(_at(x), *sizes, *numbers)
+        return x
 
     def product(self, x: Tensor, weight: Tensor, bias: Tensor, *, relu: bool) -> Tensor:
         """x · weightᵀ + bias of x (N, inputs), weight (outputs, inputs): (N, outputs); inputs a multiple of 16."""

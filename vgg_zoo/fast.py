@@ -4,27 +4,20 @@ The copy has the parts of the net that it is made of, features, pre_logits and h
 evaluates it: `vgg_zoo.dense`, `vgg_zoo.layers`. docs/speed.md has the method and figures.
 """
 
-import copy
 from collections.abc import Sequence
 from typing import Any
 
-import timm.models
 import torch
-from timm.layers import ClassifierHead
-from timm.models.vgg import ConvMlp
 from torch import Tensor, nn
 
 from . import compiled, winograd
 from .dense import check_is_vgg
-from .fast_layers import FastConv, FastFullyConnected, FastLinear, FastTrunk, Step, run_steps
+from .fast_layers import FastConv, FastFullyConnected, FastLinear, FastLRN, Step, run_steps
+from .fast_parts import check_can_be_copied, fast_head, fast_hidden_layers, fast_trunk
 from .fast_plan import Plan, planned_layers
-from .model import VGG, FullyConnected, HiddenLayers, at_least, prepare, restore_layout
+from .model import VGG, prepare, restore_layout
 from .weights_state import WeightsState
 
-_KNOWN = (
-    *(nn.Conv2d, FullyConnected, nn.BatchNorm2d, nn.Linear),
-    *(nn.Sequential, HiddenLayers, ConvMlp, ClassifierHead),
-)
 _COPIED = ("num_classes", "in_chans", "drop_rate", "num_features", "head_hidden_size", "use_norm", "pretrained_cfg")
 
 
@@ -81,9 +74,9 @@ class FastVGG(VGG):
             self.configuration = model.configuration
         self._state = WeightsState(model)
         with torch.no_grad():
-            self.features = FastTrunk(*_trunk(list(net.features.children()), self.kernel))
-            self.pre_logits = _hidden(net.pre_logits, self.kernel)
-            self.head = _head(net.head, self.kernel)
+            self.features = fast_trunk(net.features, self.kernel)
+            self.pre_logits = fast_hidden_layers(net.pre_logits, self.kernel)
+            self.head = fast_head(net.head, self.kernel)
         nn.Module.train(self, False)
 
     def train(self, mode: bool = True) -> "FastVGG":
@@ -124,7 +117,7 @@ class FastVGG(VGG):
         for module in self.modules():  # this machine's kernel may be another than that of the pickle
             if isinstance(module, FastConv):
                 module.use(self.kernel)
-            elif isinstance(module, FastFullyConnected | FastLinear):
+            elif isinstance(module, FastFullyConnected | FastLinear | FastLRN):
                 module.kernel = self.kernel
 
     def is_of(self, model: nn.Module) -> bool:
@@ -181,45 +174,6 @@ class FastVGG(VGG):
         return Plan(self.kernel, tuple(planned_layers(self, height, width, batch)))
 
 
-class FastHiddenLayers(nn.Module):
-    """fc6 and fc7, with the names of `HiddenLayers`."""
-
-    def __init__(self, hidden: Any, kernel: str) -> None:
-        super().__init__()
-        self.input_kernel_size = int(hidden.input_kernel_size)
-        self.fc1 = FastFullyConnected(hidden.fc1.weight.detach(), _bias(hidden.fc1), kernel)
-        self.act1 = copy.deepcopy(hidden.act1)
-        self.drop = nn.Identity()
-        self.fc2 = FastFullyConnected(hidden.fc2.weight.detach(), _bias(hidden.fc2), kernel)
-        self.act2 = copy.deepcopy(hidden.act2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, h, w) → (B, hidden, max(h, k) - k + 1, max(w, k) - k + 1)."""
-        x = at_least(x, self.input_kernel_size)
-        return run_steps([self.fc1, self.act1, self.fc2, self.act2], x)
-
-
-def check_can_be_copied(model: nn.Module) -> None:
-    """Refuse a net with something in it that a copy would leave out.
-
-    Raises:
-        ValueError: Hooks, a forward of its own, or a layer with weights that is none of these nets'.
-    """
-    for name in ("forward", "forward_features", "forward_head"):
-        if getattr(type(model), name) not in (getattr(VGG, name), getattr(timm.models.VGG, name)):
-            raise ValueError(f"a {type(model).__name__} has a {name} of its own; use the model itself")
-    for name, module in model.named_modules():
-        if isinstance(module, nn.BatchNorm2d) and module.running_mean is None:
-            raise ValueError(f"{name} is a batch norm without running statistics; use the model itself")
-        if module._forward_hooks or module._forward_pre_hooks:
-            raise ValueError(f"{name or 'the model'} has hooks, which a copy would not call; remove them first")
-        if module is not model and type(module) not in _KNOWN and next(module.parameters(), None) is not None:
-            raise ValueError(
-                f"{name} is a {type(module).__name__}, which is no layer of the paper's nets or timm's VGGs; "
-                "use the model itself"
-            )
-
-
 def _kernel_of(model: nn.Module, kernel: str) -> tuple[str, str | None]:
     """The kernel in use, and why it is not the compiled one."""
     if kernel not in winograd.KERNELS:
@@ -238,55 +192,3 @@ def _prepared(images: Tensor) -> Tensor:
     """As for the nets of the zoo; a GPU's convolutions are fastest in NHWC, too."""
     images = prepare(images)
     return images if images.is_cpu else images.contiguous(memory_format=torch.channels_last)
-
-
-def _bias(layer: Any) -> Tensor:
-    return torch.zeros_like(layer.weight[:, 0, 0, 0]) if layer.bias is None else layer.bias.detach()
-
-
-def _trunk(children: Sequence[nn.Module], kernel: str) -> list[nn.Module]:
-    """The trunk's layers at their places; a folded batch norm leaves an `nn.Identity`."""
-    layers: list[nn.Module] = []
-    for place, child in enumerate(children):
-        following = children[place + 1] if place + 1 < len(children) else None
-        if isinstance(child, nn.Sequential):
-            layers.append(nn.Sequential(*_trunk(list(child.children()), kernel)))
-        elif isinstance(child, nn.Conv2d):
-            weight, bias = child.weight.detach(), _bias(child)
-            if isinstance(following, nn.BatchNorm2d):
-                weight, bias = _folded(weight, bias, following)
-            layers.append(FastConv(child, weight, bias, kernel))
-        elif isinstance(child, nn.BatchNorm2d):
-            layers.append(nn.Identity())
-        else:
-            layers.append(copy.deepcopy(child))
-    return layers
-
-
-def _folded(weight: Tensor, bias: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """A convolution's weight and bias with the batch norm behind it, in float64 on the way."""
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    scale = (norm.running_var.double() + norm.eps).rsqrt()
-    shift = -norm.running_mean.double() * scale
-    if norm.affine:
-        scale, shift = scale * norm.weight.double(), shift * norm.weight.double() + norm.bias.double()
-    folded = weight.double() * scale.view(-1, 1, 1, 1)
-    return folded.to(weight.dtype), (bias.double() * scale + shift).to(bias.dtype)
-
-
-def _hidden(hidden: Any, kernel: str) -> Any:
-    return FastHiddenLayers(hidden, kernel) if hasattr(hidden, "fc1") else copy.deepcopy(hidden)
-
-
-def _head(head: Any, kernel: str) -> Any:
-    """The head with its pooling, and fc8 if it has one."""
-    if not isinstance(head, ClassifierHead):
-        return copy.deepcopy(head)
-    fc = head.fc
-    memo = {id(tensor): tensor for tensor in head.parameters()}  # not copied only to be thrown away
-    found = copy.deepcopy(head, memo)
-    if isinstance(fc, nn.Linear):
-        bias = torch.zeros_like(fc.weight[:, 0]) if fc.bias is None else fc.bias.detach()
-        found.fc = FastLinear(fc.weight.detach(), bias, kernel)
-    return found

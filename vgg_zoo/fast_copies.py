@@ -8,7 +8,8 @@ import timm.models
 import torch
 from torch import nn
 
-from .fast import FastVGG, check_can_be_copied
+from .fast import FastVGG
+from .fast_parts import check_can_be_copied
 
 _copies: "weakref.WeakKeyDictionary[nn.Module, FastVGG]" = weakref.WeakKeyDictionary()
 _lock = threading.Lock()

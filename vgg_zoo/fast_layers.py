@@ -129,6 +129,34 @@ class FastConv(nn.Conv2d):
         return _as_map(kernels.winograd(_as_rows(x), self.ordered, self.bias, y, relu=relu, pool=pooled))
 
 
+class FastLRN(nn.LocalResponseNorm):
+    """A-LRN's normalisation (Table 1): one pass over the map, which PyTorch's takes many for.
+
+    Args:
+        norm: The layer that it stands for.
+        kernel: "compiled" or "torch".
+    """
+
+    def __init__(self, norm: nn.LocalResponseNorm, kernel: str) -> None:
+        super().__init__(norm.size, norm.alpha, norm.beta, norm.k)
+        self.kernel = kernel
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) → the same shape."""
+        return self.run(x, in_place=False)
+
+    def run(self, x: Tensor, in_place: bool) -> Tensor:
+        """The layer; `in_place` where nobody else needs x."""
+        suits = (self.size, self.beta) == (5, 0.75) and self.k > 0 and self.alpha >= 0
+        kernels = compiled.kernels() if self.kernel == "compiled" and suits and _is_plain(x) else None
+        if kernels is None:
+            return super().forward(x)
+        rows = _as_rows(x)
+        if not in_place and rows.data_ptr() == x.data_ptr():
+            rows = rows.clone()
+        return _as_map(kernels.normalise(rows, k=self.k, scale=self.alpha / self.size))
+
+
 class FastFullyConnected(nn.Conv2d):
     """fc6 or fc7 as a matrix product over windows of the map (Sect. 3.2); it shares the model's weight.
 
@@ -216,13 +244,13 @@ def run_steps(steps: Sequence[Step], x: Tensor) -> Tensor:
             continue
         pool = steps[place] if relu and place < len(steps) and _is_two_by_two(steps[place]) else None
         place += pool is not None
-        buffer = None if place == len(steps) or not _is_conv(steps[place]) else f"map {turn}"
+        norm = steps[place] if place < len(steps) and isinstance(steps[place], FastLRN) else None
+        place += norm is not None
+        kept = place == len(steps) or not isinstance(steps[place], FastConv | nn.MaxPool2d)  # those make another map
+        buffer = None if kept else f"map {turn}"
         x, turn = step.run(x, relu, pool, buffer), 1 - turn  # type: ignore[arg-type]  # a MaxPool2d, as we looked
+        x = x if norm is None else norm.run(x, in_place=True)  # type: ignore[attr-defined]  # a FastLRN, likewise
     return x
-
-
-def _is_conv(step: Step) -> bool:
-    return isinstance(step, FastConv)
 
 
 def _is_two_by_two(step: Any) -> bool:

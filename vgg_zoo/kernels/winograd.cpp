@@ -1,10 +1,13 @@
-// Inference kernels of VGG on a CPU: Winograd F(4x4, 3x3) (Lavin & Gray 2015), the first convolution, FC layers.
+// Inference kernels of VGG on a CPU: Winograd F(4x4, 3x3) (Lavin & Gray 2015), the first convolution, A-LRN's
+// normalisation, FC layers.
 //
 // Maps are NHWC, float. Called through ctypes, so no header of PyTorch is needed and one build serves all its versions.
 // Every output is summed in an order that depends on the layer alone: not on the batch, its place in it, or the threads.
 #include <omp.h>
 
 #include <algorithm>
+#include <cmath>
+#include <vector>
 
 #if defined(__AVX512F__)
 constexpr int LANES = 16, ROWS = 14, FC_ROWS = 4, FC_OUTPUTS = 6;  // 28 of 32 registers hold sums
@@ -338,6 +341,26 @@ void vgg_first(const float* x, const float* w, const float* bias, float* y, cons
             first_pixels<ROWS>(from + j, row, plane, w, bias, channels, outputs, relu, to + j * outputs);
         for (; j < width; j++)
             first_pixels<1>(from + j, row, plane, w, bias, channels, outputs, relu, to + j * outputs);
+    }
+}
+
+// A-LRN's normalisation (Table 1), in place: each number over (k + scale * s)^(3/4), s the sum of the squares of the five
+// channels around it. x: (cells, channels).
+void vgg_normalise(float* x, long cells, long channels, float k, float scale, long threads) {
+#pragma omp parallel num_threads(threads)
+    {
+        std::vector<float> padded(channels + 4);  // two zeros on both sides
+        float* __restrict squares = padded.data();
+#pragma omp for
+        for (long i = 0; i < cells; i++) {
+            float* __restrict cell = x + i * channels;
+            for (long c = 0; c < channels; c++) squares[c + 2] = cell[c] * cell[c];
+            for (long c = 0; c < channels; c++) {
+                const float* s = squares + c;
+                const float root = std::sqrt(k + scale * (s[0] + s[1] + s[2] + s[3] + s[4]));
+                cell[c] /= root * std::sqrt(root);
+            }
+        }
     }
 }
 
