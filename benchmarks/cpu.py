@@ -5,8 +5,8 @@
 Nets A to E on images of 224, 384 and 512 pixels, one and eight at a time, by `vgg_zoo.fast_inference`, the plain net,
 timm, torchvision, torch.compile, ONNX Runtime and OpenVINO: the same weights, float32, as many threads for each. Their
 outputs are compared before they are timed, in turn, so that a slow spell of the machine falls on all of them. What was
-measured is written to OUTPUT.md, .csv and .png after each line. On two cores the whole table takes about forty minutes,
-and net E about twelve.
+measured is written to OUTPUT.md, .csv and .png after each line; `--add` keeps those that are there. On two cores the
+whole table takes about an hour, and net E about fifteen minutes.
 """
 
 import argparse
@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 import vgg_zoo
-from benchmarks.cpu_table import MEMORY_GOAL, Result, csv_lines, plot, table_lines
+from benchmarks.cpu_table import MEMORY_GOAL, Result, csv_lines, plot, read_csv, table_lines, with_others
 from benchmarks.implementations import BUILDERS, Forward, NotHereError, Prepare, Subject, has, scores, zoos_net
 from benchmarks.memory import peak_memory
 from benchmarks.nets import NETS, PEERS
@@ -89,6 +89,8 @@ def row(
                 seconds=statistics.median(times),
                 rounds=len(times),
                 difference=differ[name],
+                peak=peak,
+                machine=machine_and_runtimes(),
                 of_peak=subject.work(side, batch) / possible,
                 done_of_peak=subject.work_done(side, batch) / possible if name == "ours" else None,
             )
@@ -106,26 +108,38 @@ def write_all(output: Path, results: Sequence[Result], names: Sequence[str], not
         print(f"{output.with_suffix('.png')} is left out: it needs {error.name}: pip install 'vgg-zoo[benchmarks]'")
 
 
-def note(peak: float, results: Sequence[Result], missing: Mapping[str, str]) -> str:
+def note(results: Sequence[Result], missing: Mapping[str, str]) -> str:
     """What stands below the table."""
+    peaks = sorted({f"{each.peak / 1e9:.0f}" for each in results}, key=int)
     text = (
         "Seconds a pass, medians; in brackets ÷ ours. "
         "Of the peak: multiplications of a direct convolution ÷ time ÷ those of a large matrix product here, "
-        f"{peak / 1e9:.0f} billion a second; really done: those that ours does. "
+        f"{' to '.join(dict.fromkeys((peaks[0], peaks[-1])))} billion a second; really done: those that ours does. "
         f"Outputs differ by at most {max(each.difference for each in results):.0e} of the largest score. "
-        f"On: {machine()}{_runtimes()}."
+        f"On: {results[-1].machine}."
     )
     return "\n\n".join([text, *(f"{name} is left out: it {why}." for name, why in missing.items())])
 
 
-def _runtimes() -> str:
-    found = []
+def machine_and_runtimes() -> str:
+    """What the figures were measured on, and with which versions."""
+    found = [machine()]
     for package in ("onnxruntime", "openvino"):
         try:
-            found.append(f", {package} {metadata.version(package)}")
+            found.append(f"{package} {metadata.version(package)}")
         except metadata.PackageNotFoundError:
             continue
-    return "".join(found)
+    return ", ".join(found)
+
+
+def others(args: argparse.Namespace) -> list[Result]:
+    """With `--add`, what OUTPUT.csv has of this machine and these versions."""
+    path, here = args.output.with_suffix(".csv"), machine_and_runtimes()
+    found = read_csv(path) if args.add and path.is_file() else []
+    strange = {each.machine for each in found} - {here}
+    for each in sorted(strange):
+        print(f"left out of {path}, as it was measured on another machine or with other versions: {each}")
+    return [each for each in found if each.machine == here]
 
 
 def rows_of(net: str, args: argparse.Namespace, peak: float, missing: dict[str, str]) -> Iterator[list[Result]]:
@@ -140,12 +154,13 @@ def rows_of(net: str, args: argparse.Namespace, peak: float, missing: dict[str, 
 
 def measure(args: argparse.Namespace) -> None:
     """The table of speeds."""
-    peak, results = matrix_product_peak(), list[Result]()
+    peak, results, before = matrix_product_peak(), list[Result](), others(args)
     missing: dict[str, str] = {}
     for net in args.nets:
         for found in rows_of(net, args, peak, missing):
             results += found
-            write_all(args.output, results, args.implementations, note(peak, results, missing))
+            together = with_others(results, before, list(NETS))
+            write_all(args.output, together, list(BUILDERS), note(together, missing))
             print(markdown(table_lines(found, args.implementations)).splitlines()[-1], flush=True)
     print(f"\n{args.output.with_suffix('.md').read_text()}")
 
@@ -194,9 +209,12 @@ def options() -> argparse.Namespace:
     parser.add_argument("--implementations", nargs="+", choices=list(BUILDERS), default=list(BUILDERS))
     parser.add_argument("--rounds", type=int, default=7, help="timed passes of each implementation")
     parser.add_argument(
-        "--most-seconds", type=float, default=100, help="for one line; after three rounds, no more begins behind it"
+        "--most-seconds", type=float, default=150, help="for one line; after three rounds, no more begins behind it"
     )
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument(
+        "--add", action="store_true", help="keep the lines of OUTPUT that are not measured anew and are of this machine"
+    )
     parser.add_argument("--no-memory", action="store_true", help="leave the table of peak memory out")
     parser.add_argument(
         "--output", type=Path, default=Path("benchmarks/results/cpu"), help=".md, .csv and .png are added"

@@ -1,6 +1,7 @@
 """The results of `benchmarks.cpu` as lines of a Markdown table, of a CSV, and as a plot; and the goals for net E."""
 
 from collections.abc import Iterable, Sequence
+from csv import DictReader
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
@@ -29,7 +30,9 @@ class Result:
         seconds: The median.
         rounds: Of how many.
         difference: Largest difference of a class score from the reference's, over the largest score.
-        of_peak: Multiplications of a direct convolution ÷ seconds ÷ the machine's; above 1 for one that does fewer.
+        peak: Multiplications a second, with their additions, of a large matrix product in the same process.
+        machine: On which, and with which versions.
+        of_peak: Multiplications of a direct convolution ÷ seconds ÷ the peak; above 1 for one that does fewer.
         done_of_peak: The multiplications that are really done, likewise; None where nobody knows.
     """
 
@@ -40,6 +43,8 @@ class Result:
     seconds: float
     rounds: int
     difference: float
+    peak: float
+    machine: str
     of_peak: float
     done_of_peak: float | None = None
 
@@ -65,6 +70,40 @@ def goal_of(result: Result, ours: Result | None) -> str:
 def rows(results: Iterable[Result]) -> list[dict[str, Result]]:
     """The results by line of the table and by implementation."""
     return [{each.implementation: each for each in group} for _, group in groupby(results, lambda each: each.row)]
+
+
+def read_csv(path: Path) -> list[Result]:
+    """The results in a file of `csv_lines`."""
+    with path.open(newline="") as file:
+        return [
+            Result(
+                net=line["net"],
+                side=int(line["side"]),
+                batch=int(line["batch"]),
+                implementation=line["implementation"],
+                seconds=float(line["seconds"]),
+                rounds=int(line["rounds"]),
+                difference=float(line["difference"]),
+                peak=float(line["peak"]),
+                machine=line["machine"],
+                of_peak=float(line["of_peak"]),
+                done_of_peak=float(line["done_of_peak"]) if line["done_of_peak"] else None,
+            )
+            for line in DictReader(file)
+        ]
+
+
+def with_others(results: Sequence[Result], others: Iterable[Result], nets: Sequence[str]) -> list[Result]:
+    """The results, and those of other lines of the table, in its order.
+
+    Args:
+        results: What was measured now.
+        others: What was measured before; a line that has been measured again is left out.
+        nets: In the order of the table.
+    """
+    again = {each.row for each in results}
+    together = [*results, *(each for each in others if each.row not in again)]
+    return sorted(together, key=lambda each: (nets.index(each.net), each.side, each.batch))
 
 
 def csv_lines(results: Sequence[Result]) -> list[dict[str, str]]:

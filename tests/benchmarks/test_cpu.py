@@ -12,10 +12,10 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import cpu
-from benchmarks.cpu_table import GOALS, Result, csv_lines, plot, table_lines
+from benchmarks.cpu_table import GOALS, Result, csv_lines, plot, read_csv, table_lines, with_others
 from benchmarks.implementations import BUILDERS, NotHereError, Subject, has
 from benchmarks.nets import NETS, PEERS
-from benchmarks.timing import interleaved
+from benchmarks.timing import interleaved, write
 from vgg_zoo.configurations import configuration
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def result(implementation: str, seconds: float, **changes: Any) -> Result:
     """Net E's, on one image."""
     fixed = {"net": "E", "side": 224, "batch": 1, "rounds": 7, "difference": 1e-6, "of_peak": 1.25}
+    fixed |= {"peak": 9e10, "machine": "this one"}
     return Result(implementation=implementation, seconds=seconds, **fixed | changes)
 
 
@@ -59,6 +60,26 @@ def test_goals_are_judged_by_the_ratio_to_ours() -> None:
     (line,) = table_lines([result("ours", 1, net="A")], ["ours", "timm"])
     assert (line["goal"], line["timm (s)"]) == ("–", "–")
     assert {implementation for goals in GOALS.values() for implementation in goals} < BUILDERS.keys()
+
+
+def test_a_file_of_results_is_read_again(tmp_path: Path) -> None:
+    """Every digit."""
+    results = [result("ours", 1 / 3, done_of_peak=0.7), result("timm", 2 / 3, net="A-LRN", machine="a, b")]
+    write(tmp_path / "cpu", table_lines(results, ["ours", "timm"]), "note", csv_lines(results))
+    assert read_csv(tmp_path / "cpu.csv") == results
+
+
+def test_lines_that_were_measured_again_replace_those_before() -> None:
+    """All of a line's implementations, in the order of the table."""
+    before = [result("ours", 1, net="B"), result("ours", 1, side=512), result("timm", 2, side=512), result("ours", 1)]
+    again = [result("ours", 3, side=512), result("ours", 3, net="A")]
+    found = with_others(again, before, list(NETS))
+    assert [(each.net, each.side, each.seconds) for each in found] == [
+        ("A", 224, 3),
+        ("B", 224, 1),
+        ("E", 224, 1),
+        ("E", 512, 3),
+    ]
 
 
 @pytest.mark.parametrize("with_ours", [True, False])
