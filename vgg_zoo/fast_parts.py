@@ -63,12 +63,12 @@ class FastHiddenLayers(nn.Module):
         return run_steps([self.fc1, self.act1, self.fc2, self.act2], x)
 
 
-def fast_hidden_layers(hidden: Any, kernel: str) -> nn.Module:
+def fast_hidden_layers(hidden: Any, kernel: str) -> Any:
     """fc6 and fc7, or what a net without FC layers has in their place."""
     return FastHiddenLayers(hidden, kernel) if hasattr(hidden, "fc1") else copy.deepcopy(hidden)
 
 
-def fast_head(head: Any, kernel: str) -> nn.Module:
+def fast_head(head: Any, kernel: str) -> Any:
     """The head with its pooling, and fc8 if it has one."""
     if not isinstance(head, ClassifierHead):
         return copy.deepcopy(head)
