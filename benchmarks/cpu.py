@@ -29,6 +29,7 @@ from benchmarks.implementations import BUILDERS, Forward, NotHereError, Prepare,
 from benchmarks.memory import peak_memory
 from benchmarks.nets import NETS, PEERS
 from benchmarks.timing import interleaved, machine, markdown, matrix_product_peak, save, write
+from recipes.mistakes import mistakes_in_one_line
 
 MOST_DIFFERENCE = 1e-3
 MEMORY_CASES = (("E", 224, 1), ("E", 224, 8), ("E", 512, 1))
@@ -110,11 +111,11 @@ def write_all(output: Path, results: Sequence[Result], names: Sequence[str], not
 
 def note(results: Sequence[Result], missing: Mapping[str, str]) -> str:
     """What stands below the table."""
-    peaks = sorted({f"{each.peak / 1e9:.0f}" for each in results}, key=int)
+    low, high = (f"{of(each.peak for each in results) / 1e9:.0f}" for of in (min, max))
     text = (
         "Seconds a pass, medians; in brackets ÷ ours. "
         "Of the peak: multiplications of a direct convolution ÷ time ÷ those of a large matrix product here, "
-        f"{' to '.join(dict.fromkeys((peaks[0], peaks[-1])))} billion a second; really done: those that ours does. "
+        f"{low if low == high else f'{low} to {high}'} billion a second; really done: those that ours does. "
         f"Outputs differ by at most {max(each.difference for each in results):.0e} of the largest score. "
         f"On: {results[-1].machine}."
     )
@@ -234,7 +235,8 @@ def main() -> None:
         name, net, side, batch = args.memory_of
         memory_of(name, net, int(side), int(batch))
         return
-    measure(args)
+    with mistakes_in_one_line():
+        measure(args)
     if not args.no_memory:
         memory(args)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from csv import DictReader
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from itertools import groupby
 from pathlib import Path
 
@@ -73,8 +73,16 @@ def rows(results: Iterable[Result]) -> list[dict[str, Result]]:
 
 
 def read_csv(path: Path) -> list[Result]:
-    """The results in a file of `csv_lines`."""
+    """The results in a file of `csv_lines`.
+
+    Raises:
+        ValueError: It has other columns.
+    """
     with path.open(newline="") as file:
+        lines = DictReader(file)
+        lacking = [each.name for each in fields(Result) if each.name not in (lines.fieldnames or ())]
+        if lacking:
+            raise ValueError(f"{path} has no column {', '.join(lacking)}: measure the whole table, without --add")
         return [
             Result(
                 net=line["net"],
@@ -89,7 +97,7 @@ def read_csv(path: Path) -> list[Result]:
                 of_peak=float(line["of_peak"]),
                 done_of_peak=float(line["done_of_peak"]) if line["done_of_peak"] else None,
             )
-            for line in DictReader(file)
+            for line in lines
         ]
 
 

@@ -61,6 +61,18 @@ def test_a_compiler_that_fails_is_quoted(cache: Path, monkeypatch: pytest.Monkey
 
 
 @needs_compiler
+@pytest.mark.parametrize("kernel", ["winograd", "first", "product", "normalise"])
+def test_a_kernel_that_computes_something_else_is_not_used(
+    kernel: str, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a broken compiler; it is named."""
+    right = getattr(compiled.Kernels, kernel)
+    monkeypatch.setattr(compiled.Kernels, kernel, lambda *given, **more: right(*given, **more) + 0.01)
+    assert compiled.kernels() is None
+    assert f"computes something else than PyTorch does ({kernel})" in str(compiled.why_not())
+
+
+@needs_compiler
 def test_a_library_is_built_once(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And found again."""
     kernel_library.library()

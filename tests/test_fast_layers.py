@@ -1,4 +1,4 @@
-"""The layers of `fast_inference`'s nets that are no convolution, against PyTorch's in float64."""
+"""A-LRN's normalisation by `vgg_zoo.fast_layers`, against PyTorch's in float64; test_winograd has the convolutions."""
 
 import pytest
 import torch

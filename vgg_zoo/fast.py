@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from . import compiled, winograd
 from .dense import check_is_vgg
-from .fast_layers import FastConv, FastFullyConnected, FastLinear, FastLRN, Step, run_steps
+from .fast_layers import FastLayer, Step, run_steps
 from .fast_parts import check_can_be_copied, fast_head, fast_hidden_layers, fast_trunk
 from .fast_plan import Plan, planned_layers
 from .model import VGG, prepare, restore_layout
@@ -115,10 +115,8 @@ class FastVGG(VGG):
         self._state = WeightsState(self)  # a deep copy, or one from a pickle, shares nothing with the model
         self.kernel, self.why_not_compiled = _kernel_of(self, "torch" if self.kernel == "torch" else "auto")
         for module in self.modules():  # this machine's kernel may be another than that of the pickle
-            if isinstance(module, FastConv):
+            if isinstance(module, FastLayer):
                 module.use(self.kernel)
-            elif isinstance(module, FastFullyConnected | FastLinear | FastLRN):
-                module.kernel = self.kernel
 
     def is_of(self, model: nn.Module) -> bool:
         """Whether it is a copy of the model as that is now."""

@@ -30,7 +30,17 @@ def _as_map(rows: Tensor) -> Tensor:
     return rows.permute(0, 3, 1, 2)
 
 
-class FastConv(nn.Conv2d):
+class FastLayer:
+    """What the layers have in common: the kernel, "compiled" or "torch"."""
+
+    kernel: str
+
+    def use(self, kernel: str) -> None:
+        """Take a kernel."""
+        self.kernel = kernel
+
+
+class FastConv(FastLayer, nn.Conv2d):
     """A convolution of the trunk; one that `winograd.choice` transforms keeps U beside the weight.
 
     Args:
@@ -58,7 +68,7 @@ class FastConv(nn.Conv2d):
 
     def use(self, kernel: str) -> None:
         """Take a kernel, and put the weight into its order."""
-        self.kernel = kernel
+        super().use(kernel)
         self.ordered = self._ordered() if _is_plain(self.weight) else None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -129,7 +139,7 @@ class FastConv(nn.Conv2d):
         return _as_map(kernels.winograd(_as_rows(x), self.ordered, self.bias, y, relu=relu, pool=pooled))
 
 
-class FastLRN(nn.LocalResponseNorm):
+class FastLRN(FastLayer, nn.LocalResponseNorm):
     """A-LRN's normalisation (Table 1): one pass over the map, which PyTorch's takes many for.
 
     Args:
@@ -139,7 +149,7 @@ class FastLRN(nn.LocalResponseNorm):
 
     def __init__(self, norm: nn.LocalResponseNorm, kernel: str) -> None:
         super().__init__(norm.size, norm.alpha, norm.beta, norm.k)
-        self.kernel = kernel
+        self.use(kernel)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) → the same shape."""
@@ -157,7 +167,7 @@ class FastLRN(nn.LocalResponseNorm):
         return _as_map(kernels.normalise(rows, k=self.k, scale=self.alpha / self.size))
 
 
-class FastFullyConnected(nn.Conv2d):
+class FastFullyConnected(FastLayer, nn.Conv2d):
     """fc6 or fc7 as a matrix product over windows of the map (Sect. 3.2); it shares the model's weight.
 
     Args:
@@ -170,7 +180,7 @@ class FastFullyConnected(nn.Conv2d):
         super().__init__(weight.shape[1], weight.shape[0], (weight.shape[2], weight.shape[3]), device="meta")
         self.weight = nn.Parameter(weight, requires_grad=False)
         self.bias = nn.Parameter(bias, requires_grad=False)
-        self.kernel = kernel
+        self.use(kernel)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) → (B, out, h - k + 1, w - k + 1)."""
@@ -196,14 +206,14 @@ class FastFullyConnected(nn.Conv2d):
         return F.relu_(y) if relu else y
 
 
-class FastLinear(nn.Linear):
+class FastLinear(FastLayer, nn.Linear):
     """fc8, which shares the model's weight."""
 
     def __init__(self, weight: Tensor, bias: Tensor, kernel: str) -> None:
         super().__init__(weight.shape[1], weight.shape[0], device="meta")
         self.weight = nn.Parameter(weight, requires_grad=False)
         self.bias = nn.Parameter(bias, requires_grad=False)
-        self.kernel = kernel
+        self.use(kernel)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., in) → (..., out)."""

@@ -67,6 +67,9 @@ def test_a_file_of_results_is_read_again(tmp_path: Path) -> None:
     results = [result("ours", 1 / 3, done_of_peak=0.7), result("timm", 2 / 3, net="A-LRN", machine="a, b")]
     write(tmp_path / "cpu", table_lines(results, ["ours", "timm"]), "note", csv_lines(results))
     assert read_csv(tmp_path / "cpu.csv") == results
+    (tmp_path / "old.csv").write_text("net,side\nE,224\n")
+    with pytest.raises(ValueError, match=r"old.csv has no column batch, .*: measure the whole table, without --add"):
+        read_csv(tmp_path / "old.csv")
 
 
 def test_lines_that_were_measured_again_replace_those_before() -> None:
