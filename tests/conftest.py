@@ -2,5 +2,12 @@
 
 import os
 
+import pytest
+
 # Read when the libraries are first imported, hence before any test module is.
 os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", CUDA_VISIBLE_DEVICES="", TQDM_DISABLE="1")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`make soak` kills more often than the tests do."""
+    parser.addoption("--kills", type=int, default=3, help="SIGKILLs of the run that must end with the same bits")

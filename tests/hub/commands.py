@@ -2,15 +2,14 @@
 
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 from hub.files import files_of
-from tests.hub.local_hub import LocalHub, environment
+from tests.forked import HEAVY, ROOT, Forked, run_forked
+from tests.hub.local_hub import IMPATIENT, LocalHub, environment
 from vgg_zoo.weights.hashing import file_digest
 
-ROOT = Path(__file__).resolve().parents[2]
 TOKEN, OTHER, READER = "hf_writer_of_org", "hf_of_another", "hf_may_only_read"
 
 
@@ -25,17 +24,17 @@ def make_hub(folder: Path, **options: Any) -> LocalHub:
     )
 
 
-def command(*words: Any) -> list[str]:
-    """The command line."""
-    return [sys.executable, "-m", "hub", *map(str, words)]
+def start(hub: LocalHub, home: Path, *words: Any, cwd: Path = ROOT, token: str | None = None) -> Forked:
+    """Start Python with these words, to kill it."""
+    return Forked(words, preload=HEAVY, cwd=cwd, environment=environment(hub, home, token))
 
 
 def run(
     hub: LocalHub, home: Path, *words: Any, token: str | None = TOKEN, cwd: Path = ROOT, **extra: str
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end; its token is never printed."""
-    given = environment(hub, home, token, impatient=True, **extra)
-    done = subprocess.run(command(*words), cwd=cwd, env=given, capture_output=True, text=True, check=False)
+    given = environment(hub, home, token, **extra)
+    done = run_forked(["-m", "hub", *words], preload=HEAVY, cwd=cwd, environment=given, before=IMPATIENT)
     for secret in (TOKEN, OTHER, READER):
         assert secret not in done.stdout + done.stderr
     return done
@@ -59,9 +58,8 @@ def fails(hub: LocalHub, home: Path, *words: Any, **options: Any) -> str:
 
 def python(hub: LocalHub, home: Path, code: str, *words: Any, cwd: Path = ROOT, **extra: str) -> Any:
     """Run Python with the package of `cwd`, logged in as nobody."""
-    given = environment(hub, home, None, impatient=True, **extra)
-    line = [sys.executable, "-c", code, *map(str, words)]
-    return subprocess.run(line, cwd=cwd, env=given, capture_output=True, text=True, check=False)
+    given = environment(hub, home, None, **extra)
+    return run_forked(["-c", code, *words], preload=HEAVY, cwd=cwd, environment=given, before=IMPATIENT)
 
 
 def holds(hub: LocalHub, folder: Path, repository: str) -> bool:

@@ -3,8 +3,6 @@
 import json
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +12,8 @@ from sklearn.datasets import load_sample_image
 
 from hub.box_results import Boxes
 from hub.files import files_of
-from tests.hub.commands import ROOT, holds, make_hub, package_copy, python, succeed
+from tests.forked import HEAVY, ROOT, run_forked
+from tests.hub.commands import holds, make_hub, package_copy, python, succeed
 from tests.hub.local_hub import LocalHub, environment
 from tests.recipes.commands import command
 from tests.recipes.commands import succeed as recipe
@@ -109,7 +108,7 @@ def test_settings_that_are_not_there_are_none(world: tuple[LocalHub, Path], tmp_
 def test_the_zoos_table_has_it(world: tuple[LocalHub, Path]) -> None:
     """`python -m vgg_zoo` lists nets that predict boxes where there are weights of them."""
     _, place = world
-    table = subprocess.run([sys.executable, "-m", "vgg_zoo"], cwd=place / "checkout", capture_output=True, text=True)
+    table = run_forked(["-m", "vgg_zoo"], preload=HEAVY, cwd=place / "checkout")
     assert re.search(rf"^vgg_a_box +A .* {re.escape(NAME)}$", table.stdout, re.MULTILINE), table.stdout + table.stderr
 
 
@@ -121,9 +120,8 @@ def test_its_test_gives_the_cards_figures_again(world: tuple[LocalHub, Path], pr
     output = place / f"again_{protocol}"
     words = ["--net", NAME, "--data", place / "data", "--label-column", "label", "--output", output]
     words += ["--classifier", place / "classifier"] if protocol == 2 else ["--protocol", 1]
-    line = [sys.executable, "recipes/localise.py", *map(str, words)]
     given = environment(hub, place / "fresh")
-    done = subprocess.run(line, cwd=place / "checkout", env=given, capture_output=True, text=True, check=False)
+    done = run_forked(["recipes/localise.py", *words], preload=HEAVY, cwd=place / "checkout", environment=given)
     assert done.returncode == 0, done.stderr
     again = json.loads((output / "results.json").read_text())
     name = "box_error" if protocol == 1 else "error"

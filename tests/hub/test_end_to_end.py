@@ -3,8 +3,6 @@
 import json
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,8 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from sklearn.datasets import load_sample_image
 
-from tests.hub.commands import ROOT, holds, make_hub, package_copy, python, run, succeed
+from tests.forked import HEAVY, ROOT, run_forked
+from tests.hub.commands import holds, make_hub, package_copy, python, run, succeed
 from tests.hub.local_hub import LocalHub, environment
 from tests.hub.nets import make_results
 from tests.recipes.commands import command, train_command
@@ -69,8 +68,8 @@ def test_timm_loads_it_and_its_evaluation_gives_the_cards_figures_again(world: t
         (row,) = [row for row in rows if row["protocol"] == protocol and len(row["scales"]) > 1]
         words = ["--model", NAME, "--data", "digits", "--protocol", protocol, "--scales", *map(str, row["scales"])]
         words += ["--flip" if row["flip"] else "--no-flip", "--output", str(place / f"again_{protocol}")]
-        line = [sys.executable, "recipes/evaluate.py", *words]
-        done = subprocess.run(line, cwd=place / "checkout", env=given, capture_output=True, text=True, check=False)
+        line = ["recipes/evaluate.py", *words]
+        done = run_forked(line, preload=HEAVY, cwd=place / "checkout", environment=given)
         assert done.returncode == 0, done.stderr
         again = json.loads((place / f"again_{protocol}/results.json").read_text())
         found = again["results"]

@@ -3,16 +3,17 @@
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.forked import HEAVY, Forked
 from tests.helpers import small
 from tests.hub.local_hub import (
     FOREVER,
+    IMPATIENT,
     Fault,
     LocalHub,
     before,
@@ -28,7 +29,6 @@ from tests.hub.local_hub import (
 )
 from vgg_zoo.weights.folder import save_folder
 
-ROOT = Path(__file__).resolve().parents[2]
 REPO = "org/vgg_d.test"
 WEIGHTS = os.urandom(2_500_000)
 BACK_OFF = [1, 2, 4, 8, 8]
@@ -89,8 +89,8 @@ def client(tmp_path: Path) -> Callable[..., dict[str, Any]]:
     def run(hub: LocalHub, code: str, home: str = "home", user: str | None = "writer", **extra: Any) -> dict[str, Any]:
         extra |= {"WEIGHTS": str(tmp_path / "model.safetensors")}
         environ = environment(hub, tmp_path / home, user, **extra)
-        command = [sys.executable, "-c", PRELUDE + code]
-        done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False, timeout=60)
+        process = Forked(["-c", PRELUDE + code], preload=HEAVY, environment=environ, before=IMPATIENT)
+        done = process.done(timeout=60)
         assert done.returncode == 0, done.stderr
         told = json.loads(done.stdout.splitlines()[-1])
         assert isinstance(told, dict)
@@ -242,7 +242,7 @@ def test_an_upload_that_always_fails(hub: LocalHub, client: Client, tmp_path: Pa
     """Five more tries within 23 seconds where that may help, then RuntimeError; nothing is committed."""
     hub.fail("PUT", "^/storage/", fault, FOREVER)
     (tmp_path / "model.safetensors").write_bytes(WEIGHTS[::-1])
-    told = client(hub, 'tell(error=error(commit, Add("model.safetensors", weights())))', impatient=True)
+    told = client(hub, 'tell(error=error(commit, Add("model.safetensors", weights())))')
     assert told["error"][0] == "RuntimeError"
     assert count(hub, "PUT", "/storage/") == tries
     assert sleeps(tmp_path / "home") == BACK_OFF[: tries - 1]
@@ -256,7 +256,7 @@ def test_an_upload_that_fails_a_few_times(hub: LocalHub, client: Client, tmp_pat
     hub.fail("PUT", "^/storage/", status(503, Retry_After="5"))
     hub.fail("PUT", "^/storage/", lost_response())
     hub.fail("POST", "/verify$", status(500))
-    told = client(hub, 'tell(oid=commit(Add("model.safetensors", weights())).oid)', impatient=True)
+    told = client(hub, 'tell(oid=commit(Add("model.safetensors", weights())).oid)')
     assert told["oid"] == hub.head(REPO)
     assert sleeps(tmp_path / "home") == [1, 6, 4, 1]
     sha256, _ = hub.files(REPO)["model.safetensors"]
@@ -291,7 +291,6 @@ tell(whoami=error(api.whoami), create_repo=error(api.create_repo, REPO, exist_ok
      discussions=error(lambda: list(api.get_repo_discussions(REPO))),
      worked=[len(list(api.list_repo_tree(REPO))), len(api.list_repo_commits(REPO))])
 """,
-        impatient=True,
     )
     assert told.pop("worked") == [4, 2]
     assert told.keys() == once.keys()
@@ -329,7 +328,6 @@ def test_a_download_that_is_cut_goes_on_where_it_was(hub: LocalHub, client: Clie
     told = client(
         hub,
         'tell(same=Path(hf_hub_download(REPO, "big.safetensors")).read_bytes() == weights().read_bytes() * 5)',
-        impatient=True,
     )
     assert told == {"same": True}
     assert ranges(hub) == [None, "bytes=10485760-", "bytes=10485760-"]
@@ -339,7 +337,7 @@ def test_a_download_that_is_cut_goes_on_where_it_was(hub: LocalHub, client: Clie
 def test_a_download_that_is_always_cut(hub: LocalHub, client: Client, tmp_path: Path) -> None:
     """Five more tries after a second each, from the beginning, for it brings less than 10 MiB."""
     hub.fail("GET", "^/storage/", cut_body(after=1_000_000), FOREVER)
-    told = client(hub, 'tell(error=error(hf_hub_download, REPO, "model.safetensors"))', impatient=True)
+    told = client(hub, 'tell(error=error(hf_hub_download, REPO, "model.safetensors"))')
     assert told["error"][0] == "RemoteProtocolError"
     assert ranges(hub) == [None] * 6
     assert sleeps(tmp_path / "home") == [1] * 5
@@ -371,7 +369,7 @@ tell(short=short, wrong=wrong, size=len(damaged), cached=cached, found=[one["pat
 
 def test_a_hub_that_is_down(hub: LocalHub, client: Client, tmp_path: Path) -> None:
     """HEAD: the cache at once, or five tries in 23 seconds and LocalEntryNotFoundError; GET: not tried again."""
-    client(hub, 'tell(first=hf_hub_download(REPO, "config.json"))', impatient=True)
+    client(hub, 'tell(first=hf_hub_download(REPO, "config.json"))')
     hub.fail("HEAD", "", status(503), FOREVER)
     told = client(
         hub,
@@ -379,7 +377,6 @@ def test_a_hub_that_is_down(hub: LocalHub, client: Client, tmp_path: Path) -> No
 cached = Path(hf_hub_download(REPO, "config.json")).read_text()
 tell(cached=cached, absent=error(hf_hub_download, REPO, "model.safetensors"))
 """,
-        impatient=True,
     )
     assert told["cached"] == "{}"
     assert told["absent"][0] == "LocalEntryNotFoundError"
@@ -387,7 +384,7 @@ tell(cached=cached, absent=error(hf_hub_download, REPO, "model.safetensors"))
     assert count(hub, "HEAD", "/model.safetensors") == 7
     hub.heal()
     hub.fail("GET", "^/storage/", status(503))
-    told = client(hub, 'tell(get=error(hf_hub_download, REPO, "model.safetensors"))', home="other", impatient=True)
+    told = client(hub, 'tell(get=error(hf_hub_download, REPO, "model.safetensors"))', home="other")
     assert told["get"][0::2] == ["HfHubHTTPError", 503]
     assert sleeps(tmp_path / "other") == []
 
@@ -398,7 +395,6 @@ def test_a_slow_hub(hub: LocalHub, client: Client, tmp_path: Path) -> None:
     told = client(
         hub,
         'tell(text=Path(hf_hub_download(REPO, "config.json")).read_text())',
-        impatient=True,
         HF_HUB_ETAG_TIMEOUT="1",
     )
     assert told == {"text": "{}"}
@@ -522,14 +518,14 @@ def test_a_lost_answer_to_an_uploaded_folder(start: Callable[..., LocalHub], cli
 upload = lambda **options: api.upload_folder(repo_id=REPO, folder_path=os.environ["FOLDER"], **options)
 tell(oid=upload().oid)
 """
-    told = client(hub, code, impatient=True, FOLDER=str(tmp_path / "folder"))
+    told = client(hub, code, FOLDER=str(tmp_path / "folder"))
     titles = ["Upload folder using huggingface_hub"] * 2
     assert [commit.title for commit in hub.commits(REPO)] == [*titles, "initial commit"]
     assert told["oid"] == hub.head(REPO)
     hub.fail("POST", "/commit/main", lost_response())
     (tmp_path / "folder" / "config.json").write_text("{1}")
     code = code.replace("oid=upload().oid", "error=error(upload, parent_commit=api.model_info(REPO).sha)")
-    told = client(hub, code, impatient=True, FOLDER=str(tmp_path / "folder"))
+    told = client(hub, code, FOLDER=str(tmp_path / "folder"))
     assert told["error"][0::2] == ["HfHubHTTPError", 412]
     assert hub.files(REPO)["config.json"] == b"{1}"
     assert sleeps(tmp_path / "home") == [1, 1]

@@ -1,23 +1,19 @@
 """`publish` and `plan` on a Hub on which everything goes wrong that can: one commit, or none, and it is said which."""
 
-import os
 import shutil
-import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.hub.commands import OTHER, READER, ROOT, TOKEN, command, fails, holds, make_hub, run, succeed
+from tests.hub.commands import OTHER, READER, TOKEN, fails, holds, make_hub, run, start, succeed
 from tests.hub.local_hub import (
     FOREVER,
     Fault,
     LocalHub,
     before,
     delay,
-    environment,
     lost_response,
     reset,
     status,
@@ -226,15 +222,12 @@ def test_who_may_not_write_is_told(hub: LocalHub, folder: Path, home: Path, toke
 def test_a_kill_in_the_middle_costs_nothing(hub: LocalHub, folder: Path, home: Path, method: str, path: str) -> None:
     """SIGKILL during the upload, the commit, the tag; run again, it is one commit."""
     hub.fail(method, path, delay(30))
-    given = environment(hub, home, TOKEN)
-    with subprocess.Popen(
-        command("publish", folder), cwd=ROOT, env=given, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as process:
-        deadline = time.monotonic() + 120
-        while hub.planned and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.02)
-        assert process.poll() is None
-        os.kill(process.pid, signal.SIGKILL)
+    process = start(hub, home, "-m", "hub", "publish", folder, token=TOKEN)
+    deadline = time.monotonic() + 120
+    while hub.planned and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert process.poll() is None
+    process.kill()
     succeed(hub, home, "publish", folder)
     assert is_published(hub, folder)
 

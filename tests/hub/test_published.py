@@ -2,15 +2,13 @@
 
 import json
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.hub.commands import fails, make_hub, package_copy, python, succeed
+from tests.hub.commands import fails, make_hub, package_copy, python, start, succeed
 from tests.hub.local_hub import (
     FOREVER,
     Fault,
@@ -18,7 +16,6 @@ from tests.hub.local_hub import (
     corrupt_body,
     cut_body,
     delay,
-    environment,
     reset,
     short_body,
     status,
@@ -205,15 +202,12 @@ def test_a_kill_in_the_middle_of_a_download_costs_nothing(hub: LocalHub, checkou
     good = python(hub, tmp_path / "good", LOAD, cwd=checkout).stdout
     home = tmp_path / "killed"
     hub.fail("GET", WEIGHTS, delay(30))
-    given = environment(hub, home, None)
-    with subprocess.Popen(
-        [sys.executable, "-c", LOAD], cwd=checkout, env=given, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as process:
-        deadline = time.monotonic() + 120
-        while hub.planned and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.02)
-        assert process.poll() is None
-        process.kill()
+    process = start(hub, home, "-c", LOAD, cwd=checkout)
+    deadline = time.monotonic() + 120
+    while hub.planned and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert process.poll() is None
+    process.kill()
     assert python(hub, home, LOAD, cwd=checkout).stdout == good
 
 

@@ -1,37 +1,63 @@
-"""The recipes' commands as users type them: real processes, on the CPU."""
+"""The recipes' commands as users type them: processes of their own, on the CPU."""
 
 import os
 import subprocess
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from recipes.launch import ON_CPU, launch_command
+from tests.forked import ROOT, Forked, run_forked, run_ranks
 
-ROOT = Path(__file__).resolve().parents[2]
 TINY = "tests/recipes/tiny.py"
 ENVIRONMENT = {**os.environ, **ON_CPU, "OMP_NUM_THREADS": "1"}
 
 
-def command(script: str, *options: Any, processes: int = 1) -> list[str]:
-    """The command line of a script of recipes/."""
-    return [*launch_command(processes), f"recipes/{script}.py", *map(str, options)]
+@dataclass(frozen=True)
+class Command:
+    """A script with its options, to be run by so many processes."""
+
+    words: tuple[str, ...]
+    processes: int = 1
+
+    @property
+    def line(self) -> list[str]:
+        """What a user types: Python, or Accelerate's launcher."""
+        return [*launch_command(self.processes), *self.words]
 
 
-def train_command(output: Path, *options: Any, recipe: str = TINY, processes: int = 1) -> list[str]:
+def command(script: str, *options: Any, processes: int = 1) -> Command:
+    """A script of recipes/."""
+    return Command((f"recipes/{script}.py", *map(str, options)), processes)
+
+
+def train_command(output: Any, *options: Any, recipe: str = TINY, processes: int = 1) -> Command:
     """Training on the digits."""
     fixed = ["--recipe", recipe, "--data", "digits", "--output", output]
     return command("train", *fixed, *options, processes=processes)
 
 
-def run(arguments: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
+def start(asked: Command) -> Forked:
+    """Start a single process, to stop or kill it."""
+    assert asked.processes == 1
+    return Forked(asked.words, environment=ENVIRONMENT)
+
+
+def run(asked: Command, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run to the end, whatever that is."""
-    return subprocess.run(
-        arguments, cwd=ROOT, env={**ENVIRONMENT, **environment}, capture_output=True, text=True, check=False
-    )
+    given = {**ENVIRONMENT, **environment}
+    if asked.processes == 1:
+        return run_forked(asked.words, environment=given)
+    return run_ranks(asked.words, asked.processes, environment=given)
 
 
-def succeed(arguments: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
+def succeed(asked: Command, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run to the end, which must be a good one."""
-    done = run(arguments, **environment)
+    done = run(asked, **environment)
     assert done.returncode == 0, done.stderr[-3000:]
     return done
+
+
+def run_line(line: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Run a whole command line, Python's start included."""
+    return subprocess.run(line, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=False)

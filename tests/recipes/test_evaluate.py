@@ -3,7 +3,6 @@
 import json
 import shutil
 import signal
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from sklearn.metrics import top_k_accuracy_score
 import vgg_zoo  # noqa: F401 (registers the nets)
 from recipes.net_under_test import NetUnderTest
 from recipes.scores import CHUNK, ScoreFolder, Scores
-from tests.recipes.commands import ENVIRONMENT, ROOT, command, run, succeed
+from tests.recipes.commands import command, run, start, succeed
 from vgg_zoo.evaluation import DenseEvaluator
 from vgg_zoo.weights.folder import save_folder
 
@@ -125,7 +124,7 @@ def test_a_killed_command_goes_on_with_the_same_bits(net: Path, tested: Path, tm
     """SIGKILL after the first chunk: the next command keeps that chunk, computes the others, and all are equal."""
     arguments = command("evaluate", "--model", net, "--data", "digits", "--output", tmp_path / "out", *SCALES)
     first = tmp_path / "out" / "scores" / "00000.safetensors"
-    process = subprocess.Popen(arguments, cwd=ROOT, env=ENVIRONMENT, stderr=subprocess.DEVNULL)
+    process = start(arguments)
     while not first.exists() and process.poll() is None:
         time.sleep(0.002)
     process.send_signal(signal.SIGKILL)

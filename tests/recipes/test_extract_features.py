@@ -2,7 +2,6 @@
 
 import shutil
 import signal
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import pytest
 from recipes.chunks import CHUNK
 from recipes.data import load_splits
 from recipes.features_folder import Features, load_features
-from tests.recipes.commands import ENVIRONMENT, ROOT, command, run, succeed
+from tests.recipes.commands import Command, command, run, start, succeed
 from tests.recipes.test_evaluate import photos as photos
 from tests.recipes.test_evaluate import save_net
 from vgg_zoo.features import ImageDescriptor
@@ -27,7 +26,7 @@ def net(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_net(tmp_path_factory.mktemp("net"), list("0123456789"))
 
 
-def extract(net: Path, output: Path, *options: Any, data: Any = "digits", processes: int = 1) -> list[str]:
+def extract(net: Path, output: Path, *options: Any, data: Any = "digits", processes: int = 1) -> Command:
     """The command line."""
     fixed = ["--model", net, "--data", data, "--output", output, *SETTINGS]
     return command("extract_features", *fixed, *options, processes=processes)
@@ -86,7 +85,7 @@ def test_a_killed_command_goes_on_with_the_same_bits(net: Path, extracted: Path,
     """SIGKILL after the first chunk: that chunk stays, the others are computed, and until then nothing can be read."""
     arguments = extract(net, tmp_path / "out")
     first = tmp_path / "out" / "features" / "00000.safetensors"
-    process = subprocess.Popen(arguments, cwd=ROOT, env=ENVIRONMENT, stderr=subprocess.DEVNULL)
+    process = start(arguments)
     while not first.exists() and process.poll() is None:
         time.sleep(0.002)
     process.send_signal(signal.SIGKILL)

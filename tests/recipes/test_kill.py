@@ -16,7 +16,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.recipes.commands import ENVIRONMENT, ROOT, run, succeed, train_command
+from tests.forked import ROOT, Forked
+from tests.recipes import commands
+from tests.recipes.commands import ENVIRONMENT, run, succeed, train_command
 from vgg_zoo.weights.hashing import file_digest
 
 EVERY_STEP: list[Any] = ["--checkpoint-every", 1]
@@ -30,17 +32,11 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return output
 
 
-def start(output: Path, *options: Any, processes: int = 1) -> subprocess.Popen[bytes]:
-    """A run in a process group of its own."""
-    arguments = train_command(output, "--precision", "fp64", *options, processes=processes)
-    return subprocess.Popen(
-        arguments,
-        cwd=ROOT,
-        env=ENVIRONMENT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+def start_two(output: Path) -> subprocess.Popen[bytes]:
+    """A run of two processes in a process group of its own, by Accelerate's launcher."""
+    line = train_command(output, "--precision", "fp64", *EVERY_STEP, processes=2).line
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    return subprocess.Popen(line, cwd=ROOT, env=ENVIRONMENT, start_new_session=True, **quiet)
 
 
 def steps(output: Path) -> set[str]:
@@ -48,7 +44,7 @@ def steps(output: Path) -> set[str]:
     return {path.name for path in (output / "checkpoints").glob("step-*")}
 
 
-def wait_for_progress(output: Path, process: subprocess.Popen[bytes], before: set[str]) -> None:
+def wait_for_progress(output: Path, process: subprocess.Popen[bytes] | Forked, before: set[str]) -> None:
     """Until a checkpoint is there that was not there before."""
     deadline = time.monotonic() + 120
     while not steps(output) - before and process.poll() is None and time.monotonic() < deadline:
@@ -72,18 +68,18 @@ def epochs(output: Path) -> list[dict[str, str]]:
 
 
 @pytest.mark.slow
-def test_ten_kills_change_no_bit(uninterrupted: Path, tmp_path: Path) -> None:
-    """SIGKILL at ten random moments, with a checkpoint in every step: the same weights, metrics and errors."""
-    output = tmp_path / "run"
+def test_kills_change_no_bit(uninterrupted: Path, tmp_path: Path, pytestconfig: pytest.Config) -> None:
+    """SIGKILL at random moments, with a checkpoint in every step: the same weights, metrics and errors."""
+    output, kills = tmp_path / "run", pytestconfig.getoption("kills")
     moments = random.Random(3)
     killed_at = []
-    for _ in range(10):
-        process = start(output, *EVERY_STEP)
+    for _ in range(kills):
+        process = commands.start(train_command(output, "--precision", "fp64", *EVERY_STEP))
         wait_for_progress(output, process, steps(output))
         time.sleep(moments.uniform(0, 0.25))
-        kill(process)
+        process.kill()
         killed_at.append(max(steps(output)))
-    assert len(set(killed_at)) == 10
+    assert len(set(killed_at)) == kills
     done = succeed(train_command(output, "--precision", "fp64", *EVERY_STEP))
     assert f"going on from step {int(killed_at[-1].removeprefix('step-'))}" in done.stdout
 
@@ -100,7 +96,7 @@ def test_ten_kills_change_no_bit(uninterrupted: Path, tmp_path: Path) -> None:
 def test_a_run_goes_on_with_another_number_of_processes(uninterrupted: Path, tmp_path: Path) -> None:
     """Begun by two processes, killed, continued by one: the weights of the uninterrupted run, to rounding."""
     output = tmp_path / "run"
-    process = start(output, *EVERY_STEP, processes=2)
+    process = start_two(output)
     wait_for_progress(output, process, set())
     time.sleep(0.3)
     kill(process)
@@ -113,7 +109,7 @@ def test_a_run_goes_on_with_another_number_of_processes(uninterrupted: Path, tmp
 def test_sigterm_to_one_process_stops_all_after_a_checkpoint(tmp_path: Path) -> None:
     """All ranks agree on the step; nothing is lost, and the launcher ends with an error."""
     output = tmp_path / "run"
-    process = start(output, *EVERY_STEP, processes=2)
+    process = start_two(output)
     wait_for_progress(output, process, set())
     ranks = [child for child in psutil.Process(process.pid).children() if "recipes/train.py" in child.cmdline()]
     assert len(ranks) == 2
@@ -128,15 +124,14 @@ def test_sigterm_to_one_process_stops_all_after_a_checkpoint(tmp_path: Path) -> 
 def test_a_stopped_run_says_how_to_go_on(tmp_path: Path) -> None:
     """SIGTERM to a single process: exit code 143, and a checkpoint of the step it was at."""
     output = tmp_path / "run"
-    arguments = train_command(output, "--precision", "fp64", "--checkpoint-every", 5)
-    process = subprocess.Popen(arguments, cwd=ROOT, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
-    wait_for_progress(output, process, set())  # type: ignore[arg-type]
+    process = commands.start(train_command(output, "--precision", "fp64", "--checkpoint-every", 5))
+    wait_for_progress(output, process, set())
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 143
+    done = process.done(timeout=60)
+    assert done.returncode == 143
     step = int(max(steps(output)).removeprefix("step-"))
-    assert f"stopped at step {step}; the same command goes on from there" in errors
-    assert "Traceback" not in errors
+    assert f"stopped at step {step}; the same command goes on from there" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.slow

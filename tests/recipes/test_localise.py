@@ -4,7 +4,6 @@ import csv
 import json
 import shutil
 import signal
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from recipes.found_boxes import FoundBoxesFolder, localisation_errors
 from recipes.loading import DataSource
 from recipes.localisation import BoxCrops
 from recipes.recipe import load_recipe
-from tests.recipes.commands import ENVIRONMENT, ROOT, command, run, succeed
+from tests.recipes.commands import Command, command, run, start, succeed
 from tests.recipes.data_sets import net_folder
 from tests.recipes.pasted import pasted_folder
 from vgg_zoo.inputs import net_input
@@ -39,13 +38,13 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return pasted_folder(tmp_path_factory.mktemp("pasted") / "data")
 
 
-def train(data: Path, output: Path, *options: Any, processes: int = 1) -> list[str]:
+def train(data: Path, output: Path, *options: Any, processes: int = 1) -> Command:
     """The command that trains the tiny net."""
     fixed = ["--recipe", BOXES, "--data", data, "--label-column", "label", "--output", output]
     return command("train", *fixed, *options, processes=processes)
 
 
-def localise(data: Path, output: Path, *options: Any, processes: int = 1) -> list[str]:
+def localise(data: Path, output: Path, *options: Any, processes: int = 1) -> Command:
     """The command that tests."""
     fixed = ["--data", data, "--label-column", "label", "--output", output]
     return command("localise", *fixed, *options, processes=processes)
@@ -100,7 +99,7 @@ def test_a_killed_run_ends_with_the_same_bits(data: Path, tmp_path: Path) -> Non
     options = ["--max-steps", 9, "--checkpoint-every", 2]
     succeed(train(data, tmp_path / "whole", *options))
     words = train(data, tmp_path / "killed", *options)
-    process = subprocess.Popen(words, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = start(words)
     for _ in range(1200):
         if list((tmp_path / "killed").glob("checkpoints/step-*")):
             break

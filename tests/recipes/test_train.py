@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 import vgg_zoo  # noqa: F401 (registers the nets)
 from recipes.data import load_splits
-from tests.recipes.commands import TINY, command, run, succeed, train_command
+from tests.recipes.commands import TINY, command, run, run_line, succeed, train_command
 from vgg_zoo.preprocessing import centre_crop, subtract_mean
 from vgg_zoo.weights.hashing import file_digest
 
@@ -271,10 +271,11 @@ def test_a_dry_run_needs_no_data_and_leaves_nothing(processes: int, tmp_path: Pa
 
 def test_too_few_processes_are_told(tmp_path: Path) -> None:
     """`accelerate launch --cpu --num_processes 2` starts one, silently; the run says so and how to get two."""
-    arguments = command("train", "--recipe", TINY, "--data", "digits", "--output", tmp_path / "run", "--max-steps", 1)
+    python, *words = train_command(tmp_path / "run", "--max-steps", 1).line
     launcher = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1"]
     launcher += ["--mixed_precision", "no", "--dynamo_backend", "no"]
-    done = succeed([arguments[0], *launcher, *arguments[1:]])
+    done = run_line([python, *launcher, *words])
+    assert done.returncode == 0, done.stderr[-3000:]
     assert "warning: 2 processes were asked for and 1 started" in done.stderr
     assert "accelerate launch --multi_gpu --num_processes 2" in done.stderr
 
@@ -282,6 +283,7 @@ def test_too_few_processes_are_told(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_torchrun_starts_it_too(tmp_path: Path) -> None:
     """As users without Accelerate's launcher type it."""
-    arguments = train_command(tmp_path / "run", "--max-steps", 2)
-    succeed([arguments[0], "-m", "torch.distributed.run", "--nproc-per-node", "2", *arguments[1:]])
+    python, *words = train_command(tmp_path / "run", "--max-steps", 2).line
+    done = run_line([python, "-m", "torch.distributed.run", "--nproc-per-node", "2", *words])
+    assert done.returncode == 0, done.stderr[-3000:]
     assert results_of(tmp_path / "run")["processes"] == 2

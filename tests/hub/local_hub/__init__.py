@@ -21,7 +21,7 @@ from tests.hub.local_hub import (  # noqa: F401 - importing them registers the r
     routes_pull_requests,
     routes_uploads,
 )
-from tests.hub.local_hub.client import environment, sleeps
+from tests.hub.local_hub.client import IMPATIENT, environment, sleeps
 from tests.hub.local_hub.faults import (
     FOREVER,
     Fault,
@@ -38,6 +38,7 @@ from tests.hub.local_hub.hub import LocalHub
 
 __all__ = [
     "FOREVER",
+    "IMPATIENT",
     "Fault",
     "LocalHub",
     "before",

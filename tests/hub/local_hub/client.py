@@ -5,7 +5,8 @@ from pathlib import Path
 
 from tests.hub.local_hub.hub import LocalHub
 
-IMPATIENT = """import os, time
+IMPATIENT = """
+import os, time
 _sleep = time.sleep
 def sleep(seconds):
     with open(os.environ["SLEEPS"], "a") as file:
@@ -13,18 +14,16 @@ def sleep(seconds):
     _sleep(min(seconds, 0.01))
 time.sleep = sleep
 """
+"""Code that a process runs first: `time.sleep` takes 10 ms at most, and `sleeps(home)` tells what was asked for."""
 
 
-def environment(
-    hub: LocalHub, home: Path, token: str | None = None, *, impatient: bool = False, **extra: str
-) -> dict[str, str]:
+def environment(hub: LocalHub, home: Path, token: str | None = None, **extra: str) -> dict[str, str]:
     """The environment of a process that works with a Hub.
 
     Args:
         hub: Where `HF_ENDPOINT` points to; xet is off if it is not on there.
         home: `HF_HOME`, and with it the cache.
         token: Nobody is logged in without one.
-        impatient: `time.sleep` takes 10 ms at most, and `sleeps(home)` tells what was asked for.
         extra: More variables.
     """
     home.mkdir(parents=True, exist_ok=True)
@@ -44,13 +43,7 @@ def environment(
     kept |= {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_UPDATE_CHECK": "1"}
     kept |= {} if hub.xet else {"HF_HUB_DISABLE_XET": "1"}
     kept |= {"HF_TOKEN": token} if token else {}
-    if impatient:
-        (home / "impatient").mkdir(exist_ok=True)
-        (home / "impatient" / "sitecustomize.py").write_text(IMPATIENT)
-        before_it = kept.get("PYTHONPATH")
-        paths = [str(home / "impatient"), *([before_it] if before_it else [])]
-        kept |= {"PYTHONPATH": os.pathsep.join(paths), "SLEEPS": str(home / "sleeps")}
-    return kept | extra
+    return kept | {"SLEEPS": str(home / "sleeps")} | extra
 
 
 def sleeps(home: Path) -> list[float]:
