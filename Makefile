@@ -4,11 +4,14 @@
 
 PYTHON ?= python3
 CONSTRAINTS ?=
+KILLS ?= 30
 bin := .venv/bin
 offline := HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1 CUDA_VISIBLE_DEVICES=
+# Each worker of the tests, and what it starts, computes in one thread.
+tests := $(offline) OMP_NUM_THREADS=1 $(bin)/python -m pytest --numprocesses 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo space test test-fast test-timm check format benchmarks clean
+.PHONY: help install demo tour space test test-fast test-timm soak check format benchmarks clean
 
 help: ## say what there is
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 14
@@ -16,17 +19,23 @@ help: ## say what there is
 install: ## make .venv and install into it, if that is due
 	@sh .ci/install.sh "$(PYTHON)" "$(CONSTRAINTS)"
 
-demo: install ## train, test, fuse, localise, save and reload small nets on real digits (about ten minutes)
+demo: install ## train a small net on real digits, test it, load it with timm (about two minutes)
 	@$(offline) $(bin)/python recipes/demo.py --output runs/demo
 
+tour: install ## what else there is: crops, fusion, SVMs, localisation, a repository (after make demo)
+	@$(offline) $(bin)/python recipes/tour.py --net runs/demo/net --output runs/tour
+
 space: install ## the demo's net as a page for photos, in the browser (after make demo)
-	@$(offline) $(bin)/python hub/space/app.py --model runs/demo
+	@$(offline) $(bin)/python hub/space/app.py --model runs/demo/net
 
 test: install ## all tests, offline, on the CPU
-	@$(offline) $(bin)/python -m pytest
+	@$(tests) --durations 20
 
-test-fast: install ## the tests that take no more than a few seconds each
-	@$(offline) $(bin)/python -m pytest -m "not slow"
+test-fast: install ## the tests that take no more than a second or two each
+	@$(tests) -m "not slow"
+
+soak: install ## kill a training KILLS times (30) and compare its bits with those of one that was not
+	@$(offline) OMP_NUM_THREADS=1 $(bin)/python -m pytest tests/recipes/test_kill.py -k kills --kills $(KILLS)
 
 test-timm: install ## timm's own test suite on our nets (fetches timm's source)
 	@sh tests/timm_suite/run.sh "$(CURDIR)/$(bin)/python"

@@ -25,13 +25,22 @@ if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$sum" ]; then
     exit 0
 fi
 
+[ -w . ] || fail "cannot write to $(pwd), where .venv and runs/ go; run make in a checkout of your own"
 "$python" -c 'import ensurepip, venv' 2>/dev/null || fail "'$python' has no venv module; install it (on Debian and Ubuntu: apt install python$version-venv), or name another Python: make ... PYTHON=..."
 free=$(df -Pk . | awk 'NR == 2 { print int($4 / 1048576) }')
 [ "$free" -ge "$needed" ] || fail "$free GB are free here and $needed GB are needed for PyTorch and its libraries; free some, or set VGG_ZOO_DISK_GB if you know better"
 
+# An installation that works is not thrown away before pip is known to find the packages of a new one.
+made=
+[ -x .venv/bin/python ] || { "$python" -m venv .venv && made=yes; } || fail "could not make .venv with '$python'"
+probe=$(mktemp -d)
+.venv/bin/python -m pip download --quiet --disable-pip-version-check --no-deps --retries 0 --timeout 20 --dest "$probe" hatchling >/dev/null 2>&1 || {
+    rm -rf "$probe" ${made:+.venv}
+    fail "pip finds no package index; the installation needs a network, or PIP_INDEX_URL with the address of one that can be reached"
+}
+rm -rf "$probe"
 echo "installing into .venv with Python $version (PyTorch is large: this takes some minutes)"
-rm -rf .venv
-"$python" -m venv .venv || fail "could not make .venv with '$python'"
+[ -n "$made" ] || "$python" -m venv --clear .venv || fail "could not make .venv with '$python'"
 .venv/bin/python -m pip install --quiet --disable-pip-version-check ${constraints:+--constraint "$constraints"} -e '.[dev]' ||
-    fail "pip could not install the packages (its message is above); without a network or an index nothing can be installed"
+    fail "pip could not install the packages; its message is above"
 printf '%s\n' "$sum" >"$stamp"

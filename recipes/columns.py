@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import numpy as np
 
 from recipes.image_table import UNLABELLED
 from recipes.loading import DataSource
@@ -66,10 +67,13 @@ def with_classes(
         names = names_in(source.class_names)
     elif names is None:
         names = kind.names if isinstance(kind, datasets.ClassLabel) else _names_of(rows["label"])
-    if isinstance(kind, datasets.ClassLabel):
-        rows = rows.cast_column("label", datasets.Value("int64"))  # numbers stay; a cast to other names would not
-    _check_labels(f"data set {source.spec!r}", name, rows.with_format("numpy")["label"][:], names, unlabelled)
-    return rows.cast_column("label", datasets.ClassLabel(names=list(names)))
+    labels = rows.with_format("numpy")["label"][:]
+    _check_labels(f"data set {source.spec!r}", name, labels, names, unlabelled)
+    if labels.dtype.kind in "OU":
+        places = {one: place for place, one in enumerate(names)}
+        labels = np.array([places[label] for label in labels], np.int64)
+    # A new column beside the images: a cast of the old one would copy every image into a file of the cache.
+    return rows.remove_columns("label").add_column("label", labels, feature=datasets.ClassLabel(names=list(names)))
 
 
 def _check_labels(data_set: str, name: str, labels: Any, names: Sequence[str], unlabelled: bool) -> None:

@@ -3,7 +3,9 @@
 import ctypes
 import os
 import platform
+import shlex
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -64,6 +66,21 @@ def launch_command(processes: int) -> list[str]:
     # Said in full, so that the launcher asks nothing and warns of nothing.
     options += ["--mixed_precision", "no", "--dynamo_backend", "no"]
     return [sys.executable, "-m", "accelerate.commands.launch", *options]
+
+
+def launch(script: str, *options: str | Path, processes: int) -> None:
+    """Run a command of recipes/ in real processes on the CPU, as a user would on GPUs, and show what is typed for it.
+
+    Raises:
+        ValueError: It did not end well; its own words stand above.
+    """
+    words = [f"recipes/{script}.py", *map(str, options)]
+    print("$", shlex.join(["accelerate", "launch", *words]), flush=True)
+    root = Path(__file__).resolve().parents[1]
+    words[0] = str(root / words[0])
+    done = subprocess.run([*launch_command(processes), *words], check=False, env={**os.environ, **ON_CPU})
+    if done.returncode:
+        raise ValueError(f"recipes/{script}.py ended with code {done.returncode}; its own words are above")
 
 
 def make_accelerator(

@@ -1,6 +1,6 @@
 """A page where a person drops a photo and sees its five likeliest classes and where in the photo the net sees them.
 
-    python hub/space/app.py --model runs/demo
+    python hub/space/app.py --model runs/demo/net
 
 The photo is tested as the paper tests (Sect. 3.2): rescaled to each Q, the net applied to all of it, to crops, or both;
 the class score map of each Q is laid over the photo by `vgg_zoo.explain`. As a Hugging Face Space it runs as it is, on
@@ -122,7 +122,7 @@ class Nets:
     def __init__(self, models: Iterable[str]) -> None:
         self.settings = {model: settings_of(model) for model in models}
         if not self.settings:
-            raise ValueError("name at least one net, for example --model runs/demo")
+            raise ValueError("name at least one net, for example --model runs/demo/net")
         self._loaded: dict[str, DenseEvaluator] = {}
         self._lock = threading.Lock()
 
