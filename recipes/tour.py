@@ -2,8 +2,8 @@
 
 Tests the net that `make demo` trained by the paper's crops, fuses that with its dense test, shows both as the paper's
 tables, builds and checks the repository that could be published, trains a linear SVM on the net's descriptors, trains
-nets that classify and find digits on photos and tests them by both of the paper's protocols, and applies a net D of full
-size, untrained, to scikit-learn's two photos. Ends with an error if any of that is not as it must be on every machine.
+nets that classify and find digits on photos and tests them by both of the paper's protocols, and applies a net D of
+full size, untrained, to scikit-learn's photos. Ends with an error if any of that is not as it must be on every machine.
 """
 
 import argparse
