@@ -105,7 +105,7 @@ class Tour:
         launch("train", "--recipe", boxes.name, *data, "--output", boxes, "--overwrite", processes=2)
         one, two = (self.output / f"boxes_{protocol}" for protocol in (1, 2))
         launch("localise", "--protocol", "1", "--net", boxes, *data, "--output", one, "--overwrite", processes=2)
-        nets = ("--net", boxes, "--classifier", classifier, "--classifier-scales", "72")
+        nets = ("--net", boxes, "64", "--classifier", classifier, "--classifier-scales", "64")
         launch("localise", *nets, *data, "--output", two, "--overwrite", processes=2)
         python(ROOT / "recipes/tables.py", one, two)
         for folder, name in ((one, "box_error"), (two, "error")):

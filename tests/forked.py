@@ -41,8 +41,8 @@ HEAVY = (
 
 WHOLE = (
     *HEAVY,
-    *("datasets", "accelerate", "timm", "vgg_zoo", "vgg_zoo.__main__", "vgg_zoo.convert", "vgg_zoo.explain"),
-    *("vgg_zoo.localise", "recipes.train", "recipes.evaluate", "recipes.localise", "recipes.tables", "recipes.fuse"),
+    *("datasets", "accelerate", "timm", "vgg_zoo", "vgg_zoo.localisation", "vgg_zoo.features", "recipes.train"),
+    *("recipes.evaluate", "recipes.localise", "recipes.tables", "recipes.fuse"),
     *("recipes.extract_features", "recipes.linear_svm", "recipes.check_data", "recipes.reproduce"),
 )
 """That, and this checkout's own code."""
@@ -60,6 +60,7 @@ class Forked:
         environment: Mapping[str, str] | None = None,
         before: str = "",
         outputs: tuple[Path, Path] | None = None,
+        place: str | None = None,
     ) -> None:
         """Begin.
 
@@ -70,6 +71,7 @@ class Forked:
             environment: All of it; that of the tests by default.
             before: Code that the process runs first.
             outputs: Files that stdout and stderr are added to.
+            place: Where another process's server listens; `preload` is then not looked at.
         """
         if outputs is None:
             folder = Path(tempfile.mkdtemp(prefix="forked-"))
@@ -85,7 +87,7 @@ class Forked:
             "outputs": list(map(str, outputs)),
         }
         self._answer = socket.socket(socket.AF_UNIX)
-        self._answer.connect(_server(tuple(preload)))
+        self._answer.connect(place or server(tuple(preload)))
         self._answer.sendall(json.dumps(request).encode() + b"\n")
         self._lines = self._answer.makefile("r")
         self.pid = int(self._lines.readline())
@@ -155,8 +157,13 @@ def run_ranks(
     return subprocess.CompletedProcess(ranks[0].args, max(abs(rank.wait()) for rank in ranks), *texts)
 
 
+def launcher() -> str:
+    """What stands for `python` where a command starts others: a process that lets the server fork what follows."""
+    return f"{sys.executable} -m {__name__} --to {server(WHOLE)}"
+
+
 @cache
-def _server(preload: tuple[str, ...]) -> str:
+def server(preload: tuple[str, ...]) -> str:
     """Start the server of these modules, once in a session of tests; where it listens."""
     folder = tempfile.TemporaryDirectory(prefix="forked-")
     place = str(Path(folder.name) / "socket")
@@ -278,5 +285,15 @@ def _run(arguments: list[str]) -> None:
         runpy.run_path(arguments[0], run_name="__main__")
 
 
+def _pass_on(place: str, arguments: Sequence[str]) -> int:
+    """Be the launcher."""
+    done = run_forked(arguments, cwd=Path.cwd(), place=place)
+    sys.stdout.write(done.stdout)
+    sys.stderr.write(done.stderr)
+    return done.returncode
+
+
 if __name__ == "__main__":
+    if sys.argv[1] == "--to":
+        sys.exit(_pass_on(sys.argv[2], sys.argv[3:]))
     _serve(sys.argv[1], sys.argv[2:])

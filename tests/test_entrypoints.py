@@ -4,7 +4,6 @@ import os
 import pickle
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import torch
 from huggingface_hub import cached_assets_path
 from safetensors.torch import save_file
 
+from tests.forked import HEAVY, run_forked
 from tests.helpers import BOX_NETS, NETS, SMALL, TIMM_NAMES, in_torchvisions_layout, small
 from vgg_zoo.entrypoints import name_for_timm, pretrained_net
 from vgg_zoo.evaluation import DenseEvaluator
@@ -25,10 +25,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run code in a fresh interpreter in which every warning is an error."""
-    command = [sys.executable, "-W", "error", "-c", code]
-    return subprocess.run(
-        command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, check=False
-    )
+    strict = "import warnings; warnings.simplefilter('error')"
+    return run_forked(["-c", code], preload=HEAVY, environment={**os.environ, **environment}, before=strict)
 
 
 def test_importing_adds_the_nets_and_changes_nothing_else() -> None:

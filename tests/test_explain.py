@@ -13,6 +13,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 from timm.models import save_for_hf
 
+from tests.forked import run_forked
 from tests.helpers import small
 from vgg_zoo.evaluation import DenseEvaluator
 from vgg_zoo.explain import PlacedMap, draw, evaluator_of, explain, main, window_centres
@@ -219,10 +220,7 @@ def test_matplotlibs_global_state_is_left_alone(brightness: Any, tmp_path: Path)
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """The command in a process of its own."""
-    root = Path(__file__).resolve().parents[1]
-    command = [sys.executable, "-m", "vgg_zoo.explain", *map(str, arguments)]
-    environment = {"PYTHONPATH": str(root), "HF_HUB_OFFLINE": "1"}
-    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    return run_forked(["-m", "vgg_zoo.explain", *arguments])
 
 
 def test_the_command_writes_a_png(folder: Path, photo: Path) -> None:

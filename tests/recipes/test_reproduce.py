@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 
 from recipes.recipe import load_recipe
 from recipes.reproduce import chain, names_of, plan
+from tests.forked import launcher
 from tests.recipes.commands import command, run, succeed
 
 ALL = ("a", "a_lrn", "b", "b_shallow", "c", "d", "e")
@@ -55,7 +56,8 @@ def test_a_mistyped_net_lists_the_nets(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_whole_chain_runs(tmp_path: Path) -> None:
     """All fourteen runs, small; then nothing is left to do, and what was thrown away is done again."""
-    arguments = command("reproduce", "--data", "digits", "--small", "--output", tmp_path)
+    options = ["--data", "digits", "--small", "--output", tmp_path, "--launcher", launcher()]
+    arguments = command("reproduce", *options)
     done = succeed(arguments)
     assert "all 14 runs are finished" in done.stdout
     assert len(list(tmp_path.iterdir())) == 14
