@@ -254,9 +254,9 @@ class VGG(timm.models.VGG):
         x, start = prepare(images), 0
         taps: list[Tensor] = []
         for end in self.feature_ends[:count]:
-            segment = self.features[start : end + 1]
-            if len(segment) == 0:
+            if start >= len(self.features):
                 break
+            segment = self.features[start : end + 1]
             x = checkpoint(segment, x) if self.grad_checkpointing else segment(x)
             taps.append(restore_layout(x, images))
             start = end + 1

@@ -43,10 +43,11 @@ def save_folder(
         class_names: In the order of the net's outputs.
         description: A sentence on where the weights come from.
     """
-    saved = model
+    saved: Any = model  # the types of PyTorch 2.8 do not know `to(memory_format=...)`
     if not all(value.is_cpu and value.is_contiguous() for value in model.state_dict().values()):
         # safetensors takes only contiguous tensors, and the caller's net must stay as it is.
-        saved = copy.deepcopy(model).cpu().to(memory_format=torch.contiguous_format)
+        saved = copy.deepcopy(model).cpu()
+        saved.to(memory_format=torch.contiguous_format)
     settings: dict[str, Any] = {
         "tag": tag,
         "license": licence,

@@ -38,7 +38,7 @@ def environment(hub: LocalHub, home: Path, token: str | None = None, **extra: st
         "HF_ENDPOINT": hub.endpoint,
         "HF_HOME": str(home),
         "HF_HUB_DISABLE_TELEMETRY": "1",
-        "NO_PROXY": "127.0.0.1",
+        "NO_PROXY": "127.0.0.1,localhost",
     }
     kept |= {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_UPDATE_CHECK": "1"}
     kept |= {} if hub.xet else {"HF_HUB_DISABLE_XET": "1"}

@@ -121,13 +121,13 @@ class Exchange(BaseHTTPRequestHandler):
 
 
 class Listener(ThreadingHTTPServer):
-    """A port; its threads end with their connections."""
+    """A port of this machine, by one of its names; its threads end with their connections."""
 
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, hub: "LocalHub") -> None:
-        self.hub = hub
+    def __init__(self, hub: "LocalHub", name: str) -> None:
+        self.hub, self.name = hub, name
         self.connections: set[socket.socket] = set()
         super().__init__(("127.0.0.1", 0), Exchange)
         self.thread = threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True)
@@ -136,7 +136,7 @@ class Listener(ThreadingHTTPServer):
     @property
     def url(self) -> str:
         """Without a slash at its end."""
-        return f"http://127.0.0.1:{self.server_port}"
+        return f"http://{self.name}:{self.server_port}"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Of a connection; that it broke is the client's or a fault's doing."""

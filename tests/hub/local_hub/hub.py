@@ -56,7 +56,8 @@ class LocalHub:
         self.seen: list[tuple[str, str, dict[str, str]]] = []
         self.errors: list[str] = []
         self.lock = threading.RLock()
-        self._api, self._storage = Listener(self), Listener(self)
+        # Clients from 1.30 to 2.1 take all ports of a name for one host.
+        self._api, self._storage = Listener(self, "127.0.0.1"), Listener(self, "localhost")
 
     def __enter__(self) -> "LocalHub":
         return self
