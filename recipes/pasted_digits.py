@@ -1,4 +1,4 @@
-"""`--data pasted_digits`: real digits at random places and sizes on faint photos, with their boxes, to try localisation.
+"""`--data pasted_digits`: real digits at random places and sizes on faint photos, with their boxes, for localisation.
 
 Made of scikit-learn's handwritten digits and its two photos, the same images in every run; the digits of the validation
 images are in no training image. The photos are blurred and faint because a small net, whose cells see farther than its
