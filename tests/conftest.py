@@ -9,5 +9,6 @@ os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", CUDA_VISIBLE_DEVI
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`make soak` kills more often than the tests do."""
+    """`make soak` kills and damages more often than the tests do."""
     parser.addoption("--kills", type=int, default=3, help="SIGKILLs of the run that must end with the same bits")
+    parser.addoption("--damaged-files", type=int, default=2000, help="Caffe files that are altered and read")

@@ -59,6 +59,7 @@ def test_the_map_is_the_fc_layers_at_every_place(name: str, ceil_mode: bool) -> 
     torch.testing.assert_close(scores, by_loops(net, images, ceil_mode))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(TIMM_NAMES.values()))
 @torch.no_grad()
 def test_timms_nets_are_applied_densely_too(name: str) -> None:

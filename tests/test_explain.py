@@ -203,6 +203,7 @@ def test_a_large_photo_is_drawn_small(brightness: Any) -> None:
     assert explanation.photo.shape == (683, 1024, 3)
 
 
+@pytest.mark.slow
 def test_matplotlibs_global_state_is_left_alone(brightness: Any, tmp_path: Path) -> None:
     """Neither pyplot nor a window system is needed."""
     code = (
@@ -220,7 +221,7 @@ def test_matplotlibs_global_state_is_left_alone(brightness: Any, tmp_path: Path)
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """The command in a process of its own."""
-    return run_forked(["-m", "vgg_zoo.explain", *arguments])
+    return run_forked(["-m", "vgg_zoo.explain", *arguments], cwd=Path.cwd())
 
 
 def test_the_command_writes_a_png(folder: Path, photo: Path) -> None:

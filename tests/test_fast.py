@@ -119,6 +119,7 @@ def test_a_thousand_images_have_the_same_likeliest_class(kernel: str) -> None:
     assert len(expected.argmax(1).unique()) > 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel", KERNELS)
 @torch.no_grad()
 def test_timms_own_nets_are_copied_with_their_batch_norm(kernel: str) -> None:

@@ -67,6 +67,7 @@ def png(image: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
+@pytest.mark.slow
 def test_importing_the_package_imports_no_scikit_learn() -> None:
     """An extra; the transformer is there when it is asked for, and without the extra the error says what to install."""
     code = "import sys, vgg_zoo; assert 'sklearn' not in sys.modules; print(vgg_zoo.ImageDescriptor.__name__)"

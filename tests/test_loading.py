@@ -171,6 +171,7 @@ def _again(layer: nn.Conv2d | nn.Linear) -> nn.Conv2d | nn.Linear:
     return nn.Conv2d(layer.in_channels, layer.out_channels, layer.kernel_size)
 
 
+@pytest.mark.slow
 def test_importing_costs_little_more_than_timm() -> None:
     """Beyond what timm imports: our own modules, the standard library, and the decoder of JPEG files if it is there."""
     code = """

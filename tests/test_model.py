@@ -17,7 +17,7 @@ SIZES = [(224, 224), (256, 256), (384, 384), (256, 341)]
 
 
 @pytest.fixture(
-    scope="module", params=["vgg_a", "vgg_b", *(pytest.param(n, marks=pytest.mark.slow) for n in ("vgg_d", "vgg_e"))]
+    scope="module", params=["vgg_a", *(pytest.param(n, marks=pytest.mark.slow) for n in ("vgg_b", "vgg_d", "vgg_e"))]
 )
 def pair(request: pytest.FixtureRequest) -> tuple[Any, Any]:
     """A net at full size and timm's with the weights of ours."""

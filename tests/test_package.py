@@ -28,6 +28,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
         assert names <= set(archive.namelist())
 
 
+@pytest.mark.slow
 def test_the_zoos_table_can_be_printed() -> None:
     """`python -m vgg_zoo` prints a line for each net."""
     done = subprocess.run([sys.executable, "-m", "vgg_zoo"], cwd=ROOT, check=True, capture_output=True, text=True)

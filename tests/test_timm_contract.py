@@ -212,6 +212,7 @@ def test_no_classes_give_the_averaged_activation_of_the_net() -> None:
         assert model(torch.empty(1, 3, size, size, device="meta")).shape == (1, 4096)
 
 
+@pytest.mark.slow
 def test_timms_test_time_pooling_leaves_the_net_alone() -> None:
     """`validate.py --test-pool` at a larger size: timm's VGG fails there, ours averages the class score map already."""
     model = timm.create_model("vgg_a").eval()

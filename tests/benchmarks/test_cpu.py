@@ -128,6 +128,7 @@ def run(output: Path, *options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*command, "--output", str(output)], cwd=ROOT, check=False, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_a_small_image_is_refused(tmp_path: Path) -> None:
     """timm would stretch its map, and the others could not compute it."""
     done = run(tmp_path / "cpu", "--sides", "192")

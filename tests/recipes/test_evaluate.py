@@ -142,15 +142,15 @@ def test_kept_scores_are_used_again_and_damaged_ones_are_not(net: Path, tested: 
     """The same command again runs no image through the net; a chunk with a flipped byte is computed again."""
     output = tmp_path / "out"
     shutil.copytree(tested, output)
-    arguments = command("evaluate", "--model", net, "--data", "digits", "--output", output, *SCALES)
+    options = ["--model", net, "--data", "digits", "--output", output, *SCALES]
     files = sorted((output / "scores").iterdir())
     before = [(file.stat().st_mtime_ns, file.read_bytes()) for file in files]
-    succeed(arguments)
+    succeed(command("evaluate", *options))
     assert [(file.stat().st_mtime_ns, file.read_bytes()) for file in files] == before
     damaged = bytearray(before[1][1])
     damaged[-100] ^= 1
     files[1].write_bytes(damaged)
-    succeed([*arguments, "--no-keep-scores"])
+    succeed(command("evaluate", *options, "--no-keep-scores"))
     assert not (output / "scores").exists()
     assert results_of(output)["results"] == results_of(tested)["results"]
 

@@ -292,6 +292,7 @@ def test_an_image_of_no_class_is_an_error_by_both_protocols(data: Path, trained:
     assert "columns.box_format is 'xyxy' there and 'xywh' now" in done.stderr
 
 
+@pytest.mark.slow
 def test_problems_tell_the_index_among_all_images(tmp_path: Path) -> None:
     """Also after images without boxes were left out."""
     data = pasted_folder(tmp_path / "data", training=6, validation=1)

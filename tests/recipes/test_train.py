@@ -31,14 +31,14 @@ def results_of(output: Path) -> dict[str, Any]:
 def test_a_run_leaves_a_net_that_timm_loads_and_its_results(processes: int, tmp_path: Path) -> None:
     """All files, true to each other, from as many processes as were asked for."""
     output = tmp_path / "run"
-    options = ["--device-batch", 20, "--max-steps", 25]
+    options = ["--device-batch", 20, "--max-steps", 46]
     succeed(train_command(output, *options, recipe="digits_vgg_a", processes=processes))
     names = {"config.json", "learning_curve.png", "metrics.csv", "model.safetensors", "results.json"}
     assert {path.name for path in output.iterdir()} == names | {"run.json", "colours.json", "checkpoints"}
 
     results = results_of(output)
     assert results["processes"] == processes
-    assert results["steps"] == 25
+    assert results["steps"] == 46
     assert results["finished"] is False
     assert results["weights_sha256"] == file_digest(output / "model.safetensors")
     for protocol in ("single crop", "dense"):
@@ -46,7 +46,7 @@ def test_a_run_leaves_a_net_that_timm_loads_and_its_results(processes: int, tmp_
 
     with (output / "metrics.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [(int(row["epoch"]), int(row["step"])) for row in rows] == [(1, 22)]
+    assert [(int(row["epoch"]), int(row["step"])) for row in rows] == [(1, 44)]
     assert 0 < float(rows[0]["training_loss"]) < 10
 
     model = timm.create_model(f"local-dir:{output}", pretrained=True).eval()
@@ -269,6 +269,7 @@ def test_a_dry_run_needs_no_data_and_leaves_nothing(processes: int, tmp_path: Pa
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_too_few_processes_are_told(tmp_path: Path) -> None:
     """`accelerate launch --cpu --num_processes 2` starts one, silently; the run says so and how to get two."""
     python, *words = train_command(tmp_path / "run", "--max-steps", 1).line

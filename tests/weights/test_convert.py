@@ -186,6 +186,7 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert list((tmp_path / "net").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_command_runs(tmp_path: Path) -> None:
     """As `python -m`, with the error on stderr and exit code 1."""
     command = [sys.executable, "-m", "vgg_zoo.convert", str(tmp_path / "none"), "--to", str(tmp_path / "net")]

@@ -13,6 +13,7 @@ import torch
 from timm.data import resolve_data_config
 
 import vgg_zoo
+from tests.forked import HEAVY, run_forked
 from tests.helpers import SMALL, small
 from tests.weights.formats import caffe, in_oxfords_layout
 from tests.weights.server import Server, answer
@@ -169,13 +170,7 @@ def test_preprocessing_in_timms_terms_is_the_papers() -> None:
 def test_the_cache_moves_with_the_hubs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """HF_ASSETS_CACHE says where."""
     code = "from vgg_zoo.weights.oxford import cache_folder; print(cache_folder())"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={"HF_ASSETS_CACHE": str(tmp_path), "PATH": ""},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    done = run_forked(["-c", code], preload=HEAVY, environment={"HF_ASSETS_CACHE": str(tmp_path), "PATH": ""})
     assert Path(done.stdout.strip()).is_relative_to(tmp_path)
 
 

@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +9,7 @@ import pytest
 import timm
 
 import vgg_zoo
+from tests.forked import HEAVY, run_forked
 from vgg_zoo.weights.published import LOCK, PublishedNet, read_lock, write_lock
 
 NET: dict[str, Any] = {
@@ -89,5 +88,5 @@ def test_a_published_net_leaves_the_untrained_one_as_it_is(tmp_path: Path) -> No
         "print([(net.num_classes, net.num_features, net.head_hidden_size) for net in nets])\n"
         "print(timm.list_pretrained('vgg_c*'))"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    done = run_forked(["-c", code], preload=HEAVY, cwd=tmp_path)
     assert done.stdout.strip() == "[(1000, 512, 4096), (5, 256, 8)]\n['vgg_c.made']"
