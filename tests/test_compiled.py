@@ -98,10 +98,13 @@ def test_a_damaged_library_is_built_again(content: bytes | None, cache: Path) ->
 
 
 @needs_compiler
-def test_a_cache_that_others_may_write_to_is_not_trusted(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Their code would be ours; what is built elsewhere is loaded instead."""
+@pytest.mark.parametrize("others", [stat.S_IWGRP, stat.S_IWOTH])
+def test_a_cache_that_others_may_write_to_is_not_trusted(
+    others: int, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A group or everybody: their code would be ours; what is built elsewhere is loaded instead."""
     kernel_library.library()
-    cache.chmod(stat.S_IRWXU | stat.S_IRWXG | stat.S_IRWXO)
+    cache.chmod(stat.S_IRWXU | others)
     loaded: list[str] = []
     monkeypatch.setattr(kernel_library.ctypes, "CDLL", lambda name: loaded.append(name) or object())
     kernel_library.library()

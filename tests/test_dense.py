@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from tests.helpers import NETS, TIMM_NAMES, small
+from vgg_zoo import dense
 from vgg_zoo.dense import check_is_vgg, class_score_map, halo, pooling, smallest_side, tiled_class_score_map
 
 
@@ -69,6 +70,16 @@ def test_timms_nets_are_applied_densely_too(name: str) -> None:
     scores = class_score_map(net, images)
     assert scores.shape == (1, 3, 2, 4)
     torch.testing.assert_close(scores.mean((2, 3)), net(images), rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_strips_hold_each_window_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However few windows a strip may have, the FC layers give the map of the whole."""
+    net, pixels = small().double(), torch.randint(0, 256, (3, 230, 170), dtype=torch.uint8)
+    whole = class_score_map(net, as_it_is(pixels[None]))
+    for windows in (1, 7, 10):
+        monkeypatch.setattr(dense, "_MOST_WINDOWS", windows)
+        torch.testing.assert_close(tiled_class_score_map(net, pixels, as_it_is, 2**20), whole)
 
 
 def test_the_map_has_the_papers_size() -> None:

@@ -195,6 +195,16 @@ def test_maps_have_the_images_gradient_and_no_other(relu: bool) -> None:
     torch.testing.assert_close(images.grad, again.grad)
 
 
+def test_what_was_frozen_stays_frozen() -> None:
+    """And what was not is not."""
+    net = small()
+    net.features[0].weight.requires_grad_(False)
+    before = [weight.requires_grad for weight in net.parameters()]
+    feature_maps(net, torch.rand(1, 3, 64, 64, requires_grad=True), ["conv2_2"])
+    assert [weight.requires_grad for weight in net.parameters()] == before
+    assert before.count(False) == 1
+
+
 @pytest.mark.parametrize(
     ("images", "message"),
     [

@@ -1,5 +1,6 @@
 """Dense posteriors against their parts computed by hand."""
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -201,12 +202,35 @@ def test_a_fusion_is_the_mean_of_its_nets(model: Any) -> None:
         fuse([torch.zeros(2, 7), torch.zeros(3, 7)])
 
 
+def test_a_fusion_names_bad_images_or_leaves_them_out(model: Any) -> None:
+    """As an evaluator does: an error, or a row of NaN."""
+    fusion, images = (
+        Fusion([DenseEvaluator(model, (64,)), DenseEvaluator(model, (96,))]),
+        [PHOTOS[0][:64, :64], b"text"],
+    )
+    with pytest.raises(BadImageError):
+        fusion(images)
+    with pytest.warns(UserWarning, match="image 1 is left out"):
+        found = fusion(images, strict=False)
+    assert found.isnan().all(1).tolist() == [False, True]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_soft_max_is_taken_of_single_precision(model: Any, dtype: torch.dtype) -> None:
+    """Of a net in half precision too: its posteriors sum to 1 by more than half precision's three digits."""
+    half = copy.deepcopy(model).to(dtype)
+    found = DenseEvaluator(half, (64, 96))(photos()[:2])
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found.sum(1), torch.ones(2), rtol=1e-6, atol=1e-6)
+
+
 def test_an_evaluator_is_kept_in_timms_folder(model: Any, tmp_path: Path) -> None:
     """Settings and net come back; timm reads the folder without them."""
     evaluator = DenseEvaluator(model, (64, 131), flip=False, protocol="multi_crop", softmax_first=True, ceil_mode=True)
     evaluator.save_pretrained(tmp_path)
     loaded = DenseEvaluator.from_pretrained(tmp_path)
     assert loaded.settings == evaluator.settings
+    assert (loaded.flip, loaded.protocol, loaded.softmax_first, loaded.ceil_mode) == (False, "multi_crop", True, True)
     torch.testing.assert_close(loaded(photos()), evaluator(photos()))
     assert timm.create_model(f"local-dir:{tmp_path}", pretrained=True).num_classes == 7
 

@@ -17,7 +17,9 @@ from tests.helpers import NETS, small
 from vgg_zoo import DenseEvaluator, compiled, fast_inference
 from vgg_zoo.descriptors import DenseDescriptor
 from vgg_zoo.fast_copies import net_for
+from vgg_zoo.inputs import net_input
 from vgg_zoo.layers import layer_maps, layers_of
+from vgg_zoo.score_maps import score_maps
 
 KERNELS = [
     "torch",
@@ -240,6 +242,23 @@ def test_a_copy_of_a_changed_model_refuses_to_run(change: Any) -> None:
     with pytest.raises(RuntimeError, match=r"have changed since fast_inference.*deepcopy"):
         fast(x)
     assert torch.equal(independent(x), before)
+
+
+@torch.no_grad()
+def test_exact_is_the_model_itself() -> None:
+    """To the last bit, where the copy differs by rounding."""
+    model, pixels = net("vgg_d"), torch.from_numpy(PHOTO[:128, :160].copy()).permute(2, 0, 1)[None]
+    expected = model.class_score_map(net_input(model, pixels))
+    assert torch.equal(score_maps(model, pixels, False, 2**20, exact=True), expected)
+    assert not torch.equal(score_maps(model, pixels, False, 2**20), expected)
+
+
+def test_autocast_uses_the_model() -> None:
+    """Whose arithmetic the caller chose; outside of it the copy is back."""
+    model = net("vgg_d")
+    with torch.autocast("cpu", torch.bfloat16):
+        assert net_for(model) is model
+    assert net_for(model) is not model
 
 
 def test_fc_weights_are_shared() -> None:

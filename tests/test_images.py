@@ -75,6 +75,17 @@ def test_transparent_places_are_white(mode: str) -> None:
     assert pixels[1, 1, 0] in (59, 60, 200)
 
 
+def test_a_transparent_colour_is_white() -> None:
+    """As an RGB PNG may name one in place of an alpha channel."""
+    picture = Image.new("RGB", (4, 2), (200, 0, 0))
+    picture.putpixel((0, 0), (1, 2, 3))
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", transparency=(1, 2, 3))
+    pixels = read_pixels(buffer.getvalue())
+    assert pixels[0, 0].tolist() == [255, 255, 255]
+    assert pixels[1, 1].tolist() == [200, 0, 0]
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation_is_applied(orientation: int) -> None:
     """Against Pillow's own transposition."""

@@ -234,6 +234,17 @@ def test_nets_must_see_the_same_windows() -> None:
         Localiser(box_net(), Fusion([DenseEvaluator(classifier(), [64]), DenseEvaluator(other, [64])]), [64])
 
 
+def test_nets_must_name_their_classes_alike() -> None:
+    """As many classes in another order are other classes."""
+    net, of_classes = box_net(), classifier()
+    names = [f"class {number}" for number in range(net.num_classes)]
+    net.pretrained_cfg["label_names"], of_classes.pretrained_cfg["label_names"] = names, names[::-1]
+    with pytest.raises(ValueError, match="class"):
+        Localiser(net, DenseEvaluator(of_classes, [64]))
+    of_classes.pretrained_cfg["label_names"] = names
+    Localiser(net, DenseEvaluator(of_classes, [64]))
+
+
 def test_more_that_a_localiser_cannot_take() -> None:
     """A copy, a net without a last layer; NumPy's integers are fine."""
     good = DenseEvaluator(classifier(), [64])

@@ -162,6 +162,14 @@ def test_colour_jitter_equals_torchvision(place: int, adjust: Callable[..., Any]
     assert (ours - theirs.float()).abs().max() <= 2
 
 
+def test_colour_jitter_of_an_image_depends_on_it_alone() -> None:
+    """Not on the others of its batch."""
+    images = 255 * torch.rand(3, 3, 8, 8) * torch.tensor([0.1, 0.5, 1.0]).view(3, 1, 1, 1)
+    factors = torch.rand(3, 3) + 0.5
+    alone = torch.cat([jitter_colours(images[one : one + 1], factors[one : one + 1]) for one in range(3)])
+    torch.testing.assert_close(jitter_colours(images, factors), alone)
+
+
 def test_resized_crops_are_parts_of_every_shape() -> None:
     """Over many draws the crop of a ramp covers from a small part to nearly all of it, and half are mirrored."""
     ramp = np.tile(np.arange(64, dtype=np.uint8)[:, None] * 4, (64, 1, 3))

@@ -113,6 +113,13 @@ def test_state_dicts(layout: str, kind: str, wrapped: str | None, tmp_path: Path
     assert [round(value / 255, 3) for value in info.mean + info.deviation] == [0.485, 0.456, 0.406, 0.229, 0.224, 0.225]
 
 
+def test_a_moving_average_comes_before_the_weights(tmp_path: Path) -> None:
+    """As in timm: it is what timm's train.py tests."""
+    average, last = weights(), {key: value + 1 for key, value in weights().items()}
+    torch.save({"state_dict": last, "state_dict_ema": average, "epoch": 7}, tmp_path / "x")
+    assert_same(read_weights(tmp_path / "x")[0], average)
+
+
 class Bomb:
     """Unpickled, it would run code."""
 
