@@ -12,6 +12,7 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -33,15 +34,17 @@ def check_machine(output: Path) -> None:
     """What is missing is said before anything long begins.
 
     Raises:
-        ValueError: A package is not installed, or the disk is full.
-        OSError: The folder cannot be written to.
+        ValueError: A package is not installed, the folder cannot be written to, or the disk is full.
     """
     missing = [name for name in ("sklearn", "matplotlib") if find_spec(name) is None]
     if missing:
         raise ValueError(f"{' and '.join(missing)} cannot be imported; install them: pip install -e '.[recipes]'")
-    output.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=output):
-        free = shutil.disk_usage(output).free // 10**6
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=output):
+            free = shutil.disk_usage(output).free // 10**6
+    except OSError as error:
+        raise ValueError(f"cannot write to {output} ({error.strerror}); --output names another folder") from error
     if free < MEGABYTES:
         raise ValueError(f"{free} MB are free for {output}, {MEGABYTES} MB are needed; --output names another folder")
     compilers = (*os.environ.get("CXX", "").split()[:1], "c++", "g++", "clang++")
@@ -169,16 +172,18 @@ def run(output: Path) -> None:
     print(f"\ndemo done in {time.perf_counter() - started:.0f} s")
 
 
-def main() -> None:
-    """Run; what is missing or wrong ends in one line."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run; what is missing or wrong ends in one line and 1."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=Path("runs/demo"), help="folder of everything; runs/demo")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     try:
         run(args.output)
     except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -165,17 +165,19 @@ def run(net: Path, output: Path) -> None:
     )
 
 
-def main() -> None:
-    """Run; what is missing or wrong ends in one line."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run; what is missing or wrong ends in one line and 1."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--net", type=Path, default=Path("runs/demo/net"), help="the demo's net; runs/demo/net")
     parser.add_argument("--output", type=Path, default=Path("runs/tour"), help="folder of everything; runs/tour")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     try:
         run(args.net, args.output)
     except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

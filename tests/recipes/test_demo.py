@@ -1,0 +1,83 @@
+"""What `make demo` and `make tour` say where something is missing, and what they take for wrong; CI runs them whole."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from recipes import demo, tour
+
+
+def said(capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line of an error."""
+    (line,) = capsys.readouterr().err.splitlines()
+    return line
+
+
+def test_a_folder_that_cannot_be_written_to_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Before anything is trained."""
+    (tmp_path / "file").touch()
+    assert demo.main(["--output", str(tmp_path / "file" / "demo")]) == 1
+    expected = f"error: cannot write to {tmp_path}/file/demo (Not a directory); --output names another folder"
+    assert said(capsys) == expected
+
+
+def test_a_full_disk_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With what is free and what is needed."""
+    monkeypatch.setattr(demo, "MEGABYTES", 10**9)
+    assert demo.main(["--output", str(tmp_path)]) == 1
+    assert "MB are free" in (line := said(capsys))
+    assert line.endswith("1000000000 MB are needed; --output names another folder")
+
+
+def test_a_missing_package_is_told(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the way to install it."""
+    monkeypatch.setattr(demo, "find_spec", lambda name: None)
+    assert demo.main(["--output", "unused"]) == 1
+    assert said(capsys) == "error: sklearn and matplotlib cannot be imported; install them: pip install -e '.[recipes]'"
+
+
+def test_a_missing_compiler_is_no_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A note: nets then run as PyTorch runs them."""
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("CXX", raising=False)
+    demo.check_machine(tmp_path)
+    assert capsys.readouterr().out.startswith("note: no C++ compiler is here")
+
+
+@pytest.mark.parametrize(
+    ("errors", "images", "message"),
+    [
+        ({"dense": 0.9}, {360}, "90.0% of the digits are wrong by the dense test; at most 30% can be"),
+        ({"dense": 0.0}, {360, 359}, r"\[359, 360\] digits were counted, not 360"),
+    ],
+)
+def test_what_no_correct_build_gives_is_an_error(errors: dict[str, float], images: set[int], message: str) -> None:
+    """Guesses, and digits that are lost."""
+    with pytest.raises(ValueError, match=message):
+        demo.check_errors(errors, images)
+    demo.check_errors({"dense": 0.1}, {360})
+
+
+def test_the_tour_stands_on_the_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It says which net is missing and what makes it."""
+    assert tour.main(["--net", str(tmp_path / "net"), "--output", str(tmp_path / "tour")]) == 1
+    assert (
+        said(capsys)
+        == f"error: {tmp_path}/net holds no net; make demo trains it, and --net names another one of the digits"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_test_of_the_tour_is_of_all_images() -> None:
+    """And fails far from what is typical alone."""
+    checked: dict[str, Any] = {"expected": 400, "of": "the boxes"}
+    tour.at_most(0.5, 0.1, 400, **checked)
+    with pytest.raises(ValueError, match="399 images of the boxes were counted, not 400"):
+        tour.at_most(0.5, 0.1, 399, **checked)
+    with pytest.raises(ValueError, match=r"60\.0% of the boxes are wrong; at most 50% can be"):
+        tour.at_most(0.5, 0.6, 400, **checked)
