@@ -20,6 +20,8 @@ from typing import Any
 if __name__ == "__main__":  # run as a script, Python looks for modules beside this file; the recipes are a package
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from recipes.mistakes import mistakes_in_one_line
+
 RECIPE = "digits_vgg_a"
 PROCESSES = 2
 HELD_OUT = 360
@@ -172,18 +174,14 @@ def run(output: Path) -> None:
     print(f"\ndemo done in {time.perf_counter() - started:.0f} s")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run; what is missing or wrong ends in one line and 1."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run; what is missing or wrong ends in one line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=Path("runs/demo"), help="folder of everything; runs/demo")
     args = parser.parse_args(arguments)
-    try:
+    with mistakes_in_one_line():
         run(args.output)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -27,6 +27,7 @@ from sklearn.datasets import load_sample_image
 
 from recipes.data import load_splits
 from recipes.launch import launch
+from recipes.mistakes import mistakes_in_one_line
 from recipes.pasted_digits import VALIDATION_IMAGES
 from recipes.scores import ScoreFolder
 from vgg_zoo.evaluation import DenseEvaluator
@@ -165,19 +166,15 @@ def run(net: Path, output: Path) -> None:
     )
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run; what is missing or wrong ends in one line and 1."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run; what is missing or wrong ends in one line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--net", type=Path, default=Path("runs/demo/net"), help="the demo's net; runs/demo/net")
     parser.add_argument("--output", type=Path, default=Path("runs/tour"), help="folder of everything; runs/tour")
     args = parser.parse_args(arguments)
-    try:
+    with mistakes_in_one_line():
         run(args.net, args.output)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
