@@ -13,6 +13,7 @@ from hub.build import build
 from hub.card import figures
 from hub.class_results import Classes
 from hub.files import OPTIONAL, REQUIRED, files_of
+from hub.provenance import without_folders
 from tests.hub.nets import REPOSITORY, make_built, make_results, make_run
 from vgg_zoo.settings import read_settings
 
@@ -60,6 +61,21 @@ def test_nothing_tells_where_it_was_made(tmp_path: Path) -> None:
     assert "| photos, validation |" in (folder / "README.md").read_text()
     for name in files_of(folder):
         assert str(tmp_path).encode() not in (folder / name).read_bytes(), name
+
+
+@pytest.mark.parametrize(
+    ("word", "kept"),
+    [
+        ("/data/photos", "photos"),
+        ("~/runs/d", "d"),
+        ("--output=~ann/runs/d", "--output=d"),
+        ("../../secret/d", "d"),
+        *((word, word) for word in ("recipes/train.py", "--data", "--output=runs/d", "0.01", "/", "~")),
+    ],
+)
+def test_a_command_is_kept_without_folders(word: str, kept: str) -> None:
+    """Of absolute paths, homes and parents only the name, also behind an option; the rest as it was."""
+    assert without_folders(["python", word]) == ["python", kept]
 
 
 def test_the_cards_figures_are_the_results(run: Path, tmp_path: Path) -> None:

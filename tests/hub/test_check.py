@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from hub.check import check
 from hub.dense_onnx import write_dense_onnx
 from hub.files import sums_of
+from hub.net import load_net
 from tests.helpers import NETS, small
 from tests.hub.nets import REPOSITORY, make_built
 
@@ -65,6 +66,13 @@ def _half(tensors: dict[str, torch.Tensor]) -> None:
 
 def _nan(tensors: dict[str, torch.Tensor]) -> None:
     tensors["head.fc.bias"][1] = torch.nan
+
+
+def _onnx_of_nan(folder: Path) -> None:
+    net: Any = load_net(folder)
+    with torch.no_grad():
+        net.head.fc.bias[1] = torch.nan
+    write_dense_onnx(net, folder / "onnx" / "dense.onnx")
 
 
 def _flatter_card(folder: Path) -> None:
@@ -147,6 +155,10 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "an ONNX file of another net": (
         lambda folder: write_dense_onnx(small("vgg_d", num_classes=10), folder / "onnx" / "dense.onnx"),
         r"dense\.onnx at 1 × 64 × 64, class_score_map, differs",
+    ),
+    "an ONNX file that gives NaN": (
+        _onnx_of_nan,
+        r"dense\.onnx at 1 × 64 × 64, class_score_map, differs by nan",
     ),
 }
 

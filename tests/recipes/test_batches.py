@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from recipes.batches import (
+    Batch,
     EvaluationImages,
     GlobalBatches,
     TrainingCrops,
@@ -129,3 +130,16 @@ def test_the_nets_input_is_the_crop_shifted_minus_the_mean(digits: tuple[Labelle
     assert difference.mean((2, 3)).std(0).min() > 0.5
     assert batch.colours[:, :3].std() == pytest.approx(1, abs=0.3)
     assert batch.colours[:, 3:].abs().max() <= 1
+
+
+def test_jitter_goes_by_the_last_three_draws() -> None:
+    """Brightness of a grey image and saturation of a red one, each computed here; the first three draws change none."""
+    recipe = Recipe(model="vgg_a", colour_shift=0, colour_jitter=0.5)
+    pixels = torch.tensor([[100, 100, 100], [200, 0, 0]], dtype=torch.uint8).view(2, 3, 1, 1).expand(2, 3, 32, 32)
+    colours = torch.tensor([[2.0, -1.5, 0.5, 0.4, 0.0, 0.0], [-2.0, 1.5, 0.25, 0.0, 0.0, -1.0]])
+    batch = Batch(pixels, torch.zeros(2, dtype=torch.long), colours, torch.zeros(2, 0), [])
+    images = training_images(batch, recipe, IMAGENET_COLOURS, torch.float64)
+    grey = 0.299 * 200  # the red image's luma, which half the saturation brings it half the way to
+    expected = torch.tensor([[120, 120, 120], [(200 + grey) / 2, grey / 2, grey / 2]], dtype=torch.float64)
+    expected = (expected - torch.tensor(IMAGENET_COLOURS.mean))[:, :, None, None].expand(2, 3, 32, 32)
+    torch.testing.assert_close(images, expected, rtol=0, atol=1e-4)

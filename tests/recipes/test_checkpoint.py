@@ -1,7 +1,9 @@
 """Which checkpoints are kept, and what a whole one is."""
 
 import json
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -52,6 +54,31 @@ def test_one_that_is_half_written_or_half_removed_is_cleaned_up(tmp_path: Path) 
     assert latest.state["step"] == 1
     save(checkpoints, 3)
     assert kept(tmp_path) == [1, 3]
+
+
+def test_every_file_is_on_the_disk_before_the_checkpoint_gets_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut leaves no checkpoint with empty files: they, their folder, the rename, then the folder around it."""
+    synced: list[int] = []
+    before_rename: list[int] = []
+    fsync, rename = os.fsync, os.rename
+
+    def noted_fsync(descriptor: int) -> None:
+        fsync(descriptor)
+        synced.append(os.fstat(descriptor).st_ino)
+
+    def noted_rename(*names: Any, **options: Any) -> None:
+        before_rename.extend(synced)
+        rename(*names, **options)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(os, "rename", noted_rename)
+    save(Checkpoints(tmp_path), 1)
+    folder = tmp_path / "step-00000001"
+    assert {path.name for path in folder.iterdir()} == {"net", "m.safetensors", "state.json"}
+    assert {path.stat().st_ino for path in (folder, *folder.iterdir())} == set(before_rename)
+    assert synced == [*before_rename, tmp_path.stat().st_ino]
 
 
 def test_a_damaged_one_of_the_same_step_is_replaced(tmp_path: Path) -> None:

@@ -57,11 +57,11 @@ def test_boxes_are_those_of_the_images_own_class(tmp_path: Path) -> None:
 
 
 def test_the_solution_tells_the_classes_of_the_validation(tmp_path: Path) -> None:
-    """Beside the folder or in it; where it is silent, the annotation tells."""
+    """Beside the folder or in it, with a byte order mark or without; where it is silent, the annotation tells."""
     ilsvrc(tmp_path / "ILSVRC")
     rows = "ImageId,PredictionString\r\nILSVRC2012_val_00000001,n01443537 240 170 260 240 n01443537 1 2 3 4 \r\n"
-    for folder in (tmp_path, tmp_path / "ILSVRC"):
-        (folder / "LOC_val_solution.csv").write_text(rows)
+    for folder, encoding in ((tmp_path, "utf-8"), (tmp_path / "ILSVRC", "utf-8-sig")):
+        (folder / "LOC_val_solution.csv").write_text(rows, encoding)
         assert [load_test_split(str(tmp_path)).label(index) for index in range(3)] == [1, 1, 0]
         (folder / "LOC_val_solution.csv").unlink()
     assert [load_test_split(str(tmp_path)).label(index) for index in range(3)] == [0, 1, 0]

@@ -38,6 +38,7 @@ def test_a_fusion_is_the_mean_of_all_nets(tmp_path: Path) -> None:
     found = ScoreFolder(three / "scores", IMAGES).read_all()
     mean = sum(parts) / 3
     assert torch.allclose(found.posteriors.double(), mean, atol=1e-7)
+    assert torch.allclose(fused([c, two])[2].posteriors.double(), mean, atol=1e-7)  # whatever their order
     results = json.loads((three / "results.json").read_text())
     assert [net["model"] for net in results["nets"]] == ["a", "b", "c"]
     right = (mean.argmax(1) == torch.arange(IMAGES) % CLASSES).sum().item()

@@ -8,11 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from sklearn.metrics import recall_score
 
 from recipes import extract_features, linear_svm
 from recipes.chunks import CHUNK
-from recipes.data import DataSource
+from recipes.data import DataSource, Problem
+from recipes.features_folder import DescriptorRows, FeaturesFolder
+from recipes.kept_features import of_folders
 from recipes.sample_descriptors import Descriptors
 from recipes.samples import Samples, Split
 from recipes.svm import Choice, LinearSVM
@@ -297,6 +300,29 @@ def test_features_of_folders_are_those_of_the_data(net: Path, tmp_path: Path, mo
     assert "--features takes one folder, or those" in message
     message = error(monkeypatch, *options, "--features", net, "--output", tmp_path / "none")
     assert "results.json" in message
+
+
+def features(folder: Path, *names: str, bad: int) -> str:
+    """A folder of descriptors of two classes in turn, one of them of an image that could not be decoded."""
+    descriptors = torch.arange(2.0 * len(names)).view(-1, 2)
+    descriptors[bad] = torch.nan
+    labels, images = torch.arange(len(names)) % 2, torch.arange(len(names))
+    problems = [Problem("validation", bad, names[bad], "no image")]
+    rows = DescriptorRows(labels=labels, images=images, problems=problems, descriptors=descriptors, names=list(names))
+    FeaturesFolder(folder / "features", len(names)).write_all(rows)
+    about = {"net": {"model": "made"}, "data": {"images": len(names), "class_names": ["ant", "bee"]}}
+    (folder / "results.json").write_text(json.dumps(about | {"precision": "no", "features": {}}))
+    return str(folder)
+
+
+def test_bad_images_of_kept_features_are_numbered_among_all_samples(tmp_path: Path) -> None:
+    """Those of the test folder behind all of the training folder's; each is a row of NaN with its name."""
+    folders = [features(tmp_path / "training", "a", "b", "c", bad=1), features(tmp_path / "test", "d", "e", bad=0)]
+    samples, found, _ = of_folders(folders)
+    assert [(problem.index, problem.name) for problem in found.problems] == [(1, "b"), (3, "d")]
+    assert np.isnan(found.rows).all(1).nonzero()[0].tolist() == [1, 3]
+    assert samples.names == ["a", "b", "c", "d", "e"]
+    assert [split.test.tolist() for split in samples.splits] == [[3, 4]]
 
 
 def test_the_papers_figure_is_compared_where_all_is_the_papers() -> None:

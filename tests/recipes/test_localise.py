@@ -17,15 +17,17 @@ from safetensors.torch import load_file
 from torchvision.ops import box_iou
 
 import vgg_zoo
+from recipes import localisation
 from recipes.beginning import copy_all_but_last
 from recipes.boxed_images import BoxedImages, load_box_splits, load_box_test_split
 from recipes.found_boxes import FoundBoxesFolder, localisation_errors
 from recipes.loading import DataSource
-from recipes.localisation import BoxCrops
+from recipes.localisation import BoxCrops, best_overlap
 from recipes.recipe import load_recipe
 from tests.recipes.commands import Command, command, run, start, succeed
 from tests.recipes.data_sets import net_folder
 from tests.recipes.pasted import pasted_folder
+from vgg_zoo.box_frame import Window
 from vgg_zoo.inputs import net_input
 from vgg_zoo.preprocessing import rescale
 
@@ -145,6 +147,15 @@ def test_the_last_layer_alone_is_new(tmp_path: Path) -> None:
     assert torch.equal(net.head.fc.weight, before)
     with pytest.raises(ValueError, match="do not fit configuration D"):
         copy_all_but_last(net, timm.create_model("vgg_a", **small))
+
+
+def test_a_predicted_box_ends_where_the_image_does() -> None:
+    """A box of the image's size around its right border fits an object that fills the right half."""
+    window, objects = Window(height=32, width=32, side=32), torch.tensor([[0.5, 0, 1, 1]])
+    item = localisation.TestedBox(torch.zeros(3, 32, 32, dtype=torch.uint8), 0, window, objects, None)
+    assert best_overlap(item, torch.tensor([0.5, 0.0, 1.0, 1.0])) == 1
+    assert best_overlap(item, torch.tensor([0.25, 0.25, 0.5, 2.0])) == 1
+    assert best_overlap(item, torch.tensor([1.5, 0.0, 1.0, 1.0])) == 0
 
 
 def slow_box_error(folder: Path, split: BoxedImages, scale: int) -> float:
