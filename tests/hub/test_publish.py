@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.hub.commands import OTHER, READER, TOKEN, fails, holds, make_hub, run, start, succeed
+from tests.hub.commands import OTHER, READER, TOKEN, fails, holds, make_hub, python, run, start, succeed
 from tests.hub.local_hub import (
     FOREVER,
     Fault,
@@ -20,6 +20,7 @@ from tests.hub.local_hub import (
 )
 from tests.hub.local_hub.exchange import Exchange
 from tests.hub.nets import REPOSITORY, make_built
+from vgg_zoo.weights.hashing import file_digest
 
 COMMIT, UPLOAD = "/commit/main", "/storage/"
 
@@ -76,7 +77,7 @@ def test_one_commit_and_then_up_to_date(hub: LocalHub, folder: Path, home: Path)
     assert {method for method, _ in hub.requests} <= {"GET", "HEAD"}
     assert "was published: commit" in succeed(hub, home, "publish", folder)
     assert is_published(hub, folder)
-    hub.seen.clear()
+    hub.requests.clear()
     assert "is up to date" in succeed(hub, home, "publish", folder)
     assert "is up to date" in succeed(hub, home, "plan", folder)
     assert is_published(hub, folder)
@@ -184,7 +185,7 @@ def test_a_tag_is_never_moved(hub: LocalHub, folder: Path, home: Path, versions:
     """Other weights for the same version are refused before anything is sent; for the next one they are a commit."""
     succeed(hub, home, "publish", folder)
     before_it = hub.head(REPOSITORY)
-    hub.seen.clear()
+    hub.requests.clear()
     assert "a tag is never moved" in fails(hub, home, "publish", versions[1])
     assert "publish would refuse" in succeed(hub, home, "plan", versions[1])
     assert not [path for method, path in hub.requests if method == "PUT" or "/commit/" in path]
@@ -250,6 +251,17 @@ def test_a_pull_request_whose_answer_is_lost_is_found(hub: LocalHub, folder: Pat
     assert len(hub.pull_requests(REPOSITORY)) == 1
 
 
+def test_who_may_only_read_proposes(hub: LocalHub, folder: Path, home: Path) -> None:
+    """Once that is merged and the main branch has moved on, the same folder is another pull request."""
+    hub.create(REPOSITORY)
+    for number in (1, 2):
+        done = succeed(hub, home, "publish", folder, "--pr", token=OTHER)
+        assert f"opened the pull request refs/pr/{number}" in done
+        assert hub.pull_requests(REPOSITORY)[-1].author == "stranger"
+        hub.merge(REPOSITORY, number)
+        hub.commit(REPOSITORY, {"notes.txt": b"%d" % number})
+
+
 def test_a_commit_that_lacks_files_gets_no_tag(hub: LocalHub, folder: Path, home: Path) -> None:
     """The client leaves out what the repository's .gitignore names; once that is gone the same command is whole."""
     hub.create(REPOSITORY)
@@ -269,12 +281,21 @@ def test_a_public_repository_does_not_become_private(hub: LocalHub, folder: Path
 
 
 def test_it_goes_through_xet_too(folder: Path, home: Path, tmp_path: Path) -> None:
-    """With the storage that the real Hub uses today."""
+    """With the storage that the real Hub uses today, and so does the download of a single file."""
+    weights = file_digest(folder / "model.safetensors")
+    code = f"""
+from vgg_zoo.weights.hub_file import checked_file
+print(checked_file("{REPOSITORY}", "model.safetensors", "v1", "{weights}"))
+"""
     with make_hub(tmp_path / "xet", xet=True) as hub:
         succeed(hub, home, "publish", folder)
         assert is_published(hub, folder)
         assert "the posteriors are the folder's" in succeed(hub, home, "verify", folder)
+        done = python(hub, tmp_path / "fresh", code)
+        assert done.returncode == 0, done.stderr
+        assert file_digest(Path(done.stdout.strip())) == weights
         assert [path for _, path in hub.requests if "xet-write-token" in path]
+        assert not [path for _, path in hub.requests if UPLOAD in path]
 
 
 def test_a_repository_can_be_made_private(hub: LocalHub, folder: Path, home: Path) -> None:

@@ -59,7 +59,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LocalHub, 
 @pytest.fixture
 def hub(world: tuple[LocalHub, Path, Path]) -> Iterator[LocalHub]:
     """The Hub, well and with an empty log."""
-    world[0].seen.clear()
+    world[0].requests.clear()
     yield world[0]
     world[0].heal()
 
@@ -105,7 +105,7 @@ def test_timm_loads_it_by_name_and_asks_nobody_again(hub: LocalHub, checkout: Pa
     assert first.returncode == 0, first.stderr
     assert first.stdout.strip().endswith("class 1")
     assert hub.requests
-    hub.seen.clear()
+    hub.requests.clear()
     again = python(hub, tmp_path, LOAD, cwd=checkout)
     offline = python(hub, tmp_path, LOAD, cwd=checkout, HF_HUB_OFFLINE="1")
     assert first.stdout == again.stdout == offline.stdout
@@ -238,7 +238,7 @@ def test_verify_finds_what_strangers_would_get(
 
 
 def test_weights_that_are_not_ours_are_checked_by_the_hubs_own_hash(hub: LocalHub, tmp_path: Path) -> None:
-    """torchvision's weights in timm's repository: the cache knows the sha256 that the Hub has of them."""
+    """torchvision's weights in timm's repository: the cache knows their sha256, and without links the Hub tells it."""
     repository, code = "timm/vgg11.tv_in1k", VERIFY.replace(NAME, "vgg_a.tv_in1k")
     hub.create(repository)
     hub.commit(repository, {"model.safetensors": bytes(range(256)) * 40})
@@ -247,3 +247,9 @@ def test_weights_that_are_not_ours_are_checked_by_the_hubs_own_hash(hub: LocalHu
     flip(cached(tmp_path))
     assert python(hub, tmp_path, code).stdout == first.stdout
     assert cached(tmp_path).read_bytes() == bytes(range(256)) * 40
+    (link,) = tmp_path.glob("hub/models--*/snapshots/*/model.safetensors")
+    link.unlink()
+    link.write_bytes(bytes(range(256)) * 40)
+    hub.requests.clear()
+    assert python(hub, tmp_path, code).stdout == first.stdout
+    assert [path for method, path in hub.requests if method == "POST" and "/paths-info/" in path]

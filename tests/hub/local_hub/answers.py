@@ -18,7 +18,6 @@ class Answer:
         status: Of HTTP.
         headers: Content-Length is made from the content.
         content: The whole, or the file that has it.
-        start: The first byte of the content that is sent.
         stop: The byte after the last one; None where the content ends.
         flipped: A byte of the body that has a wrong bit.
         cut: The connection ends after so many bytes of the body.
@@ -27,7 +26,6 @@ class Answer:
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     content: bytes | Path = b""
-    start: int = 0
     stop: int | None = None
     flipped: int | None = None
     cut: int | None = None
@@ -36,24 +34,24 @@ class Answer:
     def size(self) -> int:
         """What Content-Length says."""
         whole = self.content.stat().st_size if isinstance(self.content, Path) else len(self.content)
-        return (whole if self.stop is None else self.stop) - self.start
+        return whole if self.stop is None else self.stop
 
     def blocks(self) -> Iterator[bytes]:
         """The body, never more than a block of it in memory."""
-        end = self.start + (self.size if self.cut is None else min(self.cut, self.size))
+        end = self.size if self.cut is None else min(self.cut, self.size)
         with self.content.open("rb") if isinstance(self.content, Path) else BytesIO(self.content) as file:
-            for begin in range(self.start, end, BLOCK):
+            for begin in range(0, end, BLOCK):
                 file.seek(begin)
                 block = bytearray(file.read(min(BLOCK, end - begin)))
-                place = -1 if self.flipped is None else self.start + self.flipped - begin
+                place = -1 if self.flipped is None else self.flipped - begin
                 if 0 <= place < len(block):
                     block[place] ^= 1
                 yield bytes(block)
 
 
-def as_json(content: Any, status: int = 200, **headers: str) -> Answer:
+def as_json(content: Any, status: int = 200) -> Answer:
     """An answer to be parsed."""
-    headers = {"Content-Type": "application/json"} | headers
+    headers = {"Content-Type": "application/json"}
     return Answer(status=status, content=json.dumps(content).encode(), headers=headers)
 
 

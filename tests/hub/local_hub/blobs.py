@@ -1,7 +1,6 @@
 """The contents of large files, by their sha256: in a folder, and in the store that hf_xet keeps beside it."""
 
 import os
-import shutil
 import struct
 import subprocess
 import sys
@@ -30,7 +29,7 @@ class Blobs:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()
-        for name in ("blobs", "parts", "xet"):
+        for name in ("blobs", "arriving", "xet"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
 
     @property
@@ -42,22 +41,14 @@ class Blobs:
         """Where a content is, or would be."""
         return self.folder / "blobs" / sha256
 
-    def part(self, sha256: str, number: str) -> Path:
-        """Where a part of an upload is."""
-        return self.folder / "parts" / f"{sha256}.{number}"
-
     def arriving(self) -> Path:
         """Where something is until all of it is here."""
-        return self.folder / "parts" / uuid.uuid4().hex
+        return self.folder / "arriving" / uuid.uuid4().hex
 
-    def put(self, content: bytes | Path) -> Large:
+    def put(self, content: bytes) -> Large:
         """Keep a content."""
-        if isinstance(content, Path):
-            found = Large(file_digest(content), content.stat().st_size)
-            shutil.copyfile(content, self.path(found.sha256))
-        else:
-            found = Large(sha256_of(content).hexdigest(), len(content))
-            self.path(found.sha256).write_bytes(content)
+        found = Large(sha256_of(content).hexdigest(), len(content))
+        self.path(found.sha256).write_bytes(content)
         return found
 
     def has(self, sha256: str, size: int) -> bool:

@@ -1,4 +1,4 @@
-"""The client's side: the environment of a process that works with a local Hub, and the seconds that it slept."""
+"""The client's side: a process that works with a local Hub, and does not sleep for long."""
 
 import os
 from pathlib import Path
@@ -6,15 +6,11 @@ from pathlib import Path
 from tests.hub.local_hub.hub import LocalHub
 
 IMPATIENT = """
-import os, time
+import time
 _sleep = time.sleep
-def sleep(seconds):
-    with open(os.environ["SLEEPS"], "a") as file:
-        file.write(f"{seconds}\\n")
-    _sleep(min(seconds, 0.01))
-time.sleep = sleep
+time.sleep = lambda seconds: _sleep(min(seconds, 0.01))
 """
-"""Code that a process runs first: `time.sleep` takes 10 ms at most, and `sleeps(home)` tells what was asked for."""
+"""Code that a process runs first: `time.sleep` takes 10 ms at most."""
 
 
 def environment(hub: LocalHub, home: Path, token: str | None = None, **extra: str) -> dict[str, str]:
@@ -43,10 +39,4 @@ def environment(hub: LocalHub, home: Path, token: str | None = None, **extra: st
     kept |= {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_UPDATE_CHECK": "1"}
     kept |= {} if hub.xet else {"HF_HUB_DISABLE_XET": "1"}
     kept |= {"HF_TOKEN": token} if token else {}
-    return kept | {"SLEEPS": str(home / "sleeps")} | extra
-
-
-def sleeps(home: Path) -> list[float]:
-    """The seconds that an impatient process wanted to sleep."""
-    file = home / "sleeps"
-    return [float(line) for line in file.read_text().split()] if file.exists() else []
+    return kept | extra

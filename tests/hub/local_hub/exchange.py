@@ -38,9 +38,8 @@ class Exchange(BaseHTTPRequestHandler):
         """Answer, or fail as it is planned."""
         hub = self.server.hub
         self.unread = int(self.headers.get("Content-Length", 0))
-        self.gone = False
         target = unquote(self.path)
-        hub.seen.append((self.command, target, {name.lower(): value for name, value in self.headers.items()}))
+        hub.requests.append((self.command, target))
         try:
             if "chunked" in self.headers.get("Transfer-Encoding", ""):
                 raise NotImplementedError(f"{self.command} {target} came in chunks, which S3 does not take either")
@@ -82,10 +81,6 @@ class Exchange(BaseHTTPRequestHandler):
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.server.connections.discard(self.connection)
         os.close(self.connection.detach())
-
-    def hang_up(self) -> None:
-        """An orderly end without an answer."""
-        self.close_connection = True
 
     def blocks(self, limit: int | None = None) -> Iterator[bytes]:
         """The body as it comes, or its next `limit` bytes."""

@@ -16,10 +16,9 @@ Fault = Callable[[Exchange], None]
 """Takes the place of the answer."""
 
 
-def status(code: int, message: str = "The Hub is not well", **headers: str) -> Fault:
-    """Nothing but an error; `Retry_After="0"` becomes the header Retry-After."""
-    extra = {name.replace("_", "-"): value for name, value in headers.items()}
-    return lambda exchange: exchange.send(as_json({"error": message}, code, **extra))
+def status(code: int) -> Fault:
+    """Nothing but an error."""
+    return lambda exchange: exchange.send(as_json({"error": "The Hub is not well"}, code))
 
 
 def reset(after: int = 0) -> Fault:
@@ -37,7 +36,7 @@ def lost_response() -> Fault:
 
     def fault(exchange: Exchange) -> None:
         exchange.answer()
-        exchange.hang_up()
+        exchange.close_connection = True
 
     return fault
 
@@ -47,9 +46,9 @@ def changed_answer(change: Callable[[Answer], Answer]) -> Fault:
     return lambda exchange: exchange.send(change(exchange.answer()))
 
 
-def short_body(missing: int = 1) -> Fault:
-    """A complete response whose body lacks its last bytes."""
-    return changed_answer(lambda answer: replace(answer, stop=answer.start + answer.size - missing))
+def short_body() -> Fault:
+    """A complete response whose body lacks its last byte."""
+    return changed_answer(lambda answer: replace(answer, stop=answer.size - 1))
 
 
 def cut_body(after: int) -> Fault:

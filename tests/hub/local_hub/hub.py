@@ -24,13 +24,11 @@ class LocalHub:
         organisations: User → organisations it may write to.
         roles: Token → "read" where it is not "write".
         xet: Hand out xet tokens, whose store is a folder that hf_xet reads and writes itself.
-        part_size: Large files of more bytes are uploaded in parts.
-        page_size: Entries of a tree, or commits, in one answer.
 
     Attributes:
         repositories: By the Hub's type, which is "model" here, and id.
         errors: What the server itself did wrong; leaving the `with` block raises if there is any.
-        seen: (method, path, headers by their names in lower case) of each request.
+        requests: Method and unquoted path with its query of each request, in order.
         lock: Held while repositories are read or changed.
     """
 
@@ -42,18 +40,15 @@ class LocalHub:
         *,
         roles: Mapping[str, str] | None = None,
         xet: bool = False,
-        part_size: int | None = None,
-        page_size: int = 1000,
     ) -> None:
         belongs, roles = organisations or {}, roles or {}
         self.users = {
             token: User(name=name, organisations=tuple(belongs.get(name, ())), role=roles.get(token, "write"))
             for token, name in users.items()
         }
-        self.xet, self.part_size, self.page_size = xet, part_size, page_size
-        self.blobs, self.faults = Blobs(folder), Faults()
+        self.xet, self.blobs, self.faults = xet, Blobs(folder), Faults()
         self.repositories: dict[tuple[str, str], Repository] = {}
-        self.seen: list[tuple[str, str, dict[str, str]]] = []
+        self.requests: list[tuple[str, str]] = []
         self.errors: list[str] = []
         self.lock = threading.RLock()
         # Clients from 1.30 to 2.1 take all ports of a name for one host.
@@ -63,14 +58,10 @@ class LocalHub:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        self.close()
-        if self.errors and error is None:
-            raise RuntimeError("the local Hub failed:\n" + "\n".join(self.errors))
-
-    def close(self) -> None:
-        """Both ports."""
         self._api.close()
         self._storage.close()
+        if self.errors and error is None:
+            raise RuntimeError("the local Hub failed:\n" + "\n".join(self.errors))
 
     @property
     def endpoint(self) -> str:
@@ -81,11 +72,6 @@ class LocalHub:
     def storage(self) -> str:
         """Where the large files are; another host for the client."""
         return self._storage.url
-
-    @property
-    def requests(self) -> list[tuple[str, str]]:
-        """Method and unquoted path with its query, in order."""
-        return [(method, path) for method, path, _ in self.seen]
 
     def answer(self, exchange: Exchange) -> Answer:
         """Do what a request asks for."""
@@ -108,50 +94,37 @@ class LocalHub:
 
     # ---- what others do to it
 
-    def create(self, name: str, *, author: str | None = None, private: bool = False) -> Repository:
+    def create(self, name: str, *, author: str | None = None, private: bool = False) -> None:
         """A new repository, with the Hub's first commit."""
         with self.lock:
             made = self.repositories["model", name] = Repository(name, private)
             files: dict[str, File] = {".gitattributes": GIT_ATTRIBUTES}
             made.add(MAIN, files, title="initial commit", author=author or name.split("/")[0])
-        return made
 
     def commit(
         self,
         name: str,
-        files: Mapping[str, bytes | Path],
+        files: Mapping[str, bytes],
         *,
         title: str = "Somebody else's commit",
         author: str = "somebody-else",
-    ) -> str:
-        """Add or change files of the main branch without a client. The commit's id."""
+    ) -> None:
+        """Add or change files of the main branch without a client."""
         with self.lock:
             repository = self.repository(name)
             changed = dict(repository.resolve(MAIN).files)
             for path, content in files.items():
-                changed[path] = self._stored(changed, path, content)
-            return repository.add(MAIN, changed, title=title, author=author).id
+                changed[path] = self.blobs.put(content) if is_large(changed, path, len(content)) else content
+            repository.add(MAIN, changed, title=title, author=author)
 
-    def _stored(self, files: Mapping[str, File], path: str, content: bytes | Path) -> File:
-        size = content.stat().st_size if isinstance(content, Path) else len(content)
-        if is_large(files, path, size):
-            return self.blobs.put(content)
-        return content.read_bytes() if isinstance(content, Path) else content
-
-    def tag(self, name: str, tag: str) -> None:
-        """Set or move a tag to the head."""
-        with self.lock:
-            self.repository(name).refs[f"refs/tags/{tag}"] = self.head(name)
-
-    def merge(self, name: str, number: int) -> str:
-        """Merge a pull request as the Hub does: its files on top of the main branch. The commit's id."""
+    def merge(self, name: str, number: int) -> None:
+        """Merge a pull request as the Hub does: its files on top of the main branch."""
         with self.lock:
             repository = self.repository(name)
             pull = repository.pull_requests[number - 1]
             files = repository.resolve(MAIN).files | repository.resolve(pull.ref).files
-            title = f"{pull.title} (#{number})"
-            pull.merge_commit = repository.add(MAIN, files, title=title, author="somebody-else").id
-            return pull.merge_commit
+            repository.add(MAIN, files, title=f"{pull.title} (#{number})", author="somebody-else")
+            pull.status = "merged"
 
     # ---- what it holds
 
@@ -159,25 +132,24 @@ class LocalHub:
         """All of it."""
         return self.repositories["model", name]
 
-    def commits(self, name: str, revision: str = "main") -> list[Commit]:
-        """Newest first."""
+    def commits(self, name: str) -> list[Commit]:
+        """Of the main branch, newest first."""
         with self.lock:
             repository = self.repository(name)
-            return list(repository.history(repository.resolve(revision)))
+            return list(repository.history(repository.resolve(MAIN)))
 
     def head(self, name: str) -> str:
         """The id of the main branch's last commit."""
         return self.commits(name)[0].id
 
-    def files(self, name: str, revision: str = "main") -> dict[str, bytes | tuple[str, int]]:
-        """Path → content, or (sha256, size) of a large file."""
-        found = self.commits(name, revision)[0].files
-        return {path: (file.sha256, file.size) if isinstance(file, Large) else file for path, file in found.items()}
+    def files(self, name: str) -> dict[str, File]:
+        """The main branch's files by their paths."""
+        return self.commits(name)[0].files
 
     def sha256s(self, name: str) -> dict[str, str]:
         """Path → sha256 of the content."""
         return {
-            path: hashlib.sha256(file).hexdigest() if isinstance(file, bytes) else file[0]
+            path: file.sha256 if isinstance(file, Large) else hashlib.sha256(file).hexdigest()
             for path, file in self.files(name).items()
         }
 
@@ -189,7 +161,3 @@ class LocalHub:
     def pull_requests(self, name: str) -> list[PullRequest]:
         """Open and merged ones, the oldest first."""
         return self.repository(name).pull_requests
-
-    def blob(self, sha256: str) -> Path:
-        """Where the content of a large file is."""
-        return self.blobs.path(sha256)

@@ -7,15 +7,14 @@ from urllib.parse import parse_qs
 from tests.hub.local_hub.answers import Answer, as_json
 from tests.hub.local_hub.hub import LocalHub
 from tests.hub.local_hub.routing import API, REVISION, Request, opened, route
-from tests.hub.local_hub.stored import File, Large, blob_id
+from tests.hub.local_hub.stored import File, blob_id
 
 
 @route("GET", API + f"(?:/revision{REVISION})?")
 def information(hub: LocalHub, request: Request, name: str, revision: str = "main") -> Answer:
-    """The commit of a revision, and the names of its files; with `blobs` all about these."""
+    """The commit of a revision, and the names of its files."""
     repository = opened(hub, request, name)
     commit = repository.resolve(revision)
-    with_blobs = request.flag("blobs")
     return as_json(
         {
             "id": name,
@@ -27,19 +26,9 @@ def information(hub: LocalHub, request: Request, name: str, revision: str = "mai
             "gated": False,
             "disabled": False,
             "tags": [],
-            "siblings": [sibling(path, file, with_blobs) for path, file in sorted(commit.files.items())],
+            "siblings": [{"rfilename": path} for path in sorted(commit.files)],
         }
     )
-
-
-def sibling(path: str, file: File, with_blobs: bool) -> dict[str, Any]:
-    """A file as the description lists it."""
-    if not with_blobs:
-        return {"rfilename": path}
-    told = entry(path, file)
-    if isinstance(file, Large):
-        told["lfs"] = {"sha256": file.sha256, "size": file.size, "pointerSize": len(file.pointer)}
-    return told | {"rfilename": path, "blobId": told["oid"]}
 
 
 def entry(path: str, file: File) -> dict[str, Any]:
@@ -61,10 +50,10 @@ def listing(files: Mapping[str, File]) -> list[dict[str, Any]]:
 
 @route("GET", API + f"/tree{REVISION}")
 def tree(hub: LocalHub, request: Request, name: str, revision: str) -> Answer:
-    """Files and folders at the top, or with `recursive` all."""
-    found = listing(opened(hub, request, name).resolve(revision).files)
-    recursive = request.flag("recursive")
-    return page(hub, request, [one for one in found if recursive or "/" not in one["path"]])
+    """All files and folders, which is what is asked for."""
+    if not request.flag("recursive"):
+        raise NotImplementedError("a tree of which only the top is wanted")
+    return as_json(listing(opened(hub, request, name).resolve(revision).files))
 
 
 @route("POST", API + f"/paths-info{REVISION}")
@@ -77,15 +66,14 @@ def paths_information(hub: LocalHub, request: Request, name: str, revision: str)
 
 @route("GET", API + "/refs")
 def references(hub: LocalHub, request: Request, name: str) -> Answer:
-    """The main branch, the tags and, if asked for, the pull requests."""
+    """The main branch and the tags."""
     refs = opened(hub, request, name).refs
 
     def under(start: str) -> list[dict[str, str]]:
         names = [ref for ref in refs if ref.startswith(start)]
         return [{"name": ref.removeprefix(start), "ref": ref, "targetCommit": refs[ref]} for ref in names]
 
-    told = {"branches": under("refs/heads/"), "tags": under("refs/tags/"), "converts": []}
-    return as_json(told | ({"pullRequests": under("refs/pr/")} if request.flag("include_prs") else {}))
+    return as_json({"branches": under("refs/heads/"), "tags": under("refs/tags/"), "converts": []})
 
 
 @route("GET", API + f"/commits{REVISION}")
@@ -96,21 +84,10 @@ def commit_list(hub: LocalHub, request: Request, name: str, revision: str) -> An
         {
             "id": commit.id,
             "title": commit.title,
-            "message": commit.description,
+            "message": "",
             "authors": [{"user": commit.author}],
             "date": commit.date,
         }
         for commit in repository.history(repository.resolve(revision))
     ]
-    return page(hub, request, entries)
-
-
-def page(hub: LocalHub, request: Request, entries: list[Any]) -> Answer:
-    """Some of the entries, and where there are more."""
-    start = int(request.query.get("cursor", ["0"])[0])
-    stop = start + hub.page_size
-    answer = as_json(entries[start:stop])
-    if stop < len(entries):
-        flags = "".join(f"&{name}={values[0]}" for name, values in request.query.items() if name != "cursor")
-        answer.headers["Link"] = f'<{hub.endpoint}{request.path}?cursor={stop}{flags}>; rel="next"'
-    return answer
+    return as_json(entries)

@@ -1,7 +1,4 @@
-"""How files leave the Hub: small ones at once, large ones from the storage, whole or from where a download broke."""
-
-import re
-from dataclasses import replace
+"""How files leave the Hub: small ones at once, large ones from the storage."""
 
 from tests.hub.local_hub.answers import Answer, HubError
 from tests.hub.local_hub.hub import LocalHub
@@ -20,7 +17,7 @@ def resolve(hub: LocalHub, request: Request, name: str, revision: str, path: str
         raise missing
     file = commit.files[path]
     if isinstance(file, bytes):
-        return ranged(request, Answer(content=file, headers=at | {"ETag": f'"{blob_id(file)}"'}))
+        return Answer(content=file, headers=at | {"ETag": f'"{blob_id(file)}"'})
     linked = {"Location": f"{hub.storage}/storage/{file.sha256}", "ETag": f'"{file.sha256[:32]}"'}
     linked |= {"X-Linked-Etag": f'"{file.sha256}"', "X-Linked-Size": str(file.size)}
     if file.xet_hash and hub.xet:
@@ -31,21 +28,5 @@ def resolve(hub: LocalHub, request: Request, name: str, revision: str, path: str
 
 @route("GET HEAD", STORAGE)
 def stored(hub: LocalHub, request: Request, sha256: str) -> Answer:
-    """A large file."""
-    if not hub.blob(sha256).exists():
-        raise HubError(404, "NoSuchKey")
-    return ranged(request, Answer(content=hub.blob(sha256), headers={"ETag": f'"{sha256}"'}))
-
-
-def ranged(request: Request, answer: Answer) -> Answer:
-    """The whole, or the range that is asked for."""
-    wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", request.headers.get("Range", ""))
-    answer.headers["Accept-Ranges"] = "bytes"
-    if not wanted:
-        return answer
-    whole, start = answer.size, int(wanted[1])
-    stop = min(int(wanted[2] or whole - 1) + 1, whole)
-    if start >= whole:
-        return Answer(status=416, headers={"Content-Range": f"bytes */{whole}"})
-    answer.headers["Content-Range"] = f"bytes {start}-{stop - 1}/{whole}"
-    return replace(answer, status=206, start=start, stop=stop)
+    """A large file, always the whole of it."""
+    return Answer(content=hub.blobs.path(sha256), headers={"ETag": f'"{sha256}"'})

@@ -1,22 +1,19 @@
-"""How contents come to the Hub before a commit names them: by git-lfs whole or in parts, or by xet."""
+"""How contents come to the Hub before a commit names them: by git-lfs, or by xet."""
 
-import hashlib
-import math
 import time
 from fnmatch import fnmatch
 from typing import Any
 
-from tests.hub.local_hub.answers import BLOCK, Answer, HubError, as_json
+from tests.hub.local_hub.answers import Answer, HubError, as_json
 from tests.hub.local_hub.hub import LocalHub
-from tests.hub.local_hub.routing import API, REVISION, STORAGE, WEB, Request, is_proposal, opened, route
+from tests.hub.local_hub.routing import API, REVISION, STORAGE, WEB, Request, opened, route
 from tests.hub.local_hub.stored import Large, blob_id, is_large
-from vgg_zoo.weights.hashing import file_digest
 
 
 @route("POST", API + f"/preupload{REVISION}")
 def preupload(hub: LocalHub, request: Request, name: str, revision: str) -> Answer:
     """Which of the files are large, and the hashes of those that are there already."""
-    repository = opened(hub, request, name, write=not is_proposal(request, revision))
+    repository = opened(hub, request, name, write=not request.flag("create_pr"))
     files = repository.resolve(revision).files
     kept_out = files.get(".gitignore", b"")
     patterns = kept_out.decode().split() if isinstance(kept_out, bytes) else []
@@ -37,25 +34,18 @@ def preupload(hub: LocalHub, request: Request, name: str, revision: str) -> Answ
 def lfs_batch(hub: LocalHub, request: Request, name: str) -> Answer:
     """Where each large file is to be put; nowhere if it is there already."""
     batch = request.json()
-    proposal = "ref" not in batch or batch["ref"]["name"].startswith("refs/pr/")
-    opened(hub, request, name, write=not proposal)
+    opened(hub, request, name, write="ref" in batch)  # a proposal names none
 
     def answer(oid: str, size: int) -> dict[str, Any]:
         told = {"oid": oid, "size": size}
-        if hub.blob(oid).exists():
+        if hub.blobs.path(oid).exists():
             return told
-        upload: dict[str, Any] = {"href": f"{hub.storage}/storage/{oid}"}
-        if hub.part_size and size > hub.part_size:
-            numbers = range(1, math.ceil(size / hub.part_size) + 1)
-            parts = {f"{number:05}": f"{hub.storage}/storage/{oid}/part/{number}" for number in numbers}
-            header = {"chunk_size": str(hub.part_size)} | parts
-            upload = {"href": f"{hub.endpoint}/storage/{oid}/complete", "header": header}
+        upload = {"href": f"{hub.storage}/storage/{oid}"}
         verify = {"href": f"{hub.endpoint}/{name}.git/info/lfs/objects/verify"}
         return told | {"authenticated": True, "actions": {"upload": upload, "verify": verify}}
 
     objects = [answer(one["oid"], one["size"]) for one in batch["objects"]]
-    in_parts = any("header" in one["actions"]["upload"] for one in objects if "actions" in one)
-    return as_json({"transfer": "multipart" if in_parts else "basic", "objects": objects})
+    return as_json({"transfer": "basic", "objects": objects})
 
 
 @route("POST", WEB + r"\.git/info/lfs/objects/verify")
@@ -68,47 +58,20 @@ def lfs_verify(hub: LocalHub, request: Request, name: str) -> Answer:
     return as_json({})
 
 
-@route("PUT", STORAGE + r"(?:/part/(?P<part>\d+))?")
-def put(hub: LocalHub, request: Request, sha256: str, part: str = "") -> Answer:
-    """A large file, or a part of one."""
+@route("PUT", STORAGE)
+def put(hub: LocalHub, request: Request, sha256: str) -> Answer:
+    """A large file."""
     arriving = hub.blobs.arriving()
-    found = request.save(arriving)
-    if part:
-        arriving.replace(hub.blobs.part(sha256, part))
-    elif found == sha256:
-        arriving.replace(hub.blob(sha256))
-    else:
-        arriving.unlink()
+    if request.save(arriving) != sha256:
         raise HubError(400, "BadDigest")
-    return Answer(headers={"ETag": f'"{found[:32]}"'})
-
-
-@route("POST", STORAGE + "/complete")
-def complete(hub: LocalHub, request: Request, sha256: str) -> Answer:
-    """Join the parts, whose ETags the client must have kept."""
-    arriving, digest = hub.blobs.arriving(), hashlib.sha256()
-    with arriving.open("wb") as whole:
-        for part in request.json()["parts"]:
-            file = hub.blobs.part(sha256, part["partNumber"])
-            if part["etag"] != f'"{file_digest(file)[:32]}"':
-                raise HubError(400, "InvalidPart")
-            with file.open("rb") as opened_part:
-                while block := opened_part.read(BLOCK):
-                    digest.update(block)
-                    whole.write(block)
-            file.unlink()
-    if digest.hexdigest() != sha256:
-        raise HubError(400, "BadDigest")
-    arriving.replace(hub.blob(sha256))
-    return as_json({})
+    arriving.replace(hub.blobs.path(sha256))
+    return Answer(headers={"ETag": f'"{sha256[:32]}"'})
 
 
 @route("GET", API + r"/xet-(?P<access>read|write)-token" + REVISION)
 def xet_token(hub: LocalHub, request: Request, name: str, access: str, revision: str) -> Answer:
     """As JSON for hf_xet, and as headers for huggingface_hub."""
-    opened(hub, request, name, write=access == "write" and not is_proposal(request, revision))
-    if not hub.xet:
-        raise HubError(404, "this local Hub was started without xet")
+    opened(hub, request, name, write=access == "write" and not request.flag("create_pr"))
     store, expiry = hub.blobs.xet_store, int(time.time()) + 3600
     answer = as_json({"casUrl": store, "exp": expiry, "accessToken": "xet"})
     answer.headers |= {"X-Xet-Cas-Url": store, "X-Xet-Access-Token": "xet", "X-Xet-Token-Expiration": str(expiry)}

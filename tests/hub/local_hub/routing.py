@@ -53,17 +53,13 @@ class Request:
     """What the routes see of a request.
 
     Attributes:
-        path: Still quoted, without the query.
         query: Values by name.
-        headers: By their names in any case.
         body: Empty where `save` is to be used, of PUT.
         save: Write the body to a file; its sha256.
         user: None where there is no token, and at the storage, whose addresses are signed.
     """
 
-    path: str
     query: dict[str, list[str]]
-    headers: Message
     body: bytes
     save: Callable[[Path], str]
     user: User | None
@@ -108,9 +104,7 @@ def _called(hub: "LocalHub", function: Route, exchange: Exchange, parts: dict[st
     in_storage = split.path.startswith("/storage/")
     body = b"" if exchange.command == "PUT" else exchange.read_body()
     request = Request(
-        path=split.path,
         query=parse_qs(split.query, keep_blank_values=True),
-        headers=exchange.headers,
         body=body,
         save=exchange.save_body,
         user=None if in_storage else _user(hub, exchange.headers),
@@ -129,7 +123,7 @@ def _user(hub: "LocalHub", headers: Message) -> User | None:
 
 
 def opened(hub: "LocalHub", request: Request, name: str, write: bool = False) -> Repository:
-    """A repository that the user may read, or write to.
+    """A repository that the user may read, or write to; whoever may read may propose.
 
     Raises:
         HubError: 401 or 404 "not found", which are the same for the client; 403 where it may only be read.
@@ -144,8 +138,3 @@ def opened(hub: "LocalHub", request: Request, name: str, write: bool = False) ->
     if user and write and (user.role != "write" or not user.owns(name)):
         raise HubError(403, "Forbidden: pass `create_pr=1` as a query parameter to create a Pull Request")
     return found
-
-
-def is_proposal(request: Request, revision: str) -> bool:
-    """Whether it goes to a pull request: whoever may read may propose."""
-    return request.flag("create_pr") or revision.startswith("refs/pr/")

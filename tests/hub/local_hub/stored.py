@@ -53,7 +53,6 @@ class Commit:
     id: str
     parent: str | None
     title: str
-    description: str
     author: str
     date: str
     files: dict[str, File]
@@ -65,20 +64,14 @@ class PullRequest:
 
     number: int
     title: str
-    description: str
     author: str
     date: str
-    merge_commit: str | None = None
+    status: str = "open"
 
     @property
     def ref(self) -> str:
         """Names its last commit."""
         return f"refs/pr/{self.number}"
-
-    @property
-    def status(self) -> str:
-        """As the Hub calls it."""
-        return "merged" if self.merge_commit else "open"
 
 
 @dataclass(slots=True)
@@ -104,25 +97,13 @@ class Repository:
             raise HubError(404, f"Invalid rev id: {revision}", "RevisionNotFound")
         return self.commits[revision]
 
-    def branch(self, revision: str) -> str:
-        """The ref that a commit to a revision moves.
-
-        Raises:
-            HubError: 404, there is none.
-        """
-        ref = revision if revision.startswith("refs/pr/") else f"refs/heads/{revision}"
-        if ref not in self.refs:
-            raise HubError(404, f"Invalid rev id: {revision}", "RevisionNotFound")
-        return ref
-
-    def add(self, ref: str, files: dict[str, File], *, title: str, author: str, description: str = "") -> Commit:
+    def add(self, ref: str, files: dict[str, File], *, title: str, author: str) -> Commit:
         """A commit on top of a ref, which need not exist yet."""
         parent = self.refs.get(ref)
         blobs = sorted((path, blob_id(file)) for path, file in files.items())
-        made_of = [self.id, parent, title, description, author, len(self.commits), blobs]
+        made_of = [self.id, parent, title, author, len(self.commits), blobs]
         id_ = hashlib.sha1(json.dumps(made_of).encode(), usedforsecurity=False).hexdigest()
-        said = {"title": title, "description": description, "author": author, "date": now()}
-        self.commits[id_] = Commit(id=id_, parent=parent, files=files, **said)
+        self.commits[id_] = Commit(id=id_, parent=parent, title=title, author=author, date=now(), files=files)
         self.refs[ref] = id_
         return self.commits[id_]
 
