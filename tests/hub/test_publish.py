@@ -281,11 +281,13 @@ def test_a_public_repository_does_not_become_private(hub: LocalHub, folder: Path
 
 
 def test_it_goes_through_xet_too(folder: Path, home: Path, tmp_path: Path) -> None:
-    """With the storage that the real Hub uses today, and so does the download of a single file."""
+    """With the storage that the real Hub uses today, and so does a single file, checked by our hash or by the Hub's."""
     weights = file_digest(folder / "model.safetensors")
     code = f"""
 from vgg_zoo.weights.hub_file import checked_file
-print(checked_file("{REPOSITORY}", "model.safetensors", "v1", "{weights}"))
+found = [checked_file("{REPOSITORY}", "model.safetensors", "v1", sha256) for sha256 in ("{weights}", None)]
+assert found[0] == found[1]
+print(found[0])
 """
     with make_hub(tmp_path / "xet", xet=True) as hub:
         succeed(hub, home, "publish", folder)

@@ -86,7 +86,8 @@ def _fetched(
 
 def _hash_of_the_hub(repository: str, name: str, path: Path) -> str:
     """The cache keeps a large file under its sha256; where it does not (no symbolic links), the Hub is asked."""
-    kept_as = path.resolve().name
+    # The first link alone: newer caches link from there to a store that all repositories share, under xet's own hash.
+    kept_as = (path.readlink() if path.is_symlink() else path).name
     if SHA256.fullmatch(kept_as):
         return kept_as
     commit = path.parents[len(Path(name).parts) - 1].name
