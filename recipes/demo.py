@@ -121,6 +121,14 @@ def check_errors(errors: dict[str, float], images: set[int]) -> None:
             )
 
 
+def check_files(output: Path) -> None:
+    """Raise `ValueError` where a file is missing that the summary names."""
+    names = ("net/model.safetensors", "net/learning_curve.png", "test/results.json", "digit.png", "explained.png")
+    missing = [str(output / name) for name in names if not (output / name).is_file()]
+    if missing:
+        raise ValueError(f"nothing wrote {', '.join(missing)}")
+
+
 def summary(output: Path, results: dict[str, Any], errors: dict[str, float], loaded: str) -> str:
     """What was trained, how well, where everything is, and what to try next."""
     net, python = output / "net", _near(Path(sys.executable))
@@ -169,6 +177,7 @@ def run(output: Path) -> None:
         raise ValueError(f"the net that timm loads is not the one that was trained: logits differ by {difference:.0e}")
     print("\n[4/4] drawing what it sees", flush=True)
     digit = explain(output / "net", pixels, dense["nets"][0]["scales"], output)
+    check_files(output)
     loaded = f'by timm: {digit} is a "{name}"; logits differ by {difference:.0e} from the training\'s'
     print(f"\n{summary(output, results, errors, loaded)}")
     print(f"\ndemo done in {time.perf_counter() - started:.0f} s")

@@ -43,7 +43,7 @@ MOST_BOX_ERRORS = 0.5
 
 def python(*words: str | Path) -> None:
     """Run a module or file of this checkout, and show what is typed for it."""
-    print("$", shlex.join(["python", *map(str, words)]), flush=True)
+    print("$", shlex.join(["python", *(str(word).removeprefix(f"{ROOT}/") for word in words)]), flush=True)
     done = subprocess.run([sys.executable, *map(str, words)], check=False)
     if done.returncode:
         raise ValueError(f"it ended with code {done.returncode}; its own words are above")

@@ -63,6 +63,17 @@ def test_what_no_correct_build_gives_is_an_error(errors: dict[str, float], image
     demo.check_errors({"dense": 0.1}, {360})
 
 
+def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
+    """Of those that the summary names."""
+    for name in ("net/model.safetensors", "net/learning_curve.png", "test/results.json", "digit.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    with pytest.raises(ValueError, match=rf"nothing wrote {tmp_path}/explained\.png"):
+        demo.check_files(tmp_path)
+    (tmp_path / "explained.png").touch()
+    demo.check_files(tmp_path)
+
+
 def test_the_tour_stands_on_the_demo(tmp_path: Path) -> None:
     """It says which net is missing and what makes it."""
     line = said(tour.main, "--net", tmp_path / "net", "--output", tmp_path / "tour")
