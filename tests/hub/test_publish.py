@@ -195,6 +195,24 @@ def test_a_tag_is_never_moved(hub: LocalHub, folder: Path, home: Path, versions:
     assert f"is up to date: commit {before_it}" in succeed(hub, home, "publish", folder)
 
 
+def test_each_version_is_loaded_as_it_was_published(
+    hub: LocalHub, folder: Path, home: Path, versions: list[Path]
+) -> None:
+    """Settings and weights of its tag, not those of the main branch."""
+    for published in (folder, versions[2]):
+        succeed(hub, home, "publish", published)
+    code = f"""
+import numpy, torch, vgg_zoo
+photo = numpy.arange(70 * 90 * 3, dtype=numpy.uint8).reshape(70, 90, 3)
+found = [vgg_zoo.DenseEvaluator.from_pretrained("{REPOSITORY}", revision=tag)([photo]) for tag in ("v1", "v2")]
+expected = [vgg_zoo.DenseEvaluator.from_pretrained(place)([photo]) for place in ("{folder}", "{versions[2]}")]
+assert torch.equal(torch.cat(found), torch.cat(expected))
+assert not torch.equal(*found)
+"""
+    done = python(hub, home, code)
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_tag_that_cannot_be_made_is_told_and_made_later(hub: LocalHub, folder: Path, home: Path) -> None:
     """The commit is there, and the same command adds the tag and nothing else."""
     hub.fail("POST", "/tag/", status(503), FOREVER)
