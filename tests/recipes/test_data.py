@@ -93,7 +93,7 @@ def test_a_set_without_classes_lists_its_columns(tmp_path: Path) -> None:
 
 def table(folder: Path, labels: list[object], count: int = 10, **columns: list[object]) -> Path:
     """A parquet file with a column "picture" of images and one "kind" of labels."""
-    images = [Image.new("RGB", (40, 30), (20 * place, 0, 0)) for place in range(count)]
+    images = [Image.new("RGB", (40, 30), (20 * place % 256, 0, 0)) for place in range(count)]
     features = datasets.Dataset.from_dict({"kind": labels, **columns}).features
     features["picture"] = datasets.Image()
     rows = datasets.Dataset.from_dict({"picture": images, "kind": labels, **columns}, features=features)
@@ -103,8 +103,8 @@ def table(folder: Path, labels: list[object], count: int = 10, **columns: list[o
 
 def test_a_column_of_texts_or_numbers_can_hold_the_classes(tmp_path: Path) -> None:
     """Named by a flag; texts become classes in order, numbers keep their meaning."""
-    kinds = "wasp ant moth fly bee gnat cicada tick".split()
-    texts = table(tmp_path, kinds * 5)
+    kinds = ["wasp", "ant", "moth", "fly", "bee", "gnat", "cicada", "tick"]
+    texts = table(tmp_path, kinds * 5, 40)
     training, held_out = load_splits(DataSource(spec=str(texts), label_column="kind"))
     assert training.class_names == tuple(sorted(kinds))
     assert sorted(training.label(i) for i in range(32)) == sorted([*range(8)] * 4)
