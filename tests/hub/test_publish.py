@@ -195,6 +195,19 @@ def test_a_tag_is_never_moved(hub: LocalHub, folder: Path, home: Path, versions:
     assert f"is up to date: commit {before_it}" in succeed(hub, home, "publish", folder)
 
 
+def test_somebody_elses_tag_is_named(hub: LocalHub, folder: Path, home: Path) -> None:
+    """Made between our commit and our tag: it stays where it is, and the way out is another version."""
+
+    def theirs() -> None:
+        hub.repository(REPOSITORY).refs["refs/tags/v1"] = hub.commits(REPOSITORY)[-1].id
+
+    hub.fail("POST", "/tag/", before(theirs))
+    message = fails(hub, home, "publish", folder)
+    assert "somebody else's git tag v1 names" in message
+    assert "Build the folder anew for another version" in message
+    assert hub.tags(REPOSITORY) == {"v1": hub.commits(REPOSITORY)[-1].id}
+
+
 def test_each_version_is_loaded_as_it_was_published(
     hub: LocalHub, folder: Path, home: Path, versions: list[Path]
 ) -> None:
