@@ -87,7 +87,9 @@ def by_hand(model: Any, image: Image.Image, scale: int, protocol: str, softmax_f
 
 
 @pytest.mark.parametrize("softmax_first", [False, True])
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize(
+    "protocol", ["dense", *(pytest.param(name, marks=pytest.mark.slow) for name in PROTOCOLS if name != "dense")]
+)
 @torch.no_grad()
 def test_the_evaluator_does_what_the_paper_says(model: Any, protocol: str, softmax_first: bool) -> None:
     """Every protocol, three scales, images of several sizes."""

@@ -224,6 +224,7 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return run_forked(["-m", "vgg_zoo.explain", *arguments], cwd=Path.cwd())
 
 
+@pytest.mark.slow
 def test_the_command_writes_a_png(folder: Path, photo: Path) -> None:
     """Beside the current folder's files; it prints the classes."""
     done = run(photo, "--model", folder, "--scales", "96", "128", "--top", "3")

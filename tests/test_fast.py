@@ -161,6 +161,7 @@ def test_maps_around_the_normalisation_are_the_nets(kernel: str) -> None:
         assert torch.equal(given, before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ceil_mode", [False, True])
 @torch.no_grad()
 def test_an_evaluator_uses_a_copy(ceil_mode: bool) -> None:
@@ -447,6 +448,7 @@ def test_nan_stays_nan(kernel: str) -> None:
     assert fast(good).isnan().all()
 
 
+@pytest.mark.slow
 def test_batch_norm_without_statistics_is_left_to_the_model() -> None:
     """It cannot be folded; evaluators use the net itself."""
     model: Any = timm.create_model("vgg11_bn", num_classes=3)

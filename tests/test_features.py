@@ -141,6 +141,7 @@ def test_what_is_no_image_is_refused(net: Any, images: Any, message: str) -> Non
         ImageDescriptor(net, scales=(64,)).transform(images)
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(bad=st.lists(st.booleans(), min_size=1, max_size=7), boxed=st.booleans(), stack=st.booleans())
 def test_no_row_moves_for_a_damaged_image(bad: list[bool], boxed: bool, stack: bool) -> None:
@@ -270,6 +271,7 @@ def test_a_module_is_shared_by_clones_and_part_of_the_pickle(net: Any) -> None:
     np.testing.assert_array_equal(again.transform(images), descriptor.transform(images))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("named", [True, False])
 def test_a_pipeline_with_memory_describes_each_image_once(
     named: bool, net: Any, folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -291,6 +293,7 @@ def test_a_pipeline_with_memory_describes_each_image_once(
         described.clear()
 
 
+@pytest.mark.slow
 def test_a_grid_over_the_descriptors_own_parameters(net: Any) -> None:
     """Layers, scales and combinations are parameters as any others."""
     images, labels = parts()

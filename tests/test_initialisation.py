@@ -85,6 +85,7 @@ def test_deeper_nets_begin_with_the_layers_of_net_a(name: str, as_state_dict: bo
         assert torch.equal(value, expected), key
 
 
+@pytest.mark.slow
 def test_timms_own_net_a_will_do() -> None:
     """Its keys are ours."""
     net_a = timm.create_model("vgg11", num_classes=5)

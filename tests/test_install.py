@@ -71,11 +71,13 @@ def test_a_folder_that_cannot_be_written_to_is_told(checkout: Path) -> None:
         readable.chmod(0o755)
 
 
+@pytest.mark.slow
 def test_a_missing_network_is_told(checkout: Path) -> None:
     """Before the gigabytes of PyTorch; what was begun is gone."""
     assert "pip finds no package index" in refused(checkout, sys.executable, environment=NOWHERE)
 
 
+@pytest.mark.slow
 def test_a_missing_network_costs_no_installation(checkout: Path) -> None:
     """A `.venv` of before stays as it was."""
     subprocess.run([sys.executable, "-m", "venv", ".venv"], cwd=checkout, check=True)

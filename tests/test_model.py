@@ -16,9 +16,7 @@ from vgg_zoo.model import fc_over_map, local_response_normalisation
 SIZES = [(224, 224), (256, 256), (384, 384), (256, 341)]
 
 
-@pytest.fixture(
-    scope="module", params=["vgg_a", *(pytest.param(n, marks=pytest.mark.slow) for n in ("vgg_b", "vgg_d", "vgg_e"))]
-)
+@pytest.fixture(scope="module", params=[pytest.param(net, marks=pytest.mark.slow) for net in TIMM_NAMES])
 def pair(request: pytest.FixtureRequest) -> tuple[Any, Any]:
     """A net at full size and timm's with the weights of ours."""
     torch.manual_seed(0)

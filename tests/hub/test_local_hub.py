@@ -104,6 +104,7 @@ tell(stale=stale, after=commit(Add("config.json", b"{2}"), parent_commit=api.rep
     assert hub.head(REPO) == told["after"]
 
 
+@pytest.mark.slow
 def test_who_may_do_what(hub: LocalHub, tmp_path: Path) -> None:
     """A wrong token, none, a stranger's, one that only reads; what is missing, and a card that will not do."""
     hub.create("org/hidden", private=True)

@@ -241,6 +241,7 @@ def test_the_folder_of_a_net_is_never_overwritten(net: Path, tested: Path, tmp_p
     assert begun.is_dir()
 
 
+@pytest.mark.slow
 def test_timms_nets_are_named_as_the_paper_names_them() -> None:
     """By their convolutions; those with batch normalisation are none of the paper's."""
     for name, expected in (("vgg11", "A"), ("vgg16", "D"), ("vgg16_bn", None)):

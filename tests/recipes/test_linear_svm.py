@@ -90,6 +90,7 @@ def test_voc2007_from_the_shell(net: Path, devkit: Path, tmp_path: Path, monkeyp
     assert svm(monkeypatch, *options, "--output", tmp_path / "one")["results"] == results["results"]
 
 
+@pytest.mark.slow
 def test_voc2012_without_labels_of_the_test(
     net: Path, devkit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -90,6 +90,7 @@ def test_options_override(tmp_path: Path) -> None:
     assert cfg["mean"] == pytest.approx([1 / 255, 2 / 255, 3 / 255])
 
 
+@pytest.mark.slow
 def test_a_file_without_top_gets_one_on_request_only(tmp_path: Path) -> None:
     """The convolutions are the file's; the FC layers are random, the same each time, and the folder says so."""
     expected = weights("vgg_d")
@@ -105,6 +106,7 @@ def test_a_file_without_top_gets_one_on_request_only(tmp_path: Path) -> None:
     assert "FC layers random" in (tmp_path / "net/config.json").read_text()
 
 
+@pytest.mark.slow
 def test_torchvisions_features_are_a_trunk(tmp_path: Path) -> None:
     """IMAGENET1K_FEATURES has NaN for FC layers."""
     state_dict = weights("vgg_d")
