@@ -26,9 +26,9 @@ RECIPE = "digits_vgg_a"
 PROCESSES = 2
 HELD_OUT = 360
 MOST_ERRORS = 0.3
-"""Of the held-out digits, by either test; a net that guesses gets 90% wrong. Three seeds on an Intel Xeon, in one or two
-processes, with AVX-512 and with AVX2, gave 0.6 to 3.6% on a crop and 1.9 to 2.5% densely: the bound is more than five
-times as far. More seeds and other machines were not tried."""
+"""Of the held-out digits, by either test; a net that guesses gets 90% wrong. Three seeds on an Intel Xeon, in one or
+two processes, with AVX-512 and with AVX2, gave 0.6 to 3.6% on a crop and 1.9 to 2.5% densely: the bound is eight times
+the worst of them. More seeds and other machines were not tried."""
 
 MEGABYTES = 100
 """That the demo writes."""
