@@ -38,8 +38,8 @@ MOST_ERRORS = 0.3
 """Of the held-out digits, by any test; as the demo has it."""
 
 MOST_BOX_ERRORS = 0.5
-"""Of the digits on photos, by either protocol. One start on an Intel Xeon gave 3.0% and 6.8%; three starts of a shorter
-training gave at most 20% and 23%."""
+"""Of the digits on photos, by either protocol. One start on an Intel Xeon gave 3.0% and 6.8%; two starts of a
+shorter training gave at most 20% and 23%."""
 
 
 def python(*words: str | Path) -> None:
