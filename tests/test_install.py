@@ -15,8 +15,9 @@ NOBODY = 65534
 NOWHERE = {
     "PIP_INDEX_URL": "http://127.0.0.1:9/simple",
     **{"PIP_CONFIG_FILE": os.devnull, "PIP_EXTRA_INDEX_URL": "", "PIP_FIND_LINKS": ""},
+    "VGG_ZOO_DISK_GB": "0",  # the disk is asked first, and may be full where the tests run
 }
-"""pip's settings where no index answers."""
+"""pip's settings where no index answers, and a disk with room enough."""
 
 
 @pytest.fixture
