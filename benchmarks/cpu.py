@@ -29,7 +29,7 @@ from benchmarks.implementations import BUILDERS, Forward, NotHereError, Prepare,
 from benchmarks.memory import peak_memory
 from benchmarks.nets import NETS, PEERS
 from benchmarks.timing import interleaved, machine, markdown, matrix_product_peak, save, write
-from recipes.mistakes import mistakes_in_one_line
+from recipes.runtime.command import run_command
 
 MOST_DIFFERENCE = 1e-3
 MEMORY_CASES = (("E", 224, 1), ("E", 224, 8), ("E", 512, 1))
@@ -201,7 +201,7 @@ def memory(args: argparse.Namespace) -> None:
     save(args.output.with_name(f"{args.output.name}_memory"), lines, f"{text}. On: {machine()}.")
 
 
-def options() -> argparse.Namespace:
+def options(arguments: Sequence[str] | None) -> argparse.Namespace:
     """What the command line says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nets", nargs="+", choices=list(NETS), default=list(NETS))
@@ -214,32 +214,37 @@ def options() -> argparse.Namespace:
     )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument(
-        "--add", action="store_true", help="keep the lines of OUTPUT that are not measured anew and are of this machine"
+        "--add",
+        action="store_true",
+        help="keep the lines of OUTPUT that are not measured again and are of this machine",
     )
     parser.add_argument("--no-memory", action="store_true", help="leave the table of peak memory out")
     parser.add_argument(
         "--output", type=Path, default=Path("benchmarks/results/cpu"), help=".md, .csv and .png are added"
     )
     parser.add_argument("--memory-of", nargs=4, help=argparse.SUPPRESS)
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     if min(args.sides) < 224:
         parser.error(f"--sides must be at least 224, the paper's training crop; got {min(args.sides)}")
     return args
 
 
-def main() -> None:
+def run(args: argparse.Namespace) -> None:
     """Both tables."""
-    args = options()
     torch.set_num_threads(args.threads)
     if args.memory_of:
         name, net, side, batch = args.memory_of
         memory_of(name, net, int(side), int(batch))
         return
-    with mistakes_in_one_line():
-        measure(args)
+    measure(args)
     if not args.no_memory:
         memory(args)
 
 
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run; what is wrong with what was asked for is one line, and exit code 1."""
+    return run_command(run, options, arguments)
+
+
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -4,7 +4,7 @@
 
 Bare passes are those of net D's fast copy, trunk and first FC layers, on images that were rescaled, normalised and
 batched beforehand, and on their mirror images. The descriptor begins with JPEG files: it decodes, rescales and
-normalises them, averages over places and flips, and stacks the scales. Both run in one process, in turn.
+normalises them, averages over positions and flips, and stacks the scales. Both run in one process, in turn.
 """
 
 import argparse
@@ -22,8 +22,8 @@ from sklearn.datasets import load_sample_image
 
 import vgg_zoo
 from benchmarks.timing import machine, medians, save
-from vgg_zoo.images import read_pixels
-from vgg_zoo.inputs import at_scales, net_input
+from vgg_zoo.images.decoding import read_pixels
+from vgg_zoo.images.inputs import at_scales, net_input
 
 CASES: tuple[tuple[str, tuple[int, ...]], ...] = (
     ("fc7", (256,)),

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 import vgg_zoo
 from benchmarks.nets import NETS, PEERS
 from vgg_zoo import VGG
-from vgg_zoo.weights.torchvision import CLASSIFIER
+from vgg_zoo.weights.state_dict import CLASSIFIER
 
 EXTRA = "pip install 'vgg-zoo[benchmarks]'"
 COMPILERS = (os.environ.get("CXX", "c++"), "g++", "clang++")
@@ -92,7 +92,7 @@ class Subject:
     def onnx(self) -> Path:
         """The dense net for images of any number and size."""
         try:
-            from hub.dense_onnx import write_dense_onnx
+            from hub.repository.dense_onnx import write_dense_onnx
         except ImportError as error:
             raise NotHereError(f"needs {error.name} to write the ONNX file: {EXTRA}") from error
         path = self.folder / "dense.onnx"
@@ -132,7 +132,7 @@ def _torchvision(subject: Subject) -> Prepare:
 
 
 def _torch_compile(subject: Subject) -> Prepare:
-    """The zoo's net, which is faster than timm's as it stands; compiled anew for each shape."""
+    """The zoo's net, which is faster than timm's as it stands; compiled again for each shape."""
     if not any(map(shutil.which, COMPILERS)):
         raise NotHereError(f"needs a C++ compiler, and there is none of {', '.join(COMPILERS)}")
 

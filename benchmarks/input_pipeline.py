@@ -27,11 +27,11 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import functional as reference
 
 from benchmarks.timing import machine, medians, save
-from recipes.batches import GlobalBatches, TrainingCrops, training_images, training_loader
-from recipes.data import LabelledImages
+from recipes.data.images import LabelledImages
 from recipes.recipe import Recipe
-from vgg_zoo.images import read_pixels
-from vgg_zoo.preprocessing import IMAGENET_COLOURS, crop_rescaled
+from recipes.training.batches import GlobalBatches, TrainingCrops, training_images, training_loader
+from vgg_zoo.images.decoding import read_pixels
+from vgg_zoo.images.preprocessing import IMAGENET_COLOURS, crop_rescaled
 
 SIDE = 224
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

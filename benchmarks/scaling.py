@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.timing import machine, save
-from recipes.launch import ON_CPU, launch_command
+from recipes.runtime.processes import ON_CPU, launch_command
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPE = """from recipes.recipe import Recipe

@@ -19,13 +19,13 @@ from pathlib import Path
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HTTPError
 
-from hub.address import parse_address
 from hub.build import build
 from hub.check import check
-from hub.files import SUMS, files_of
 from hub.lock import lock
 from hub.publish import Plan, PublishError, plan, publish
-from hub.remote import explained
+from hub.repository.address import parse_address
+from hub.repository.files import SUMS, files_of
+from hub.repository.remote import explained
 from hub.verify import verify
 from vgg_zoo.weights.published import LOCK
 

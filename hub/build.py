@@ -5,16 +5,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hub.address import Address
 from hub.card import card_of
-from hub.dense_onnx import write_dense_onnx
-from hub.files import CARD, EVALUATION, ONNX, RECIPE, SUMS, read_json, sums_of, write_json
-from hub.net import TIMM_NAMES, load_net, loads_in_timm, net_of_config, zoo_name
-from hub.provenance import without_folders
-from hub.results import kind_of, rows_of
+from hub.repository.address import Address
+from hub.repository.dense_onnx import write_dense_onnx
+from hub.repository.files import CARD, EVALUATION, ONNX, RECIPE, SUMS, read_json, sums_of, write_json
+from hub.repository.net import TIMM_NAMES, load_net, loads_in_timm, net_of_config, zoo_name
+from hub.results.provenance import without_folders
+from hub.results.rows import kind_of, rows_of
 from vgg_zoo.model import VGG
+from vgg_zoo.results import read_results
+from vgg_zoo.weights.files import file_digest
 from vgg_zoo.weights.folder import CONFIG, WEIGHTS
-from vgg_zoo.weights.hashing import file_digest
 
 LICENCES = (
     "apache-2.0",
@@ -43,7 +44,7 @@ def build(
     """Write the folder, whole or not at all.
 
     Args:
-        run: A folder that `recipes/train.py`, `DenseEvaluator.save_pretrained` or `python -m vgg_zoo.convert` wrote.
+        run: A folder that `recipes/train.py`, `DenseEvaluator.save_pretrained` or `vgg-zoo convert` wrote.
         address: Where it is to be published.
         output: The folder to write; one that was built before is replaced.
         evaluations: Output folders of `recipes/evaluate.py`, or of `recipes/localise.py` for a net that predicts boxes.
@@ -118,8 +119,8 @@ def _recipe(run: Path) -> dict[str, Any] | None:
     """What was learned, and how; nothing for a net that was not trained by `recipes/train.py`."""
     if not (run / "run.json").is_file():
         return None
-    results = read_json(run / "results.json")
-    if not results.get("finished"):
+    results = read_results(run, "training")
+    if not results["finished"]:
         raise ValueError(f"the training in {run} has not come to its end; finish it with recipes/train.py")
     kept = ("steps", "epochs", "processes", "commit", "python", "versions")
     return {

@@ -8,17 +8,17 @@ from typing import Any
 import jinja2
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from hub.address import Address
-from hub.class_results import TOP
-from hub.files import CONFIG, EVALUATION, RECIPE, WEIGHTS, address_of, read_json
-from hub.kind import Kind, Row
-from hub.net import TIMM_NAMES, net_of_config
-from hub.results import kind_of
-from vgg_zoo.dense import smallest_side
+from hub.repository.address import Address
+from hub.repository.files import CONFIG, EVALUATION, RECIPE, WEIGHTS, address_of, read_json
+from hub.repository.net import TIMM_NAMES, net_of_config
+from hub.results.classes import TOP
+from hub.results.kind import Kind, Row
+from hub.results.rows import kind_of
+from vgg_zoo.layers import smallest_side
 from vgg_zoo.model import VGG
-from vgg_zoo.weights.hashing import file_digest
+from vgg_zoo.weights.files import file_digest
 
-TEMPLATE = Path(__file__).with_name("card.md.jinja")
+TEMPLATE = Path(__file__).parent / "templates" / "card.md.jinja"
 PROJECT = "https://pypi.org/project/vgg-zoo"
 
 
@@ -42,7 +42,7 @@ def card_of(folder: Path) -> str:
         licence=config["pretrained_cfg"]["license"],
         recipe=_recipe(folder),
         table=figures(kind, rows, _is_full(net)),
-        predicts=kind.predicts(net),
+        predicts=kind.last_layer(net),
         classes=_classes(config),
         usage=_usage(kind, folder, net, address, config, rows),
         sha256=file_digest(folder / WEIGHTS),

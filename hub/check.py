@@ -14,11 +14,11 @@ from huggingface_hub import ModelCard
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from hub.address import Address
 from hub.build import LICENCES
 from hub.card import card_of
-from hub.dense_onnx import INPUT, expected_outputs
-from hub.files import (
+from hub.repository.address import Address
+from hub.repository.dense_onnx import INPUT, expected_outputs
+from hub.repository.files import (
     CARD,
     CONFIG,
     EVALUATION,
@@ -32,14 +32,14 @@ from hub.files import (
     read_json,
     sums_of,
 )
-from hub.kind import Kind
-from hub.net import SOURCES, TIMM_NAMES, load_net, net_of_config, zoo_name
-from hub.results import KINDS, check_rows, kind_of
-from vgg_zoo.dense import smallest_side
-from vgg_zoo.entrypoints import pretrained_net
+from hub.repository.net import SOURCES, TIMM_NAMES, load_net, net_of_config, zoo_name
+from hub.results.kind import Kind
+from hub.results.rows import KINDS, check_rows, kind_of
+from vgg_zoo.dense import score_maps
+from vgg_zoo.layers import smallest_side
 from vgg_zoo.model import VGG
-from vgg_zoo.score_maps import score_maps
-from vgg_zoo.weights.hashing import file_digest
+from vgg_zoo.pretrained import pretrained_net
+from vgg_zoo.weights.files import file_digest
 
 TOLERANCE = 1e-4
 """Of logits, beside the largest of them: another order of additions."""
@@ -91,7 +91,7 @@ def _check_files(folder: Path) -> None:
         if not start.endswith(b"{") if name == WEIGHTS else start.startswith(_PICKLES):
             raise ValueError(f"{folder / name} is not what its name says: a pickle, an archive or the like")
     if (folder / SUMS).read_text() != sums_of(folder):
-        raise ValueError(f"the files of {folder} are not those that {SUMS} names; build the folder anew")
+        raise ValueError(f"the files of {folder} are not those that {SUMS} names; build the folder again")
 
 
 def _check_settings_file(folder: Path, kind: Kind) -> None:
@@ -127,7 +127,7 @@ def _check_figures(folder: Path, kind: Kind) -> None:
     check_rows(kind, rows, file_digest(folder / WEIGHTS), net, folder / EVALUATION)
     text = (folder / CARD).read_text()
     if text != card_of(folder):
-        raise ValueError(f"{folder / CARD} is not what the files beside it say; build the folder anew")
+        raise ValueError(f"{folder / CARD} is not what the files beside it say; build the folder again")
     if not ModelCard(text).data.to_dict().get("model-index"):
         raise ValueError(f"{folder / CARD} has no model-index that the Hub reads")
 

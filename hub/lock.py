@@ -5,13 +5,12 @@ from pathlib import Path
 
 from huggingface_hub import constants
 
-from hub.files import CONFIG, WEIGHTS, address_of, read_json
-from hub.record import Record, read_record
-from vgg_zoo import box_entrypoints, entrypoints
-from vgg_zoo.weights.hashing import file_digest
+from hub.repository.files import CONFIG, WEIGHTS, address_of, read_json
+from hub.repository.record import Record, read_record
+from vgg_zoo.entrypoints import OWN_NAMES
+from vgg_zoo.weights.files import file_digest
 from vgg_zoo.weights.published import LOCK, PublishedNet, read_lock, write_lock
 
-_OWN_NAMES = (*entrypoints.OWN_NAMES, *box_entrypoints.OWN_NAMES)
 _NOT_OF_THE_NET = ("tag", "hf_hub_id", "source", "file", "url", "custom_load")
 
 
@@ -58,6 +57,6 @@ def _check_name(name: str, record: Record, nets: Mapping[str, PublishedNet], fil
         raise ValueError(
             f"{name} was published to {record.endpoint}, and nets are loaded from {constants.ENDPOINT}; set HF_ENDPOINT"
         )
-    taken = nets[name].repository if name in nets else "the package" if name in _OWN_NAMES else record.repository
+    taken = nets[name].repository if name in nets else "the package" if name in OWN_NAMES else record.repository
     if taken != record.repository:
         raise ValueError(f"{name} is a net of {taken} already ({file.name}); publish under another tag")

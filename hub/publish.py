@@ -13,10 +13,10 @@ from typing import Any, TypeVar
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import HfHubHTTPError, HTTPError, LocalTokenNotFoundError
 
-from hub.address import Address
-from hub.files import SUMS, address_of, sums_of
-from hub.record import Record, write_record
-from hub.remote import Changes, Remote, explained
+from hub.repository.address import Address
+from hub.repository.files import SUMS, address_of, sums_of
+from hub.repository.record import Record, write_record
+from hub.repository.remote import Changes, Remote, explained
 
 ATTEMPTS = 3
 PAUSE = 1.0
@@ -243,7 +243,7 @@ def _tag(remote: Remote, address: Address, commit: str) -> None:
     if named != commit:
         raise PublishError(
             f"{remote.repository} holds the folder in the commit {commit}, but somebody else's git tag "
-            f"{address.version} names {named}, and a tag is never moved. Build the folder anew for another version"
+            f"{address.version} names {named}, and a tag is never moved. Build the folder again for another version"
         )
 
 

@@ -12,13 +12,13 @@ import timm
 import torch
 from huggingface_hub import HfApi, snapshot_download
 
-from hub.files import SUMS, files_of, sums_of
-from hub.kind import Kind
-from hub.net import load_net
-from hub.record import read_record, write_record
-from hub.results import kind_of
-from vgg_zoo.dense import smallest_side
-from vgg_zoo.weights.hashing import file_digest
+from hub.repository.files import SUMS, files_of, sums_of
+from hub.repository.net import load_net
+from hub.repository.record import read_record, write_record
+from hub.results.kind import Kind
+from hub.results.rows import kind_of
+from vgg_zoo.layers import smallest_side
+from vgg_zoo.weights.files import file_digest
 
 
 def verify(folder: Path, api: HfApi) -> str:

@@ -23,13 +23,15 @@ if __name__ == "__main__":  # run as a script, Python looks for modules beside t
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from recipes.box_checks import NO_ANNOTATION, NO_CLASS, kinds
-from recipes.boxed_images import BoxedImages, load_all_box_splits
-from recipes.data import UNLABELLED, LabelledImages, Problem, load_splits
-from recipes.mistakes import mistakes_in_one_line
-from recipes.options import add_data_options, data_source
-from recipes.report import write_json, write_problems
-from vgg_zoo.images import Pixels
+from recipes.data.box_splits import load_all_box_splits
+from recipes.data.boxed_images import BoxedImages
+from recipes.data.boxes import NO_ANNOTATION, NO_CLASS, kinds
+from recipes.data.images import UNLABELLED, LabelledImages, Problem
+from recipes.data.source import add_data_options, data_source
+from recipes.data.splits import load_splits
+from recipes.runtime.command import command_parser, run_command
+from recipes.runtime.files import write_json, write_rows
+from vgg_zoo.images.decoding import Pixels
 
 _CHUNK = 64
 
@@ -128,19 +130,22 @@ def _shown(value: Any) -> str:
     return f"({', '.join(f'{kind}: {count}' for kind, count in value.items())})"
 
 
-def main() -> None:
-    """Check both splits, print, and end with a code that a script can test."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The command line."""
+    parser = command_parser(__doc__)
     add_data_options(parser)
     parser.add_argument("--workers", type=int, default=0, help="processes that decode images")
     parser.add_argument("--boxes", action="store_true", help="check the boxes too")
     parser.add_argument("--output", type=Path, help="folder for bad_images.csv and data.json")
-    args = parser.parse_args()
+    return parser.parse_args(arguments)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check both splits, print; 1 if anything is wrong."""
     report, problems = {}, []
-    with mistakes_in_one_line():
-        for split in (load_all_box_splits if args.boxes else load_splits)(data_source(args)):
-            report[split.name], found = check(split, args.workers)
-            problems += found
+    for split in (load_all_box_splits if args.boxes else load_splits)(data_source(args)):
+        report[split.name], found = check(split, args.workers)
+        problems += found
     for name, counts in report.items():
         print(
             f"{name}: "
@@ -153,9 +158,15 @@ def main() -> None:
     if args.output is not None:
         args.output.mkdir(parents=True, exist_ok=True)
         write_json(args.output / "data.json", report)
-        write_problems(args.output / "bad_images.csv", problems)
-    sys.exit(1 if problems else 0)
+        if problems:
+            write_rows(args.output / "bad_images.csv", problems)
+    return 1 if problems else 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run; what is wrong with what was asked for is one line, and exit code 1."""
+    return run_command(run, parse, arguments)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -4,40 +4,47 @@
     accelerate launch recipes/evaluate.py --model runs/vgg_d_s256 --data ILSVRC/imagenet-1k --output runs/test_d_s256
 
 Leaves results.json (errors with a 95% interval, counts, the weights' sha256, versions, command) and the posteriors of
-every image in OUTPUT/scores. A command that was killed goes on where it was when it is given again, on any number of
+every image in OUTPUT/scores. A command that was killed resumes when it is given again, on any number of
 processes; recipes/fuse.py averages the scores of several nets, recipes/tables.py shows results beside the paper's.
 """
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 if __name__ == "__main__":  # run as a script, Python looks for modules beside this file; the recipes are a package
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-import torch
-from accelerate import Accelerator
-
 import vgg_zoo  # noqa: F401 (registers the nets)
-from recipes.classes import outputs_of_classes
-from recipes.data import LabelledImages, load_test_split
-from recipes.launch import from_main, make_accelerator, only_main_speaks
-from recipes.mistakes import mistakes_in_one_line
-from recipes.net_under_test import NetUnderTest, arithmetic_in, load_net
-from recipes.options import add_data_options, add_exact, add_precision, column_options, data_source
-from recipes.run_folder import RunFolder
-from recipes.score_report import check_output, check_submission, write_results
-from recipes.scores import ScoreFolder, compute_scores
+from recipes.data.images import LabelledImages
+from recipes.data.source import add_data_options, column_options, data_source
+from recipes.data.splits import load_test_split
+from recipes.evaluation.class_order import outputs_of_classes
+from recipes.evaluation.net import arithmetic_in, load_net
+from recipes.evaluation.scores import check_submission, score_store, write_results
+from recipes.evaluation.store import RescaledImages, fill
+from recipes.runtime.command import (
+    add_output_options,
+    add_testing_options,
+    begin_test,
+    command_parser,
+    run_command,
+    weights_dtype,
+)
+from recipes.runtime.processes import from_main
 from vgg_zoo.evaluation import PROTOCOLS
 
+CHOSEN = ("protocol", "scales", "flip", "softmax_first", "ceil_mode", "exact")
+"""Options that are arguments of the evaluator."""
 
-def arguments() -> argparse.Namespace:
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument("--model", required=True, help="a name that timm loads with weights, or a folder of a run")
-    parser.add_argument("--output", type=Path, required=True, help="folder of the results and scores")
-    parser.add_argument("--overwrite", action="store_true", help="throw away what OUTPUT holds, and begin anew")
+    add_output_options(parser, "the results and scores")
     group = parser.add_argument_group("protocol; where nothing is said, as the model's folder says, or the paper")
     group.add_argument("--protocol", help=f"one of {', '.join(PROTOCOLS)}; default: dense")
     group.add_argument(
@@ -45,7 +52,7 @@ def arguments() -> argparse.Namespace:
     )
     group.add_argument("--flip", action=argparse.BooleanOptionalAction, help="average with the mirrored image")
     group.add_argument(
-        "--softmax-first", action=argparse.BooleanOptionalAction, help="soft-max at every place, then the mean"
+        "--softmax-first", action=argparse.BooleanOptionalAction, help="soft-max at every position, then the mean"
     )
     group.add_argument("--ceil-mode", action=argparse.BooleanOptionalAction, help="pool as Caffe does")
     group.add_argument(
@@ -62,17 +69,11 @@ def arguments() -> argparse.Namespace:
     group.add_argument(
         "--submission", type=Path, metavar="FILE", help="write ILSVRC's test-server lines: top 5, from 1"
     )
-    group = parser.add_argument_group("hardware and files; changes no result beyond rounding")
-    group.add_argument("--workers", type=int, default=0, help="processes that load images, for each process")
-    group.add_argument("--most-pixels", type=int, default=2**20, help="that go through the net at once; tiles beyond")
-    add_precision(group)
-    add_exact(group)
-    group.add_argument("--deterministic", action="store_true", help="the same bits on a GPU in every run; slower")
-    group.add_argument("--strict", action="store_true", help="stop at the first image that cannot be decoded")
+    group = add_testing_options(parser)
     group.add_argument(
         "--keep-scores", action=argparse.BooleanOptionalAction, default=True, help="for fusions; 4 kB an image"
     )
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     if len(args.train_scales or ()) > 2:
         parser.error(f"--train-scales takes S, or S_min and S_max; got {args.train_scales}")
     return args
@@ -92,29 +93,29 @@ def about_data(args: argparse.Namespace, split: LabelledImages) -> dict[str, Any
 
 def run(args: argparse.Namespace) -> None:
     """Everything that the command does."""
-    folder = RunFolder(args.output)
-    check_output(folder, args.overwrite)
-    accelerator = make_accelerator(precision=args.precision, deterministic=args.deterministic)
-    only_main_speaks(accelerator)
-    chosen = {
-        name: getattr(args, name) for name in ("protocol", "scales", "flip", "softmax_first", "ceil_mode", "exact")
-    }
+    folder, accelerator, precision = begin_test(args)
+    chosen = {name: getattr(args, name) for name in CHOSEN}
     with accelerator.main_process_first():  # the others find weights and data set in the cache
         tested = load_net(args.model, args.train_scales, args.most_pixels, chosen)
         split = load_test_split(data_source(args), labelled=not args.unlabelled)
     evaluator = tested.evaluator
-    evaluator.model.to(accelerator.device, torch.float64 if args.precision == "fp64" else torch.float32)
+    evaluator.model.to(accelerator.device, weights_dtype(precision))
     outputs = from_main(accelerator, lambda: outputs_of_classes(split.class_names, evaluator.model, args.class_index))
     if args.submission is not None:
         check_submission(args.submission, folder, outputs, int(evaluator.model.num_classes))
-    precision = "fp64" if args.precision == "fp64" else accelerator.mixed_precision  # the launcher may have said it
-    net = from_main(accelerator, lambda: prepare(folder, tested, args, split, precision, accelerator))
+
+    def begin() -> dict[str, Any]:
+        net = tested.description() | arithmetic_in(evaluator, accelerator, precision)
+        folder.begin(identity(net, args, split, precision), args.overwrite)
+        return net
+
+    net = from_main(accelerator, begin)
     accelerator.print(
         f"{args.model} on {len(split)} images of {args.data}: {net['protocol']}, Q = {net['scales']}, "
         f"{accelerator.num_processes} process(es) on {accelerator.device.type}"
     )
-    store = ScoreFolder(folder.scores, len(split))
-    compute_scores(evaluator, split, store, accelerator, args.workers, args.strict)
+    store = score_store(folder, len(split))
+    fill(store, RescaledImages(split, evaluator.scales), evaluator.of_rescaled, accelerator, args.workers, args.strict)
     if accelerator.is_main_process:
         write_results(folder, [net], about_data(args, split), store.read_all(), outputs, args.submission)
         if not args.keep_scores:
@@ -122,25 +123,10 @@ def run(args: argparse.Namespace) -> None:
     accelerator.end_training()
 
 
-def prepare(
-    folder: RunFolder,
-    tested: NetUnderTest,
-    args: argparse.Namespace,
-    split: LabelledImages,
-    precision: str,
-    accelerator: Accelerator,
-) -> dict[str, Any]:
-    """Make the folder, or make sure that it is this test's; what is said of the net."""
-    net = tested.description() | arithmetic_in(tested.evaluator, accelerator, precision)
-    folder.begin(identity(net, args, split, precision), args.overwrite)
-    return net
-
-
-def main() -> None:
-    """Run; a mistake of the user ends in one line, not in a traceback."""
-    with mistakes_in_one_line():
-        run(arguments())
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run; what is wrong with what was asked for is one line, and exit code 1."""
+    return run_command(run, parse, arguments)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

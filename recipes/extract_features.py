@@ -5,43 +5,47 @@
 
 Leaves the descriptors with labels and image names in OUTPUT/features (safetensors, 128 images a file; their bits do not
 depend on the number of processes), results.json, and bad_images.csv if an image could not be decoded: its row is NaN.
-A command that was killed goes on where it was when it is given again, on any number of processes.
-`recipes.features_folder.load_features(OUTPUT)` reads all of it.
+A command that was killed resumes when it is given again, on any number of processes.
+`recipes.features.folder.load_features(OUTPUT)` reads all of it.
 """
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 if __name__ == "__main__":  # run as a script, Python looks for modules beside this file; the recipes are a package
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-import torch
-from torch import Tensor
-
 import vgg_zoo  # noqa: F401 (registers the nets)
-from recipes.chunks import RescaledImages, compute_chunks
-from recipes.data import LabelledImages, load_splits, load_test_split
-from recipes.features_folder import DescriptorRows, FeaturesFolder
-from recipes.launch import from_main, make_accelerator, only_main_speaks
-from recipes.mistakes import mistakes_in_one_line
-from recipes.net_under_test import arithmetic_in, description_of
-from recipes.options import add_data_options, add_exact, add_precision, data_source
-from recipes.report import provenance, write_json, write_problems
-from recipes.run_folder import RunFolder
-from recipes.score_report import check_output
+from recipes.data.images import LabelledImages
+from recipes.data.source import add_data_options, data_source
+from recipes.data.splits import load_splits, load_test_split
+from recipes.evaluation.net import arithmetic_in, description_of
+from recipes.evaluation.store import Store, fill
+from recipes.features.folder import DescriptorRows, NamedImages, descriptor_store
+from recipes.runtime.command import (
+    add_output_options,
+    add_testing_options,
+    begin_test,
+    command_parser,
+    run_command,
+    weights_dtype,
+)
+from recipes.runtime.files import write_rows
+from recipes.runtime.output_folder import OutputFolder
+from recipes.runtime.processes import from_main
 from vgg_zoo.descriptors import COMBINE, L2, DenseDescriptor
-from vgg_zoo.entrypoints import pretrained_net
-from vgg_zoo.settings import usual_settings
+from vgg_zoo.pretrained import pretrained_net
+from vgg_zoo.weights.settings import usual_settings
 
 
-def arguments() -> argparse.Namespace:
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument("--model", required=True, help="a name that timm loads with weights, or a folder of a run")
-    parser.add_argument("--output", type=Path, required=True, help="folder of the descriptors")
-    parser.add_argument("--overwrite", action="store_true", help="throw away what OUTPUT holds, and begin anew")
+    add_output_options(parser, "the descriptors")
     group = parser.add_argument_group("descriptor; where nothing is said, as the model's folder says, or the paper")
     group.add_argument("--layer", default="fc7", help="fc7, fc6, or a conv or max-pool: conv3_2, pool5; default: fc7")
     group.add_argument(
@@ -56,14 +60,8 @@ def arguments() -> argparse.Namespace:
     one = group.add_mutually_exclusive_group()
     one.add_argument("--training", action="store_true", help="the training split, without what is held out of it")
     one.add_argument("--unlabelled", action="store_true", help="the split has no labels")
-    group = parser.add_argument_group("hardware and files; changes no result beyond rounding")
-    group.add_argument("--workers", type=int, default=0, help="processes that load images, for each process")
-    group.add_argument("--most-pixels", type=int, default=2**20, help="that go through the net at once; tiles beyond")
-    add_precision(group)
-    add_exact(group)
-    group.add_argument("--deterministic", action="store_true", help="the same bits on a GPU in every run; slower")
-    group.add_argument("--strict", action="store_true", help="stop at the first image that cannot be decoded")
-    return parser.parse_args()
+    add_testing_options(parser)
+    return parser.parse_args(arguments)
 
 
 def load_descriptor(args: argparse.Namespace) -> DenseDescriptor:
@@ -96,15 +94,11 @@ def about_data(args: argparse.Namespace, split: LabelledImages) -> dict[str, Any
 
 def run(args: argparse.Namespace) -> None:
     """Everything that the command does."""
-    folder = RunFolder(args.output)
-    check_output(folder, args.overwrite)
-    accelerator = make_accelerator(precision=args.precision, deterministic=args.deterministic)
-    only_main_speaks(accelerator)
+    folder, accelerator, precision = begin_test(args)
     with accelerator.main_process_first():  # the others find weights and data set in the cache
         descriptor = load_descriptor(args)
         split = load_split(args)
-    descriptor.model.to(accelerator.device, torch.float64 if args.precision == "fp64" else torch.float32)
-    precision = "fp64" if args.precision == "fp64" else accelerator.mixed_precision  # the launcher may have said it
+    descriptor.model.to(accelerator.device, weights_dtype(precision))
 
     def begin() -> dict[str, Any]:
         net = description_of(args.model, descriptor.model) | descriptor.settings
@@ -119,36 +113,32 @@ def run(args: argparse.Namespace) -> None:
         f"{accelerator.num_processes} process(es) on {accelerator.device.type}"
     )
 
-    def make(descriptors: Tensor, indices: range, rows: dict[str, Any]) -> DescriptorRows:
-        return DescriptorRows(descriptors=descriptors, names=split.names(indices), **rows)
-
-    store = FeaturesFolder(folder.features, len(split))
-    images = RescaledImages(split, descriptor.scales)
-    compute_chunks(descriptor.of_rescaled, images, make, store, accelerator, args.workers, args.strict)
+    store = descriptor_store(folder, len(split))
+    images = NamedImages(split, descriptor.scales)
+    fill(store, images, descriptor.of_rescaled, accelerator, args.workers, args.strict)
     if accelerator.is_main_process:
         finish(folder, store, content, descriptor.size)
     accelerator.end_training()
 
 
-def finish(folder: RunFolder, store: FeaturesFolder, content: dict[str, Any], size: int) -> None:
+def finish(folder: OutputFolder, store: Store[DescriptorRows], content: dict[str, Any], size: int) -> None:
     """Name the images that could not be decoded, and write results.json as the sign that all is there."""
     missing, problems = store.missing()
     if missing:
-        raise ValueError(f"{folder.features} lost {len(missing)} of its files meanwhile; give the same command again")
+        raise ValueError(f"{store.path} lost {len(missing)} of its files meanwhile; give the same command again")
     if problems:
-        write_problems(folder.problems, problems)
+        write_rows(folder.problems, problems)
         print(f"{len(problems)} image(s) could not be decoded: {folder.problems} names them, their rows are NaN")
     data = content["data"] | {"unreadable_images": len(problems)}
-    features = {"size": size, "folder": folder.features.name}
-    write_json(folder.results, content | {"data": data, "features": features, **provenance()})
-    print(f"wrote {store.images} descriptors of {size} numbers to {folder.features}")
+    features = {"size": size, "folder": store.path.name}
+    folder.write_results("features", content | {"data": data, "features": features})
+    print(f"wrote {store.images} descriptors of {size} numbers to {store.path}")
 
 
-def main() -> None:
-    """Run; a mistake of the user ends in one line, not in a traceback."""
-    with mistakes_in_one_line():
-        run(arguments())
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run; what is wrong with what was asked for is one line, and exit code 1."""
+    return run_command(run, parse, arguments)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

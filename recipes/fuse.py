@@ -16,11 +16,11 @@ from typing import Any
 if __name__ == "__main__":  # run as a script, Python looks for modules beside this file; the recipes are a package
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from recipes.mistakes import mistakes_in_one_line
-from recipes.run_folder import RunFolder
-from recipes.score_report import check_output, check_submission, read_results, write_results
-from recipes.scores import ScoreFolder, Scores
+from recipes.evaluation.scores import Scores, check_submission, score_store, write_results
+from recipes.runtime.command import add_output_options, command_parser, run_command
+from recipes.runtime.output_folder import OutputFolder
 from vgg_zoo.evaluation import fuse
+from vgg_zoo.results import read_results
 
 
 def load(path: Path) -> tuple[dict[str, Any], Scores, list[int]]:
@@ -29,11 +29,11 @@ def load(path: Path) -> tuple[dict[str, Any], Scores, list[int]]:
     Raises:
         ValueError: It is not finished, or its scores are gone.
     """
-    folder = RunFolder(path)
-    results = read_results(folder)
-    if not folder.scores.is_dir():
+    results = read_results(path, "classes")
+    store = score_store(OutputFolder(path), results["data"]["images"])
+    if not store.path.is_dir():
         raise ValueError(f"{path} has no scores; it was made with --no-keep-scores")
-    scores = ScoreFolder(folder.scores, results["data"]["images"]).read_all()
+    scores = store.read_all()
     return results, scores, results["outputs_of_classes"] or list(range(scores.posteriors.shape[1]))
 
 
@@ -92,29 +92,35 @@ def in_order(path: Path, posteriors: Any, theirs: Sequence[int], ours: Sequence[
     return reordered
 
 
-def main() -> None:
-    """Fuse, write, print; a mistake of the user ends in one line, not in a traceback."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The command line."""
+    parser = command_parser(__doc__)
     parser.add_argument("folders", type=Path, nargs="+", metavar="DIR", help="outputs of recipes/evaluate.py")
-    parser.add_argument("--output", type=Path, required=True, help="folder of the fusion's results and scores")
-    parser.add_argument("--overwrite", action="store_true", help="throw away what OUTPUT holds")
+    add_output_options(parser, "the fusion's results and scores")
     parser.add_argument(
         "--submission", type=Path, metavar="FILE", help="write ILSVRC's test-server lines: top 5, from 1"
     )
-    args = parser.parse_args()
-    with mistakes_in_one_line():
-        folder = RunFolder(args.output)
-        check_output(folder, args.overwrite)
-        if args.output.resolve() in [path.resolve() for path in args.folders]:
-            raise ValueError(f"--output {args.output} is one of the folders to fuse; choose another one")
-        nets, data, scores, outputs = fused(args.folders)
-        if args.submission is not None:
-            check_submission(args.submission, folder, outputs, scores.posteriors.shape[1])
-        folder.begin({"nets": nets, "data": data}, args.overwrite)
-        store = ScoreFolder(folder.scores, len(scores))
-        store.write_all(scores)
-        write_results(folder, nets, data, scores, outputs, args.submission)
+    return parser.parse_args(arguments)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Everything that the command does."""
+    folder = OutputFolder(args.output)
+    folder.check(args.overwrite)
+    if args.output.resolve() in [path.resolve() for path in args.folders]:
+        raise ValueError(f"--output {args.output} is one of the folders to fuse; choose another one")
+    nets, data, scores, outputs = fused(args.folders)
+    if args.submission is not None:
+        check_submission(args.submission, folder, outputs, scores.posteriors.shape[1])
+    folder.begin({"nets": nets, "data": data}, args.overwrite)
+    score_store(folder, len(scores)).write_all(scores)
+    write_results(folder, nets, data, scores, outputs, args.submission)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run; what is wrong with what was asked for is one line, and exit code 1."""
+    return run_command(run, parse, arguments)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -6,12 +6,13 @@
 
 Leaves results.json (figures of every class, C, counts, versions, command), summary.md with the paper's figures beside
 ours, a picture, and, for test images without labels, the files that VOC's evaluation server takes. Descriptors are
-computed once, by any number of processes (accelerate launch), and kept in OUTPUT/features; the same command goes on
-where a killed one was.
+computed once, by any number of processes (accelerate launch), and kept in OUTPUT/features; the same command
+resumes a killed one.
 """
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,33 +20,37 @@ if __name__ == "__main__":  # run as a script, Python looks for modules beside t
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import numpy as np
-import torch
 from accelerate import Accelerator
 
 import vgg_zoo  # noqa: F401 (registers the nets)
-from recipes.kept_features import of_folders
-from recipes.launch import from_main, make_accelerator, only_main_speaks
-from recipes.mistakes import mistakes_in_one_line
-from recipes.net_under_test import arithmetic_in, description_of
-from recipes.options import add_data_options, add_exact, add_precision, data_source
-from recipes.run_folder import RunFolder
-from recipes.sample_descriptors import Descriptors, describe
-from recipes.samples import Samples
-from recipes.score_report import check_output
-from recipes.svm import CANDIDATES, SOLVERS, solver_for
-from recipes.svm_protocols import PROTOCOLS, Protocol, Request, protocol_named
-from recipes.svm_report import SvmReport
-from recipes.svm_splits import run_split
+from recipes.data.source import add_data_options, data_source
+from recipes.evaluation.net import arithmetic_in, description_of
+from recipes.features.descriptors import Descriptors, describe, of_folders
+from recipes.features.protocols import PROTOCOLS, Protocol, Request, protocol_named
+from recipes.features.report import SvmReport
+from recipes.features.samples import Samples
+from recipes.features.split import run_split
+from recipes.features.svm import CANDIDATES, SOLVERS, solver_for
+from recipes.runtime.command import (
+    add_output_options,
+    add_testing_options,
+    begin_test,
+    command_parser,
+    run_command,
+    weights_dtype,
+)
+from recipes.runtime.output_folder import OutputFolder
+from recipes.runtime.processes import from_main
 from vgg_zoo.descriptors import COMBINE, L2, DenseDescriptor
-from vgg_zoo.entrypoints import pretrained_net
-from vgg_zoo.settings import usual_settings
+from vgg_zoo.pretrained import pretrained_net
+from vgg_zoo.weights.settings import usual_settings
 
 PAPERS_NETS = ["vgg_d.oxford_in1k", "vgg_e.oxford_in1k"]
 
 
-def arguments() -> argparse.Namespace:
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument("--protocol", required=True, help=f"one of {', '.join(PROTOCOLS)}")
     parser.add_argument(
         "--model",
@@ -54,8 +59,7 @@ def arguments() -> argparse.Namespace:
         help="names that timm loads with weights, or folders; descriptors of several nets are stacked. Default: the "
         "paper's D and E; the folder protocol has none",
     )
-    parser.add_argument("--output", type=Path, required=True, help="folder of the results and descriptors")
-    parser.add_argument("--overwrite", action="store_true", help="throw away what OUTPUT holds, and begin anew")
+    add_output_options(parser, "the results and descriptors")
     add_data_options(parser, required=False)
     parser.add_argument(
         "--features",
@@ -80,14 +84,9 @@ def arguments() -> argparse.Namespace:
         "--C", type=float, nargs="+", default=CANDIDATES, dest="candidates", help="candidates; one is taken as it is"
     )
     group.add_argument("--solver", default="auto", help=f"one of {', '.join(SOLVERS)}")
-    group = parser.add_argument_group("hardware and files; changes no result beyond rounding")
-    group.add_argument("--workers", type=int, default=0, help="processes that load images, for each process")
-    group.add_argument("--most-pixels", type=int, default=2**20, help="that go through the net at once; tiles beyond")
-    add_precision(group)
-    add_exact(group)
-    group.add_argument("--deterministic", action="store_true", help="the same bits on a GPU in every run; slower")
+    group = add_testing_options(parser, strict=None)
     group.add_argument("--cache", type=Path, help="folder of descriptors that several OUTPUTs share")
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
 def check(args: argparse.Namespace, protocol: Protocol) -> None:
@@ -124,13 +123,17 @@ def descriptor_of(args: argparse.Namespace, protocol: Protocol, model: str) -> D
 
 
 def compute(
-    args: argparse.Namespace, protocol: Protocol, samples: Samples, folder: RunFolder, accelerator: Accelerator
+    args: argparse.Namespace,
+    protocol: Protocol,
+    samples: Samples,
+    folder: OutputFolder,
+    accelerator: Accelerator,
+    precision: str,
 ) -> tuple[Descriptors, list[dict[str, Any]]]:
     """The stacked descriptors, and what is said of each net and its descriptors."""
     models = args.model or PAPERS_NETS
     with accelerator.main_process_first():  # the others find the weights in the cache
         descriptors = [descriptor_of(args, protocol, model) for model in models]
-    precision = "fp64" if args.precision == "fp64" else accelerator.mixed_precision  # the launcher may have said it
     nets = [
         description_of(model, one.model) | one.settings | arithmetic_in(one, accelerator, precision)
         for model, one in zip(models, descriptors, strict=True)
@@ -138,9 +141,9 @@ def compute(
     data = {"protocol": args.protocol, "data": args.data, "precision": precision, "samples": len(samples)}
     asked = {"test_set": args.test_set, "boxes": samples.box is not None, "seed": args.seed}
     from_main(accelerator, lambda: folder.begin({"nets": nets, **data, **asked}, args.overwrite))
-    cache, found = args.cache or folder.features, []
+    cache, found = args.cache or folder.path / "features", []
     for net, descriptor in zip(nets, descriptors, strict=True):
-        descriptor.model.to(accelerator.device, torch.float64 if args.precision == "fp64" else torch.float32)
+        descriptor.model.to(accelerator.device, weights_dtype(precision))
         accelerator.print(
             f"{net['model']} on {len(samples)} samples of {args.data}: {net['layer']}, Q = {net['scales']}"
         )
@@ -161,7 +164,7 @@ def test(
     """Train and test on every split."""
     solver = solver_for(args.solver, descriptors.rows[samples.splits[0].training])
     splits = [
-        run_split(protocol, samples, split, descriptors.rows, args.candidates, solver, args.seed)
+        run_split(protocol.measure, samples, split, descriptors.rows, args.candidates, solver, args.seed)
         for split in samples.splits
     ]
     return SvmReport(
@@ -185,10 +188,7 @@ def run(args: argparse.Namespace) -> None:
     """Everything that the command does."""
     protocol = protocol_named(args.protocol)
     check(args, protocol)
-    folder = RunFolder(args.output)
-    check_output(folder, args.overwrite)
-    accelerator = make_accelerator(precision=args.precision, deterministic=args.deterministic)
-    only_main_speaks(accelerator)
+    folder, accelerator, precision = begin_test(args)
     if args.features:
         samples, descriptors, nets = of_folders(args.features, args.seed)
         args.data = " and ".join(args.features)
@@ -197,17 +197,16 @@ def run(args: argparse.Namespace) -> None:
     else:
         with accelerator.main_process_first():
             samples = protocol.load(request_of(args))
-        descriptors, nets = compute(args, protocol, samples, folder, accelerator)
+        descriptors, nets = compute(args, protocol, samples, folder, accelerator, precision)
     if accelerator.is_main_process:
         test(args, protocol, request_of(args), samples, descriptors, nets).write(folder)
     accelerator.end_training()
 
 
-def main() -> None:
-    """Run; a mistake of the user ends in one line, not in a traceback."""
-    with mistakes_in_one_line():
-        run(arguments())
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run; what is wrong with what was asked for is one line, and exit code 1."""
+    return run_command(run, parse, arguments)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

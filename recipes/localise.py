@@ -9,8 +9,8 @@ classes and boxes: the classifiers give the likeliest classes, the nets boxes of
 nets are merged greedily and rated by the classifiers' scores. A box is right if it overlaps with an object of the class
 by more than 0.5.
 
-Leaves results.json, and for protocol 2 what was found in every image in OUTPUT/boxes; a command that was killed goes on
-where it was. recipes/tables.py shows the results as Tables 8 and 9, beside the paper's.
+Leaves results.json, and for protocol 2 what was found in every image in OUTPUT/boxes; a command that was killed
+resumes when it is given again. recipes/tables.py shows the results as Tables 8 and 9, beside the paper's.
 """
 
 import argparse
@@ -23,36 +23,42 @@ from typing import Any
 if __name__ == "__main__":  # run as a script, Python looks for modules beside this file; the recipes are a package
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 
 import vgg_zoo  # noqa: F401 (registers the nets)
-from recipes.boxed_images import BoxedImages, load_box_test_split
-from recipes.classes import outputs_of_classes, targets
-from recipes.data import Problem
-from recipes.error_rates import Protocol, wilson_interval
-from recipes.found_boxes import FoundBoxesFolder, find_boxes, localisation_errors
-from recipes.launch import from_main, make_accelerator, only_main_speaks
-from recipes.localisation import box_rates
-from recipes.mistakes import mistakes_in_one_line
-from recipes.net_under_test import arithmetic_in, description_of
-from recipes.options import add_data_options, add_exact, add_precision, column_options, data_source
-from recipes.report import provenance, write_json, write_problems
-from recipes.run_folder import RunFolder
-from recipes.score_report import check_output
-from vgg_zoo.box_merging import CLOSE
-from vgg_zoo.box_net import BoxVGG
-from vgg_zoo.dense import smallest_side
+from recipes.data.box_splits import load_box_test_split
+from recipes.data.boxed_images import BoxedImages
+from recipes.data.images import Problem
+from recipes.data.source import add_data_options, column_options, data_source
+from recipes.evaluation.boxes import FoundBoxes, RescaledWithBoxes, box_rates, localisation_errors
+from recipes.evaluation.class_order import outputs_of_classes, targets
+from recipes.evaluation.error_rates import Protocol, wilson_interval
+from recipes.evaluation.net import arithmetic_in, description_of
+from recipes.evaluation.store import Store, fill
+from recipes.runtime.command import (
+    add_output_options,
+    add_testing_options,
+    begin_test,
+    command_parser,
+    run_command,
+    weights_dtype,
+)
+from recipes.runtime.files import write_rows
+from recipes.runtime.output_folder import OutputFolder
+from recipes.runtime.processes import from_main
+from vgg_zoo.boxes.merging import CLOSE
+from vgg_zoo.boxes.net import BoxVGG
 from vgg_zoo.evaluation import DenseEvaluator, Fusion
-from vgg_zoo.inputs import net_input
+from vgg_zoo.images.inputs import net_input
+from vgg_zoo.layers import smallest_side
 from vgg_zoo.localisation import Localiser, box_net, training_scale
-from vgg_zoo.settings import run_settings, usual_settings
+from vgg_zoo.weights.settings import run_settings, usual_settings
 
 
-def arguments() -> argparse.Namespace:
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument(
         "--net",
         nargs="+",
@@ -70,18 +76,11 @@ def arguments() -> argparse.Namespace:
         type=float,
         help=f"overlap above which boxes are merged; default: as the localise.json of a single net says, else {CLOSE}",
     )
-    parser.add_argument("--output", type=Path, required=True, help="folder of the results")
-    parser.add_argument("--overwrite", action="store_true", help="throw away what OUTPUT holds, and begin anew")
+    add_output_options(parser, "the results")
     parser.add_argument("--class-index", type=Path, help="file: each class's output number, name or WordNet id")
     add_data_options(parser)
-    group = parser.add_argument_group("hardware and files; changes no result beyond rounding")
-    group.add_argument("--workers", type=int, default=0, help="processes that load images, for each process")
-    group.add_argument("--most-pixels", type=int, default=2**20, help="that go through a net at once; tiles beyond")
-    add_precision(group)
-    add_exact(group)
-    group.add_argument("--deterministic", action="store_true", help="the same bits on a GPU in every run; slower")
-    group.add_argument("--strict", action="store_true", help="stop at the first image that cannot be used")
-    args = parser.parse_args()
+    add_testing_options(parser, strict="used")
+    args = parser.parse_args(arguments)
     if any(not scale.isdecimal() for _, *scales in args.net for scale in scales):
         parser.error(f"--net takes a folder or name, then test scales in pixels; got {args.net}")
     args.nets = [(model, tuple(map(int, scales))) for model, *scales in args.net]
@@ -104,13 +103,13 @@ def make_localiser(args: argparse.Namespace) -> Localiser:
         Fusion(evaluators),
         [scales or None for _, scales in args.nets],
         close=args.close,
-        ceil_mode=False,  # as hub.box_results says of what it publishes
+        ceil_mode=False,  # as hub.results.boxes says of what it publishes
         most_pixels=args.most_pixels,
         exact=args.exact,
     )
 
 
-def description(model: str, net: BoxVGG, scales: tuple[int, ...]) -> dict[str, Any]:
+def described(model: str, net: BoxVGG, scales: tuple[int, ...]) -> dict[str, Any]:
     """What results.json says of a net that predicts boxes."""
     trained, _ = usual_settings(model)
     return {
@@ -122,22 +121,45 @@ def description(model: str, net: BoxVGG, scales: tuple[int, ...]) -> dict[str, A
     }
 
 
+def description(
+    args: argparse.Namespace, nets: Sequence[BoxVGG], scales: Sequence[tuple[int, ...]], localiser: Localiser | None
+) -> dict[str, Any]:
+    """What results.json says of the test, of all nets and of how they are used."""
+    evaluators = localiser.evaluators if localiser else []
+    return {
+        "protocol": args.protocol,
+        "nets": [
+            described(model, net, of_net) for (model, _), net, of_net in zip(args.nets, nets, scales, strict=True)
+        ],
+        "classifiers": [
+            description_of(model, each.model) | each.settings
+            for model, each in zip(args.classifier or (), evaluators, strict=True)
+        ],
+        "close": localiser.close if localiser else None,
+    }
+
+
 def run(args: argparse.Namespace) -> None:
     """Everything that the command does."""
-    folder = RunFolder(args.output)
-    check_output(folder, args.overwrite)
-    accelerator = make_accelerator(precision=args.precision, deterministic=args.deterministic)
-    only_main_speaks(accelerator)
+    folder, accelerator, precision = begin_test(args)
     with accelerator.main_process_first():  # the others find weights and data set in the cache
         localiser = make_localiser(args) if args.protocol == 2 else None
         nets = localiser.nets if localiser else [box_net(args.nets[0][0])]
         split = load_box_test_split(data_source(args))
     scales = localiser.scales_of_nets if localiser else [args.nets[0][1] or (training_scale(nets[0]),)]
     evaluators = localiser.evaluators if localiser else []
-    kind = torch.float64 if args.precision == "fp64" else torch.float32
     for net in (*nets, *(evaluator.model for evaluator in evaluators)):
-        net.to(accelerator.device, kind)
-    content = from_main(accelerator, lambda: begin(folder, args, nets, scales, localiser, split, accelerator))
+        net.to(accelerator.device, weights_dtype(precision))
+
+    def begin() -> dict[str, Any]:
+        about = description(args, nets, scales, localiser) | {"data": about_data(args, split)}
+        exact = {"arithmetic": "exact"}
+        about |= arithmetic_in(evaluators[0], accelerator, precision) if evaluators else exact
+        identity = {"images": len(split), "columns": column_options(args), "precision": precision}
+        folder.begin({**about, **identity}, args.overwrite)
+        return about
+
+    content = from_main(accelerator, begin)
     accelerator.print(
         f"protocol {args.protocol} on {len(split)} images of {args.data}: "
         + " + ".join(f"{net['model']} at Q = {net['scales']}" for net in content["nets"])
@@ -164,36 +186,6 @@ def about_data(args: argparse.Namespace, split: BoxedImages) -> dict[str, Any]:
     return {"spec": args.data, "split": named, "classes": len(split.class_names)}
 
 
-def begin(
-    folder: RunFolder,
-    args: argparse.Namespace,
-    nets: Sequence[BoxVGG],
-    scales: Sequence[tuple[int, ...]],
-    localiser: Localiser | None,
-    split: BoxedImages,
-    accelerator: Accelerator,
-) -> dict[str, Any]:
-    """Make the folder, or make sure that it is this test's; what results.json says of nets and data."""
-    evaluators = localiser.evaluators if localiser else []
-    precision = "fp64" if args.precision == "fp64" else accelerator.mixed_precision  # the launcher may have said it
-    about = {
-        "protocol": args.protocol,
-        "nets": [
-            description(model, net, of_net) for (model, _), net, of_net in zip(args.nets, nets, scales, strict=True)
-        ],
-        "classifiers": [
-            description_of(model, each.model) | each.settings
-            for model, each in zip(args.classifier or (), evaluators, strict=True)
-        ],
-        "close": localiser.close if localiser else None,
-        **(arithmetic_in(evaluators[0], accelerator, precision) if evaluators else {"arithmetic": "exact"}),
-        "data": about_data(args, split),
-    }
-    identity = {"images": len(split), "columns": column_options(args), "precision": precision}
-    folder.begin({**about, **identity}, args.overwrite)
-    return about
-
-
 def true_class(
     net: BoxVGG, scale: int, split: BoxedImages, accelerator: Accelerator, workers: int, outputs: Sequence[int]
 ) -> tuple[dict[str, Any], list[Problem]]:
@@ -208,25 +200,26 @@ def true_class(
 def found_classes(
     localiser: Localiser,
     split: BoxedImages,
-    folder: RunFolder,
+    folder: OutputFolder,
     accelerator: Accelerator,
     args: argparse.Namespace,
     outputs: Sequence[int],
 ) -> tuple[dict[str, Any], list[Problem]]:
     """Protocol 2: the errors, and the images that cannot be used."""
-    store = FoundBoxesFolder(folder.path / "boxes", len(split))
-    find_boxes(localiser, split, store, accelerator, args.workers, args.strict)
+    store = Store(folder.path / "boxes", len(split), FoundBoxes)
+    images = RescaledWithBoxes(split, localiser.scales)
+    fill(store, images, localiser.of_rescaled, accelerator, args.workers, args.strict)
     found = store.read_all()
     errors = localisation_errors(found.found, targets(found.labels, outputs), found.truth)
     return errors.with_intervals(), found.problems
 
 
-def finish(folder: RunFolder, content: dict[str, Any], results: dict[str, Any], problems: list[Problem]) -> None:
+def finish(folder: OutputFolder, content: dict[str, Any], results: dict[str, Any], problems: list[Problem]) -> None:
     """Write everything, results.json last as the sign of the rest, and print the errors."""
     if problems:
-        write_problems(folder.problems, problems)
+        write_rows(folder.problems, problems)
     data = content["data"] | {"images": results["images"], "unusable_images": len(problems)}
-    write_json(folder.results, content | {"data": data, "results": results, **provenance()})
+    folder.write_results("boxes", content | {"data": data, "results": results})
     errors = (f"{name.replace('_', ' ')} {value:.2%}" for name, value in results.items() if name.endswith("error"))
     print(f"{', '.join(errors)} of {results['images']} images")
     if problems:
@@ -234,11 +227,10 @@ def finish(folder: RunFolder, content: dict[str, Any], results: dict[str, Any], 
     print(f"wrote results.json to {folder.path}")
 
 
-def main() -> None:
-    """Run; a mistake of the user ends in one line, not in a traceback."""
-    with mistakes_in_one_line():
-        run(arguments())
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run; what is wrong with what was asked for is one line, and exit code 1."""
+    return run_command(run, parse, arguments)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

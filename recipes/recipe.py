@@ -9,8 +9,8 @@ from types import ModuleType
 from typing import Any
 
 from vgg_zoo.configurations import STRIDE
-from vgg_zoo.entrypoints import predicts_boxes
-from vgg_zoo.preprocessing import Colours
+from vgg_zoo.entrypoints import predicts
+from vgg_zoo.images.preprocessing import Colours
 
 CONFIGS = Path(__file__).parent / "configs"
 SMALL = "@small"
@@ -97,7 +97,7 @@ class Recipe:
         for name in ("momentum", "weight_decay", "drops", "colour_shift", "colour_jitter"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative; got {getattr(self, name)}")
-        if predicts_boxes(self.model) != (self.objective == "boxes"):
+        if predicts(self.model) != self.objective:
             raise ValueError(f"{self.model} cannot learn {self.objective}: nets that predict boxes end in _box")
         if self.objective == "boxes" and self.crop != "paper":
             raise ValueError(f"boxes are learned from the paper's crops alone; got crop {self.crop!r}")

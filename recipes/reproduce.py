@@ -3,7 +3,7 @@
     python recipes/reproduce.py --data ILSVRC/imagenet-1k --output runs --launcher "accelerate launch"
 
 Runs the recipes in the order in which they stand on each other, each by recipes/train.py. Given again, it skips what
-is finished and goes on with what is not. Options that it does not know go to recipes/train.py: --workers 8.
+is finished and resumes what is not. Options that it does not know go to recipes/train.py: --workers 8.
 
     python recipes/reproduce.py --data digits --output runs/small --small     # all of it in some minutes
     python recipes/reproduce.py --data ILSVRC/imagenet-1k --plan              # what there would be to do
@@ -25,11 +25,11 @@ if __name__ == "__main__":  # run as a script, Python looks for modules beside t
 import timm
 
 import vgg_zoo  # noqa: F401 (registers the nets)
-from recipes.data import load_splits
-from recipes.mistakes import mistakes_in_one_line
-from recipes.options import add_data_options, data_arguments, data_source
+from recipes.data.source import add_data_options, data_arguments, data_source
+from recipes.data.splits import load_splits
 from recipes.recipe import SMALL, Recipe, load_recipe, recipe_names
-from recipes.run_folder import RunFolder
+from recipes.runtime.command import command_parser, run_command
+from recipes.training.run_folder import RunFolder
 from vgg_zoo.configurations import configuration
 
 NETS = ("a", "a_lrn", "b", "b_shallow", "c", "d", "e")
@@ -118,7 +118,7 @@ def _relative_cost(recipe: Recipe) -> float:
     return float(whole * (width * recipe.crop_size / 224) ** 2 / (3 if recipe.trainable == "fc" else 1))
 
 
-def train(run: Run, args: argparse.Namespace, passed_on: Sequence[str]) -> None:
+def train(run: Run, args: argparse.Namespace) -> None:
     """One run, in processes of its own; a signal to stop is handed on to them.
 
     Raises:
@@ -126,7 +126,7 @@ def train(run: Run, args: argparse.Namespace, passed_on: Sequence[str]) -> None:
     """
     launcher = shlex.split(args.launcher) if args.launcher else [sys.executable]
     command = [*launcher, str(Path(__file__).with_name("train.py")), "--recipe", run.name]
-    command += ["--output", str(run.folder.path), *data_arguments(args), *passed_on]
+    command += ["--output", str(run.folder.path), *data_arguments(args), *args.passed_on]
     print("$", shlex.join(command), flush=True)
     process = subprocess.Popen(command)
     before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
@@ -135,14 +135,12 @@ def train(run: Run, args: argparse.Namespace, passed_on: Sequence[str]) -> None:
     finally:
         signal.signal(signal.SIGTERM, before)
     if code != 0:
-        raise ValueError(
-            f"{run.name} ended with code {code}; its own words are above. Given again, this goes on with it"
-        )
+        raise ValueError(f"{run.name} ended with code {code}; its own words are above. Given again, this resumes it")
 
 
-def arguments() -> tuple[argparse.Namespace, list[str]]:
-    """The command line, and what of it is for recipes/train.py."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The command line; `passed_on` is what of it is for recipes/train.py."""
+    parser = command_parser(__doc__)
     parser.add_argument(
         "--output", type=Path, default=Path("runs"), help="holds a folder for each run; runs by default"
     )
@@ -162,25 +160,30 @@ def arguments() -> tuple[argparse.Namespace, list[str]]:
         help=f"training images a second of net D for --plan, as `train.py --dry-run` prints; {RTX_3090:.0f}: RTX 3090",
     )
     add_data_options(parser)
-    return parser.parse_known_args()
+    args, passed_on = parser.parse_known_args(arguments)
+    args.passed_on = passed_on
+    return args
 
 
-def main() -> None:
+def run(args: argparse.Namespace) -> None:
     """Plan, or run everything that is not finished."""
-    args, passed_on = arguments()
-    with mistakes_in_one_line():
-        names = args.recipes or names_of(args.nets, args.kind)
-        runs = chain([name + SMALL * args.small for name in names], args.output)
-        if args.plan:
-            images = args.images or KNOWN_SIZES.get(args.data) or len(load_splits(data_source(args))[0])
-            print(plan(runs, images, args.rate))
-            return
-        for place, run in enumerate(runs):
-            print(f"[{place + 1}/{len(runs)}] {run.name}: {run.state}", flush=True)
-            if not run.folder.finished:
-                train(run, args, passed_on)
-        print(f"all {len(runs)} runs are finished in {args.output}")
+    names = args.recipes or names_of(args.nets, args.kind)
+    runs = chain([name + SMALL * args.small for name in names], args.output)
+    if args.plan:
+        images = args.images or KNOWN_SIZES.get(args.data) or len(load_splits(data_source(args))[0])
+        print(plan(runs, images, args.rate))
+        return
+    for place, each in enumerate(runs):
+        print(f"[{place + 1}/{len(runs)}] {each.name}: {each.state}", flush=True)
+        if not each.folder.finished:
+            train(each, args)
+    print(f"all {len(runs)} runs are finished in {args.output}")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run; what is wrong with what was asked for is one line, and exit code 1."""
+    return run_command(run, parse, arguments)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

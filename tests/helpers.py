@@ -6,6 +6,7 @@ import timm
 from torch import Tensor
 
 from vgg_zoo import VGG
+from vgg_zoo.results import KINDS, described
 
 NETS = ("vgg_a", "vgg_a_lrn", "vgg_b", "vgg_b_shallow", "vgg_c", "vgg_d", "vgg_e")
 BOX_NETS = tuple(f"{net}_box" for net in NETS)
@@ -18,6 +19,11 @@ def small(name: str = "vgg_d", **changes: Any) -> VGG:
     model = timm.create_model(name, **SMALL | changes)
     assert isinstance(model, VGG)
     return model.eval()
+
+
+def training_results(**content: Any) -> dict[str, Any]:
+    """The results.json of a training; null where nothing is given."""
+    return described("training", dict.fromkeys(KINDS["training"].fields) | content)
 
 
 def in_torchvisions_layout(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:

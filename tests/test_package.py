@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import vgg_zoo
-from vgg_zoo.__main__ import zoo_table
+from vgg_zoo.commands.list import zoo_table
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -24,7 +24,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         folders = {name.split("/")[0] for name in archive.namelist()}
         assert folders == {"vgg_zoo", f"vgg_zoo-{vgg_zoo.__version__}.dist-info"}
-        names = {"vgg_zoo/weights/folder.py", "vgg_zoo/weights/published.json", "vgg_zoo/kernels/winograd.cpp"}
+        names = {"vgg_zoo/weights/folder.py", "vgg_zoo/weights/published.json", "vgg_zoo/fast/winograd.cpp"}
         assert names <= set(archive.namelist())
 
 

@@ -1,24 +1,24 @@
 """The VGG paper (Simonyan & Zisserman, arXiv 1409.1556) as an extension of timm.
 
 Importing this package registers `vgg_a`, `vgg_a_lrn`, `vgg_b`, `vgg_b_shallow`, `vgg_c`, `vgg_d` and `vgg_e` with timm,
-and the same names with `_box`, which predict boxes (Appendix A).
+and the same names with `_box`, which predict boxes (Appendix A). Everything else is imported when it is asked for.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from . import box_entrypoints as box_entrypoints
-from . import entrypoints as entrypoints
-from .box_net import BoxVGG
-from .configurations import TABLE_1, Configuration
-from .evaluation import DenseEvaluator, Fusion, fuse
-from .fast import fast_inference
-from .initialisation import initialise, initialise_from
-from .localisation import Localiser
-from .model import VGG
-from .verification import verify_weights
+from vgg_zoo import entrypoints as entrypoints
+from vgg_zoo.boxes.net import BoxVGG
+from vgg_zoo.configurations import TABLE_1, Configuration
+from vgg_zoo.initialisation import initialise, initialise_from
+from vgg_zoo.model import VGG
 
 if TYPE_CHECKING:
-    from .features import ImageDescriptor as ImageDescriptor
+    from vgg_zoo.evaluation import DenseEvaluator, Fusion, fuse
+    from vgg_zoo.fast.net import fast_inference
+    from vgg_zoo.features import ImageDescriptor as ImageDescriptor
+    from vgg_zoo.localisation import Localiser
+    from vgg_zoo.pretrained import verify_weights
 
 __all__ = [
     "TABLE_1",
@@ -37,11 +37,21 @@ __all__ = [
 ]
 __version__ = "0.1.0"
 
+_LATER = {
+    **{"DenseEvaluator": "evaluation", "Fusion": "evaluation", "fuse": "evaluation"},
+    **{"fast_inference": "fast.net", "Localiser": "localisation", "verify_weights": "pretrained"},
+    "ImageDescriptor": "features",  # needs scikit-learn, an extra, and so is not in __all__
+}
+"""Public names by their modules."""
+
 
 def __getattr__(name: str) -> Any:
-    """`ImageDescriptor`, imported when it is asked for: it needs scikit-learn, an extra, and so is not in `__all__`."""
-    if name == "ImageDescriptor":
-        from .features import ImageDescriptor
+    """Import what is asked for; from then on it is a plain attribute."""
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
+    return found
 
-        return ImageDescriptor
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})

@@ -1,47 +1,34 @@
-"""`python -m vgg_zoo`: the zoo's nets, what they weigh, and the weights that can be had by name."""
+"""`vgg-zoo COMMAND ...`, or `python -m vgg_zoo COMMAND ...`: one file of `vgg_zoo.commands` each.
 
-import timm
+vgg-zoo                                       the nets, and the weights that can be had by name
+vgg-zoo explain PHOTO --model NAME|FOLDER     where in a photo the dense net sees which class
+vgg-zoo localise PHOTO --model FOLDER ...     what is in a photo, and where
+vgg-zoo convert FILE --to FOLDER              Caffe's, Keras' and other files of weights as a folder for timm
+"""
 
-from . import box_entrypoints, entrypoints
-from .model import VGG
+import importlib
+import sys
+from collections.abc import Sequence
+
+COMMANDS = ("list", "explain", "localise", "convert")
 
 
-def zoo_table() -> str:
-    """A line for each net: its name, configuration, weight layers, parameters, multiply-adds at 224 and tags.
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; without any, list the nets.
 
-    Of the nets that predict boxes, which differ from the others in their last layer only, those with weights.
+    Returns:
+        The exit code: 2 for an unknown command.
     """
-    rows = [("net", "configuration", "layers", "parameters", "GMACs at 224", "weights")]
-    boxes = {name: cfg for name, cfg in box_entrypoints.default_cfgs.items() if cfg.default.has_weights}
-    for name, cfg in {**entrypoints.default_cfgs, **boxes}.items():
-        net = timm.create_model(name, device="meta")
-        assert isinstance(net, VGG)
-        tags = [f"{name}.{tag}" for tag in cfg.tags if cfg.cfgs[tag].has_weights]
-        rows.append(
-            (
-                name,
-                net.configuration.name,
-                str(net.configuration.weight_layers),
-                f"{sum(p.numel() for p in net.parameters()):,}",
-                f"{net.configuration.multiply_adds(classes=net.head.fc.out_features) / 1e9:.3f}",
-                ", ".join(tags) or "none published",
-            )
-        )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    right = (False, False, True, True, True, False)
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if to_right else cell.ljust(width)
-            for cell, width, to_right in zip(row, widths, right, strict=True)
-        ).rstrip()
-        for row in rows
-    )
-
-
-def main() -> None:
-    """Print the table."""
-    print(zoo_table())
+    name, *rest = (sys.argv[1:] if arguments is None else arguments) or ["list"]
+    if name in ("-h", "--help"):
+        print(__doc__.rstrip())
+        return 0
+    if name not in COMMANDS:
+        print(f"error: unknown command {name!r}; choose from {', '.join(COMMANDS)}", file=sys.stderr)
+        return 2
+    command = importlib.import_module(f"vgg_zoo.commands.{name}")  # the others' imports are not waited for
+    return int(command.main(rest))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -185,6 +185,18 @@ TABLE_1: dict[str, Configuration] = {
 }
 
 
+NAMES = {
+    "vgg_a": "A",
+    "vgg_a_lrn": "A-LRN",
+    "vgg_b": "B",
+    "vgg_b_shallow": "shallow B",
+    "vgg_c": "C",
+    "vgg_d": "D",
+    "vgg_e": "E",
+}
+"""timm's names of the nets, and the paper's."""
+
+
 def configuration(name: str) -> Configuration:
     """Look a configuration up by the paper's name.
 

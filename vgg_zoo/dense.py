@@ -8,42 +8,17 @@ Works on the nets of the zoo and on timm's own `vgg*`, which have the same parts
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NamedTuple
 
-import timm.models
 import torch
 from torch import Tensor, nn
 
-from .configurations import STRIDE
+from vgg_zoo.configurations import STRIDE
+from vgg_zoo.fast.copies import net_for
+from vgg_zoo.images.inputs import net_input
 
 _MOST_WINDOWS = 1024  # of the first FC layer at once: 100 MB of them at full width
-
-
-def check_is_vgg(net: nn.Module, classifies: bool = True) -> None:
-    """Refuse what has no trunk and FC layers to be applied densely.
-
-    Args:
-        net: Any module.
-        classifies: It must have its last layer, too; image descriptors (Appendix B) leave it out.
-
-    Raises:
-        ValueError: Neither a net of the zoo nor one of timm's VGGs, or one whose last layer predicts boxes.
-    """
-    if classifies and getattr(net, "regression", None) is not None:
-        raise ValueError(
-            "a BoxVGG predicts boxes and no classes: vgg_zoo.Localiser and recipes/localise.py apply it, beside a net "
-            "that classifies"
-        )
-    if not isinstance(net, timm.models.VGG) or (classifies and net.num_classes == 0):
-        raise ValueError(
-            f"a {type(net).__name__} cannot be applied densely: it takes a net of the zoo (vgg_a, ..., vgg_e) or "
-            "one of timm's own (vgg11, ..., vgg19)" + classifies * " with its last layer (num_classes above 0)"
-        )
-
-
-def smallest_side(net: Any) -> int:
-    """Side in pixels of the image that gives one cell of the class score map: 224 for the paper's nets."""
-    return STRIDE * int(net.pre_logits.input_kernel_size)
 
 
 def halo(net: Any) -> int:
@@ -93,7 +68,7 @@ def class_score_map(net: Any, images: Tensor) -> Tensor:
 
 
 def tiled_class_score_map(net: Any, pixels: Tensor, prepare: Callable[[Tensor], Tensor], most_pixels: int) -> Tensor:
-    """The class score map of one image of any size, equal to that of `class_score_map` but for rounding.
+    """The class score map of one image of any size, equal to that of `class_score_map` up to rounding.
 
     Args:
         net: In eval mode, in the pooling mode that is wanted.
@@ -192,3 +167,28 @@ def _cells(side: int, pools: Iterable[nn.MaxPool2d]) -> int:
     for pool in pools:
         side = -(-side // 2) if pool.ceil_mode else side // 2
     return side
+
+
+def score_maps(net: nn.Module, pixels: Tensor, ceil_mode: bool, most_pixels: int, exact: bool = False) -> Tensor:
+    """The map of the net's outputs, of images of one shape.
+
+    Args:
+        net: A net of the zoo or timm's own `vgg*`, in eval mode.
+        pixels: (B, 3, H, W), uint8, RGB in 0–255, at the scale that is tested.
+        ceil_mode: Max-pools round their size up, as Caffe's did.
+        most_pixels: That go through the net at once.
+        exact: Run the net itself, where on a CPU its fast copy (`vgg_zoo.fast_inference`) would do.
+
+    Returns:
+        (B, outputs, h, w), at least float32; h = ⌊H/32⌋ − 6 for the paper's nets.
+    """
+    area, prepare = pixels.shape[2] * pixels.shape[3], partial(net_input, net)
+    runs = net_for(net, exact)
+    with pooling(runs, ceil_mode):
+        if area > most_pixels:
+            maps = [tiled_class_score_map(runs, image, prepare, most_pixels) for image in pixels]
+        else:
+            parts = pixels.split(max(1, most_pixels // area))
+            maps = [class_score_map(runs, prepare(part)) for part in parts]
+    scores = torch.cat(maps)
+    return scores.float() if scores.dtype in (torch.bfloat16, torch.float16) else scores  # soft-max needs more

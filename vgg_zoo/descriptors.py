@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .dense import check_is_vgg, pooling, strips_of, tiled_features, tiles
-from .fast_copies import arithmetic, net_for
-from .inputs import Rescaled, batches_of_one_shape, net_input
-from .layers import hidden_map, layer_maps, layer_of, layers_of, smallest_scale, trunk_modules
+from vgg_zoo.dense import pooling, strips_of, tiled_features, tiles
+from vgg_zoo.fast.copies import arithmetic, net_for
+from vgg_zoo.images.inputs import Rescaled, batches_of_one_shape, net_input
+from vgg_zoo.layers import check_is_vgg, hidden_map, layer_maps, layer_of, layers_of, smallest_side, trunk_modules
 
 COMBINE = ("average", "stack")
 L2 = ("scale", "final")
@@ -21,7 +21,7 @@ L2 = ("scale", "final")
 class DenseDescriptor:
     """A net's image descriptor as a function of rescaled images (Appendix B).
 
-    The layer's map, after the ReLU, is averaged over places and with that of the mirrored image, for each scale; the
+    The layer's map, after the ReLU, is averaged over positions and with that of the mirrored image, for each scale; the
     scales are averaged or stacked.
 
     Args:
@@ -59,7 +59,7 @@ class DenseDescriptor:
             if value not in options:
                 raise ValueError(f"unknown {name} {value!r}; choose from {', '.join(options)}")
         self.scales = tuple(int(scale) for scale in scales)
-        side = smallest_scale(net, self.layer)
+        side = smallest_side(net, self.layer)
         if not self.scales or min(self.scales) < side:
             raise ValueError(
                 f"scales must be smallest sides of at least {side} pixels for {layer}; got {self.scales}"
@@ -96,7 +96,7 @@ class DenseDescriptor:
 
     @torch.inference_mode()
     def of_rescaled(self, images: Sequence[Rescaled | None]) -> Tensor:
-        """Descriptors of images that `vgg_zoo.inputs.at_scales` has rescaled.
+        """Descriptors of images that `vgg_zoo.images.inputs.at_scales` has rescaled.
 
         Args:
             images: For each image a (3, H, W) tensor of uint8 for each scale, in order; None gives a row of NaN.
@@ -112,7 +112,7 @@ class DenseDescriptor:
         return self._combined(found).float()
 
     def _of_scale(self, pixels: Tensor) -> Tensor:
-        """(B, C), float64: averaged over places and flips, of images of one shape."""
+        """(B, C), float64: averaged over positions and flips, of images of one shape."""
         net = net_for(self.model, self.exact)
         with pooling(net, self.ceil_mode):
             found = self._averages(net, pixels)
@@ -126,10 +126,10 @@ class DenseDescriptor:
         return F.normalize(found, dim=1) if self.l2 == "final" else found
 
     def _averages(self, net: Any, pixels: Tensor) -> Tensor:
-        """(B, C) of (B, 3, H, W): the mean of the layer's map over places, of a batch or, by tiles, of each image."""
+        """(B, C) of (B, 3, H, W): the layer's mean over positions, of a batch or, by tiles, of each image."""
         if pixels.shape[2] * pixels.shape[3] > self.most_pixels:
             return torch.stack([self._tiled_average(net, image) for image in pixels])
-        return _mean_over_places([self._map(net, net_input(net, pixels))])
+        return _mean_over_positions([self._map(net, net_input(net, pixels))])
 
     def _tiled_average(self, net: Any, pixels: Tensor) -> Tensor:
         """(C,) of one image (3, H, W) of any size: the trunk by tiles, the FC layers by strips of its whole map."""
@@ -137,17 +137,17 @@ class DenseDescriptor:
         if not self.layer.fully_connected:
             modules = trunk_modules(net)[: self.layer.after]
             parts = (tile for _, tile in tiles(modules, partial(self._map, net), pixels, prepare, self.most_pixels))
-            return _mean_over_places(parts)[0]
+            return _mean_over_positions(parts)[0]
         features = tiled_features(net, pixels, prepare, self.most_pixels)
         strips = strips_of(features, int(net.pre_logits.input_kernel_size))
-        return _mean_over_places(hidden_map(net, strip, self.layer) for strip in strips)[0]
+        return _mean_over_positions(hidden_map(net, strip, self.layer) for strip in strips)[0]
 
     def _map(self, net: Any, images: Tensor) -> Tensor:
         return layer_maps(net, images, [self.layer])[self.layer.name]
 
 
-def _mean_over_places(parts: Iterable[Tensor]) -> Tensor:
-    """(B, C), float64 on the CPU: the mean over all places of maps (B, C, h, w) that are parts of one."""
+def _mean_over_positions(parts: Iterable[Tensor]) -> Tensor:
+    """(B, C), float64 on the CPU: the mean over all positions of maps (B, C, h, w) that are parts of one."""
     total, cells = torch.zeros((), dtype=torch.float64), 0
     for part in parts:
         count = part.shape[2] * part.shape[3]

@@ -7,47 +7,31 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import hf_hub_download
 from timm.data import ImageNetInfo
 from torch import Tensor, nn
 
-from .dense import check_is_vgg, smallest_side
-from .entrypoints import pretrained_net
-from .fast_copies import arithmetic
-from .images import BadImageError, Pixels
-from .inputs import Input, at_scales, batches_of_one_shape, decode_each
-from .preprocessing import rescale
-from .score_maps import score_maps
-from .settings import SETTINGS_FILE, read_settings
-from .weights.folder import save_folder
+from vgg_zoo.dense import score_maps
+from vgg_zoo.fast.copies import arithmetic
+from vgg_zoo.images.decoding import BadImageError
+from vgg_zoo.images.inputs import Input, at_scales, batches_of_one_shape, decode_each
+from vgg_zoo.images.preprocessing import rescale
+from vgg_zoo.layers import check_is_vgg, smallest_side
+from vgg_zoo.pretrained import pretrained_net
+from vgg_zoo.weights.folder import save_folder
+from vgg_zoo.weights.settings import SETTINGS_FILE, read_settings
 
-PROTOCOLS = ("dense", "multi_crop", "multi_crop_and_dense")
 GRID = 5
 """Crops a side in multi-crop evaluation; 5 × 5 × 2 flips are the paper's 50 a scale."""
 
 Posteriors = Callable[[Sequence[Input]], Tensor]
 
 
-@torch.inference_mode()
-def posteriors(model: nn.Module, images: Tensor, flip: bool = True) -> Tensor:
-    """Class posteriors of whole images or crops, averaged with those of the mirrored images.
-
-    Args:
-        model: A net of the zoo in eval mode; `model(images)` averages its class score map over places.
-        images: (B, 3, H, W), as the net takes them.
-        flip: Average the soft-max posteriors of the original and the flipped images.
-
-    Returns:
-        (B, num_classes); rows sum to 1.
-    """
-    scores = model(images).softmax(1)
-    return (scores + model(images.flip(-1)).softmax(1)) / 2 if flip else scores
-
-
 class DenseEvaluator:
     """The paper's evaluation of a net as a function from images to class posteriors (Sect. 3.2).
 
     Every image is rescaled isotropically to each test scale Q. "dense" applies the net to the whole of it, averages the
-    class score map over places, and takes the soft-max; "multi_crop" takes the soft-max of each of 5 × 5 crops on a
+    class score map over positions, and takes the soft-max; "multi_crop" takes the soft-max of each of 5 × 5 crops on a
     regular grid; "multi_crop_and_dense" averages the two. Posteriors are averaged over flips and scales.
 
     Args:
@@ -56,13 +40,13 @@ class DenseEvaluator:
         scales: Q, smallest sides in pixels; at least the net's smallest input, 224 for the paper's nets.
         flip: Average with the mirrored image.
         protocol: "dense", "multi_crop" or "multi_crop_and_dense".
-        softmax_first: Dense: soft-max at every place, then the mean over places. The paper's words allow both; the
-            default averages class scores, as a net that is trained on crops was.
+        softmax_first: Dense: soft-max at every position, then their mean. The paper's words allow both; the default
+            averages class scores, as a net that is trained on crops was.
         ceil_mode: Max-pools round their size up, as Caffe's and so Oxford's did.
         most_pixels: That go through the net at once. Smaller images are batched up to it; the trunk runs over a larger
             image in tiles of so many pixels.
         exact: Use the net itself. Otherwise, in float32 on a CPU, `fast_inference`'s copy of it does the work, several
-            times as fast and equal but for rounding; it is made anew when the weights have changed.
+            times as fast and equal up to rounding; it is made again when the weights have changed.
 
     Raises:
         ValueError: No VGG, no weights, an unknown protocol, no scale, or one below the net's smallest input.
@@ -95,8 +79,8 @@ class DenseEvaluator:
             raise ValueError(f"most_pixels must be at least {self.side}², one crop; got {most_pixels}")
         self.model = net.eval()
         self.scales, self.flip, self.protocol = scales, bool(flip), protocol
-        self.softmax_first, self.ceil_mode, self.most_pixels = bool(softmax_first), bool(ceil_mode), int(most_pixels)
-        self.exact = bool(exact)
+        self.softmax_first, self.ceil_mode, self.exact = bool(softmax_first), bool(ceil_mode), bool(exact)
+        self.most_pixels = int(most_pixels)
 
     @property
     def arithmetic(self) -> str:
@@ -117,14 +101,7 @@ class DenseEvaluator:
     @property
     def class_names(self) -> list[str]:
         """In the order of the posteriors: the net's own, ImageNet's for 1000 classes, or numbers."""
-        names = self.model.pretrained_cfg.get("label_names")
-        if names:
-            return list(names)
-        count = int(self.model.num_classes)
-        if count != 1000:
-            return [str(number) for number in range(count)]
-        info = ImageNetInfo()
-        return [info.index_to_description(index) for index in range(count)]
+        return class_names_of(self.model)
 
     @torch.inference_mode()
     def __call__(self, images: Iterable[Input], strict: bool = True) -> Tensor:
@@ -141,7 +118,7 @@ class DenseEvaluator:
             ValueError: No images.
             BadImageError: An image that cannot be decoded, by its place and name.
         """
-        found = [None if pixels is None else at_scales(pixels, self.scales) for pixels in self._pixels(images, strict)]
+        found = [None if pixels is None else at_scales(pixels, self.scales) for pixels in _decoded(images, strict)]
         if not found:
             raise ValueError("no images; give at least one PIL image, path or array")
         return self.of_rescaled(found)
@@ -171,8 +148,7 @@ class DenseEvaluator:
         Returns:
             (num_classes, h, w), float32, on the CPU; h = ⌊H/32⌋ − 6 for the paper's nets.
         """
-        (pixels,) = self._pixels([image], strict=True)
-        assert pixels is not None
+        (pixels,) = _decoded([image], strict=True)
         return self.maps(rescale(pixels, scale)[None])[0].float().cpu()
 
     def predict(self, images: Iterable[Input], top: int = 5) -> list[list[tuple[str, float]]]:
@@ -217,58 +193,76 @@ class DenseEvaluator:
             if not file.is_file():
                 raise ValueError(f"{source} has no {SETTINGS_FILE}; `DenseEvaluator.save_pretrained` writes it")
         else:
-            from huggingface_hub import hf_hub_download  # only here is the network needed
-
             file = Path(hf_hub_download(str(source), SETTINGS_FILE, revision=revision))
             name = f"hf-hub:{source}" + (f"@{revision}" if revision else "")
         return cls(name, **read_settings(file))
 
-    def _pixels(self, images: Iterable[Input], strict: bool) -> Iterator[Pixels | None]:
-        for named, found in decode_each(images):
-            if not isinstance(found, BadImageError):
-                yield found
-            elif strict:
-                raise BadImageError(f"{named}: {found}") from found
-            else:
-                warnings.warn(f"{named} is left out: {found}", stacklevel=3)
-                yield None
-
     def _scale_posteriors(self, pixels: Tensor) -> Tensor:
         """(B, num_classes) posteriors of images of one shape at one scale."""
-        parts = []
-        if self.protocol != "multi_crop":
-            parts.append(self._flipped(self._dense, pixels))
-        if self.protocol != "dense":
-            parts.append(self._flipped(self._crops, pixels))
+        views = (pixels, pixels.flip(-1)) if self.flip else (pixels,)
+        parts = [sum(part(self, view) for view in views) / len(views) for part in PROTOCOLS[self.protocol]]
         return torch.stack(parts).mean(0)
 
-    def _flipped(self, score: Callable[[Tensor], Tensor], pixels: Tensor) -> Tensor:
-        return (score(pixels) + score(pixels.flip(-1))) / 2 if self.flip else score(pixels)
-
-    def _dense(self, pixels: Tensor) -> Tensor:
-        scores = self.maps(pixels)
-        return scores.softmax(1).mean((2, 3)) if self.softmax_first else scores.mean((2, 3)).softmax(1)
-
-    def _crops(self, pixels: Tensor) -> Tensor:
-        """Mean posteriors of the crops on the grid, borders included, each image's crops in bounded batches."""
-        crops = [
-            pixels[:, :, y : y + self.side, x : x + self.side]
-            for y in grid(pixels.shape[2], self.side)
-            for x in grid(pixels.shape[3], self.side)
-        ]
-        stacked = torch.cat(crops)
-        most = max(1, self.most_pixels // self.side**2)
-        scores = torch.cat([self.maps(part).mean((2, 3)).softmax(1) for part in stacked.split(most)])
-        return scores.view(len(crops), len(pixels), -1).mean(0)
-
     def maps(self, pixels: Tensor) -> Tensor:
-        """Class scores at every place: (B, num_classes, h, w) of (B, 3, H, W) of uint8, at their scale, not flipped."""
+        """Class scores at every position: (B, num_classes, h, w) of (B, 3, H, W) of uint8, at their scale."""
         return score_maps(self.model, pixels, self.ceil_mode, self.most_pixels, self.exact)
+
+
+def class_names_of(net: Any) -> list[str]:
+    """Of a net's outputs, in their order: its own, ImageNet's for 1000 classes, or numbers."""
+    names = net.pretrained_cfg.get("label_names")
+    if names:
+        return list(names)
+    count = int(net.num_classes)
+    if count != 1000:
+        return [str(number) for number in range(count)]
+    info = ImageNetInfo()
+    return [info.index_to_description(index) for index in range(count)]
+
+
+def _decoded(images: Iterable[Input], strict: bool) -> Iterator[Any]:
+    """The pixels of each image; None, with a warning, of one that cannot be decoded, unless `strict`."""
+    for named, found in decode_each(images):
+        if not isinstance(found, BadImageError):
+            yield found
+        elif strict:
+            raise BadImageError(f"{named}: {found}") from found
+        else:
+            warnings.warn(f"{named} is left out: {found}", stacklevel=3)
+            yield None
+
+
+def dense(evaluator: DenseEvaluator, pixels: Tensor) -> Tensor:
+    """(B, num_classes) posteriors of whole images, (B, 3, H, W) of uint8: the net at every position (Sect. 3.2)."""
+    scores = evaluator.maps(pixels)
+    return scores.softmax(1).mean((2, 3)) if evaluator.softmax_first else scores.mean((2, 3)).softmax(1)
+
+
+def multi_crop(evaluator: DenseEvaluator, pixels: Tensor) -> Tensor:
+    """(B, num_classes): the mean over crops on a grid, borders included, each image's crops in bounded batches."""
+    side = evaluator.side
+    crops = [
+        pixels[:, :, y : y + side, x : x + side]
+        for y in grid(pixels.shape[2], side)
+        for x in grid(pixels.shape[3], side)
+    ]
+    most = max(1, evaluator.most_pixels // side**2)
+    parts = torch.cat(crops).split(most)
+    scores = torch.cat([evaluator.maps(part).mean((2, 3)).softmax(1) for part in parts])
+    return scores.view(len(crops), len(pixels), -1).mean(0)
 
 
 def grid(length: int, side: int) -> list[int]:
     """Where `GRID` crops begin: evenly spaced, the first at the image's beginning and the last at its end."""
     return [round(place * (length - side) / (GRID - 1)) for place in range(GRID)]
+
+
+PROTOCOLS: dict[str, tuple[Callable[[DenseEvaluator, Tensor], Tensor], ...]] = {
+    "dense": (dense,),
+    "multi_crop": (multi_crop,),
+    "multi_crop_and_dense": (dense, multi_crop),
+}
+"""Functions from images of one shape to posteriors, which a protocol averages."""
 
 
 class Fusion:

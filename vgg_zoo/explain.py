@@ -1,20 +1,17 @@
-"""`python -m vgg_zoo.explain PHOTO --model NAME|FOLDER`: where in a photo the dense net sees which class (Sect. 3.2).
+"""Where in a photo the dense net sees which class (Sect. 3.2), as data and as a picture.
 
-Writes a PNG: the photo, its likeliest classes with their posteriors, and for each of these classes (rows) and each test
-scale Q (columns) the soft-max posterior at every place of the class score map, laid over the photo. All maps share one
-colour scale from 0 to 1.
+The picture: the photo, its likeliest classes with their posteriors, and for each of these classes (rows) and each test
+scale Q (columns) the soft-max posterior at every position of the class score map, laid over the photo. All maps share
+one colour scale from 0 to 1.
 
-One place of the map is the net applied to one window: a training crop of 224 pixels of the photo rescaled to Q, and the
-next window is 32 pixels further. Its posterior is drawn at the window's centre, bilinear between centres and constant
-beyond the outermost ones; the map is not stretched over the photo, whose border no window is centred on. Dots mark the
-centres. The maps are those of the photo itself; the posteriors beside the photo are the evaluator's, as a rule averaged
-over the mirrored photo and the scales too, and of class scores that were averaged before the soft-max.
+One position of the map is the net applied to one window: a training crop of 224 pixels of the photo rescaled to Q, and
+the next window is 32 pixels further. Its posterior is drawn at the window's centre, bilinear between centres and
+constant beyond the outermost ones; the map is not stretched over the photo, whose border no window is centred on. Dots
+mark the centres. The maps are those of the photo itself; the posteriors beside the photo are the evaluator's, as a
+rule averaged over the mirrored photo and the scales too, and of class scores that were averaged before the soft-max.
 """
 
-import argparse
-import sys
 import textwrap
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,13 +20,12 @@ import numpy as np
 import torch
 from PIL import Image
 
-from .configurations import STRIDE
-from .evaluation import DenseEvaluator
-from .images import Pixels
-from .inputs import Input, decoded
-from .pictures import decoded_photo, picture_of
-from .preprocessing import rescaled_size
-from .settings import SETTINGS_FILE, read_settings
+from vgg_zoo.configurations import STRIDE
+from vgg_zoo.evaluation import DenseEvaluator
+from vgg_zoo.images.decoding import Pixels
+from vgg_zoo.images.inputs import Input, decoded
+from vgg_zoo.images.preprocessing import rescaled_size
+from vgg_zoo.weights.files import whole
 
 SHOWN = 1024
 """Pixels of the longer side of the photo that is drawn, at the most."""
@@ -39,11 +35,11 @@ Values = np.ndarray[Any, np.dtype[np.float64]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlacedMap:
-    """Posteriors of some classes at every place of the class score map of one test scale.
+    """Posteriors of some classes at every position of the class score map of one test scale.
 
     Attributes:
         scale: Q in pixels.
-        posteriors: (classes, h, w), the soft-max over all the net's classes at each place.
+        posteriors: (classes, h, w), the soft-max over all the net's classes at each position.
         rows: (h,), where the windows' centres lie in the photo, from 0 at its upper border to 1 at its lower.
         columns: (w,), from 0 at its left border to 1 at its right.
     """
@@ -74,7 +70,7 @@ class Explanation:
 
 
 def explain(evaluator: DenseEvaluator, image: Input, top: int = 5) -> Explanation:
-    """The likeliest classes of an image, and their posteriors at every place of the class score map of every scale.
+    """The likeliest classes of an image, and their posteriors at every position of the class score map of every scale.
 
     Args:
         evaluator: Its scales are those of the maps; its posteriors decide which classes are likeliest.
@@ -116,31 +112,27 @@ def window_centres(count: int, side: int) -> Values:
 
     Args:
         count: Places in the row or column.
-        side: Of a window in pixels, `dense.smallest_side(net)`.
+        side: Of a window in pixels, `vgg_zoo.layers.smallest_side(net)`.
     """
     return STRIDE * np.arange(count) + side / 2
 
 
 def _weights(centres: Values, length: int) -> Values:
-    """(length, places): how much each place counts at the middle of each of `length` pixels; rows sum to 1."""
+    """(length, positions): how much each position counts at the middle of each of `length` pixels; rows sum to 1."""
     middles = (np.arange(length) + 0.5) / length
     return np.stack([np.interp(middles, centres, one) for one in np.eye(len(centres))], axis=1)
 
 
 def draw(explanation: Explanation, path: str | Path) -> None:
-    """Write the PNG that this module describes; under another name first.
+    """Write the PNG that this module describes, whole or not at all.
 
     Raises:
         ImportError: matplotlib is missing.
         OSError: The file cannot be written.
     """
-    figure, path = _Drawing(explanation).figure, Path(path)
-    writing = path.with_name(f".{path.name}.writing")
-    try:
+    figure = _Drawing(explanation).figure
+    with whole(Path(path)) as writing:
         figure.savefig(writing, format="png", dpi=_DPI)
-        writing.replace(path)
-    finally:
-        writing.unlink(missing_ok=True)
 
 
 _DPI = 110
@@ -164,7 +156,7 @@ class _Drawing:
         grid = _LABEL + len(explanation.maps) * (self.across + _GAP) - _GAP
         bottom = grid_top + len(explanation.predictions) * self.step
         size = max(photo[0] + 5.4, grid) + 2 * _MARGIN, bottom + 0.2 + _MARGIN
-        self.figure = _figure_class()(figsize=size)
+        self.figure = figure_class()(figsize=size)
         self._photo(photo)
         self._bars(_MARGIN + photo[0] + 2.5, size[0] - _MARGIN - 0.4, header)
         for column, placed in enumerate(explanation.maps):
@@ -207,12 +199,12 @@ class _Drawing:
         axes = self._axes(left, top, across, 0.16)
         for values, options in ((np.full((1, 2), 0.5), _GREY), (np.linspace(0, 1, 256)[None], _HEAT | _SEEN_THROUGH)):
             axes.imshow(values, extent=(0, 1, 0, 1), aspect="auto", **options)
-        axes.set(yticks=(), xlabel="posterior of the class at each place of the map")
+        axes.set(yticks=(), xlabel="posterior of the class at each position of the map")
 
     def _column(self, placed: PlacedMap, left: float, top: float) -> None:
         height, width = self.explanation.photo.shape[:2]
         grey = np.asarray(Image.fromarray(self.explanation.photo).convert("L")) / 255
-        title = f"Q = {placed.scale}, {len(placed.rows)} × {len(placed.columns)} places"
+        title = f"Q = {placed.scale}, {len(placed.rows)} × {len(placed.columns)} positions"
         self._text(left + self.across / 2, top - 0.16, title, ha="center")
         for row, heat in enumerate(placed.over(height, width)):
             axes = self._axes(left, top + row * self.step, self.across, self.down)
@@ -224,7 +216,7 @@ class _Drawing:
             axes.set_axis_off()
 
 
-def _figure_class() -> Any:
+def figure_class() -> Any:
     try:
         from matplotlib.figure import Figure  # an extra, and slow to import
     except ImportError as error:
@@ -246,44 +238,3 @@ def _short(name: str, most: int) -> str:
 
 def _lines(name: str) -> str:
     return "\n".join(textwrap.wrap(_short(name, 40), 19)) or name
-
-
-def evaluator_of(model: str, scales: Sequence[int] | None) -> DenseEvaluator:
-    """The evaluator that the command asks for.
-
-    Args:
-        model: A name that timm loads with weights, or a folder; the settings that `DenseEvaluator.save_pretrained` kept
-            there count.
-        scales: None takes the folder's, or the paper's.
-    """
-    file = Path(model) / SETTINGS_FILE
-    settings = read_settings(file) if file.is_file() else {}
-    return DenseEvaluator(model, **settings | ({} if scales is None else {"scales": scales}))
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Explain one photo; 1 if that cannot be done."""
-    parser = argparse.ArgumentParser(prog="python -m vgg_zoo.explain", description=__doc__.partition("\n")[0])
-    parser.add_argument("photo", type=Path)
-    parser.add_argument("--model", required=True, help="a name that timm loads with its weights, or a folder of a net")
-    parser.add_argument("--scales", type=int, nargs="+", metavar="Q", help="default: the folder's, or 256 384 512")
-    parser.add_argument("--top", type=int, default=5, help="classes, 5 by default")
-    parser.add_argument("--output", type=Path, help="a PNG, replaced if it is there; default: PHOTO.explained.png here")
-    options = parser.parse_args(arguments)
-    try:
-        _figure_class()  # what is missing is said before the net is fetched and run
-        output = picture_of(options.photo, options.output, "explained")
-        pixels = decoded_photo(options.photo)
-        explanation = explain(evaluator_of(options.model, options.scales), pixels, options.top)
-        draw(explanation, output)
-    except (ValueError, OSError, ImportError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    for name, posterior in explanation.predictions:
-        print(f"{posterior:.3f}  {name}")
-    print(f"see {output}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

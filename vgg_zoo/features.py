@@ -23,12 +23,21 @@ except ImportError as error:
         "vgg_zoo.descriptors.DenseDescriptor, which needs no scikit-learn"
     ) from error
 
-from .boxes import Box, part_in_box, split_pairs
-from .descriptors import DenseDescriptor, feature_maps
-from .entrypoints import pretrained_net
-from .images import BadImageError
-from .inputs import Input, Rescaled, at_scales, decode_each, decoded, in_parts
-from .preprocessing import rescale
+from vgg_zoo.descriptors import DenseDescriptor, feature_maps
+from vgg_zoo.images.decoding import BadImageError
+from vgg_zoo.images.inputs import (
+    Box,
+    Input,
+    Rescaled,
+    at_scales,
+    decode_each,
+    decoded,
+    in_parts,
+    part_in_box,
+    split_pairs,
+)
+from vgg_zoo.images.preprocessing import rescale
+from vgg_zoo.pretrained import pretrained_net
 
 ON_ERROR = ("raise", "nan")
 
@@ -39,10 +48,10 @@ Descriptors = np.ndarray[Any, np.dtype[np.float32]]
 
 
 class ImageDescriptor(TransformerMixin, BaseEstimator):
-    """The image descriptors of Appendix B: the net without its last layer, dense, averaged over places and flips.
+    """The image descriptors of Appendix B: the net without its last layer, dense, averaged over positions and flips.
 
     Every image is rescaled isotropically to each scale Q; the net is applied to the whole of it; the layer's map, after
-    the ReLU, is averaged over places and with that of the mirrored image. The scales' descriptors are averaged or
+    the ReLU, is averaged over positions and with that of the mirrored image. The scales' descriptors are averaged or
     stacked. Nothing is learned: `fit` only checks the parameters. `sklearn.pipeline.FeatureUnion` stacks two nets.
 
     Clones share the net, which nothing changes. A pickle holds the parameters: a net that was given by name or folder
@@ -64,7 +73,7 @@ class ImageDescriptor(TransformerMixin, BaseEstimator):
         most_pixels: That go through the net at once. Smaller images are batched up to it, larger ones go in tiles.
         device: Where the net goes, "cuda"; None leaves it where it is, on the CPU where it is loaded by name.
         exact: Use the net itself. Otherwise, in float32 on a CPU, `fast_inference`'s copy of it does the work, several
-            times as fast and equal but for rounding. `feature_maps` always uses the net itself.
+            times as fast and equal up to rounding. `feature_maps` always uses the net itself.
     """
 
     def __init__(

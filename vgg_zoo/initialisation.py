@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from .configurations import FC_KEYS, Configuration, configuration
+from vgg_zoo.configurations import FC_KEYS, Configuration, configuration
 
 METHODS = ("glorot", "normal")
 
@@ -16,7 +16,7 @@ PRE_INITIALISED = ("conv1_1", "conv2_1", "conv3_1", "conv3_2", *FC_KEYS)
 
 @torch.no_grad()
 def initialise(model: nn.Module, method: str = "glorot", std: float = 0.01) -> None:
-    """Draw the weights of every conv and FC layer anew, in place; the biases become zero (Sect. 3.1).
+    """Draw the weights of every conv and FC layer again, in place; the biases become zero (Sect. 3.1).
 
     Args:
         model: Any net; layers other than `nn.Conv2d` and `nn.Linear` are left alone.

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import timm.models
 from torch import Tensor, nn
 
-from .configurations import STRIDE
-from .model import at_least, prepare
+from vgg_zoo.configurations import STRIDE
+from vgg_zoo.model import at_least, prepare
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +80,6 @@ def layer_of(net: Any, name: str) -> NetLayer:
     return layers[name]
 
 
-def smallest_scale(net: Any, layer: NetLayer) -> int:
-    """Q in pixels that give one cell without stretching: 224 for fc6 and fc7 of the paper's nets, 32 in the trunk."""
-    return STRIDE * int(net.pre_logits.input_kernel_size) if layer.fully_connected else STRIDE
-
-
 def steps_of(net: Any) -> Sequence[Step]:
     """The net as functions, to be applied one after the other: the trunk, the stretching, the hidden FC layers."""
     hidden = net.pre_logits
@@ -130,3 +126,39 @@ def layer_maps(net: Any, images: Tensor, layers: Sequence[NetLayer], relu: bool 
 def hidden_map(net: Any, features: Tensor, layer: NetLayer) -> Tensor:
     """The map of fc6 or fc7, (B, channels, h, w), of the trunk's map (B, C, h', w'), which may be a strip of it."""
     return run(net, steps_of(net)[len(trunk_modules(net)) : layer.after], features)
+
+
+def check_is_vgg(net: nn.Module, classifies: bool = True) -> None:
+    """Refuse what has no trunk and FC layers to be applied densely.
+
+    Args:
+        net: Any module.
+        classifies: It must have its last layer, too; image descriptors (Appendix B) leave it out.
+
+    Raises:
+        ValueError: Neither a net of the zoo nor one of timm's VGGs, or one whose last layer predicts boxes.
+    """
+    if classifies and getattr(net, "predicts", "classes") == "boxes":
+        raise ValueError(
+            "a BoxVGG predicts boxes and no classes: vgg_zoo.Localiser and recipes/localise.py apply it, beside a net "
+            "that classifies"
+        )
+    if not isinstance(net, timm.models.VGG) or (classifies and net.num_classes == 0):
+        raise ValueError(
+            f"a {type(net).__name__} cannot be applied densely: it takes a net of the zoo (vgg_a, ..., vgg_e) or "
+            "one of timm's own (vgg11, ..., vgg19)" + classifies * " with its last layer (num_classes above 0)"
+        )
+
+
+def smallest_side(net: Any, layer: NetLayer | None = None) -> int:
+    """Side in pixels of the image that gives one cell of a map without stretching.
+
+    Args:
+        net: A VGG.
+        layer: Whose map; None takes that of the class scores.
+
+    Returns:
+        224 for the paper's nets, and 32 for layers of the trunk.
+    """
+    in_trunk = layer is not None and not layer.fully_connected
+    return STRIDE if in_trunk else STRIDE * int(net.pre_logits.input_kernel_size)

@@ -13,18 +13,18 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from .box_entrypoints import default_cfgs
-from .box_frame import boxes_of_map, cut, in_pixels
-from .box_merging import CLOSE, merge
-from .box_net import BoxVGG
-from .dense import smallest_side
-from .entrypoints import pretrained_net
-from .evaluation import DenseEvaluator, Fusion, fuse
-from .fast import FastVGG
-from .inputs import Input, Rescaled, at_scales, batches_of_one_shape, decoded
-from .pictures import draw_boxes
-from .score_maps import score_maps
-from .settings import localise_settings, usual_settings
+from vgg_zoo.boxes.frame import boxes_of_map, cut, in_pixels
+from vgg_zoo.boxes.merging import CLOSE, merge
+from vgg_zoo.boxes.net import BoxVGG
+from vgg_zoo.dense import score_maps
+from vgg_zoo.entrypoints import BOX_NETS
+from vgg_zoo.evaluation import DenseEvaluator, Fusion, fuse
+from vgg_zoo.fast.net import FastVGG
+from vgg_zoo.images.inputs import Input, Rescaled, at_scales, batches_of_one_shape, decoded
+from vgg_zoo.images.pictures import draw_boxes
+from vgg_zoo.layers import smallest_side
+from vgg_zoo.pretrained import pretrained_net
+from vgg_zoo.weights.settings import localise_settings, usual_settings
 
 Net = nn.Module | str | Path
 
@@ -48,8 +48,8 @@ class Localiser:
     """The paper's localisation as a function from an image to classes and boxes (Appendix A).
 
     The classifier gives the likeliest classes of the image by its own protocol. Each net predicts, for each of them, a
-    box at every place of the image rescaled to each of its Q; the boxes of all nets are merged together, greedily, and
-    rated by the sum of the classifier's posteriors of the class in the windows that they come from.
+    box at every position of the image rescaled to each of its Q; the boxes of all nets are merged, greedily, and rated
+    by the sum of the classifier's posteriors of the class in the windows that they come from.
 
     Args:
         model: A net that predicts boxes (`vgg_d_box`), or the folder or name of a trained one; or several of them.
@@ -148,7 +148,7 @@ class Localiser:
 
     @torch.inference_mode()
     def of_rescaled(self, images: Sequence[Rescaled | None]) -> Tensor:
-        """Classes and boxes of images that `vgg_zoo.inputs.at_scales` has rescaled to `scales`.
+        """Classes and boxes of images that `vgg_zoo.images.inputs.at_scales` has rescaled to `scales`.
 
         Args:
             images: For each image a (3, H, W) tensor of uint8 for each of `scales`, in order; None gives NaN.
@@ -199,7 +199,7 @@ class Localiser:
         return boxes.expand(-1, self.top, -1, -1)
 
     def _window_posteriors(self, batch: Tensor) -> Tensor:
-        """(B, classes, h, w): the soft-max at every place, the mean over the classifiers."""
+        """(B, classes, h, w): the soft-max at every position, the mean over the classifiers."""
         maps = [score_maps(each.model, batch, self.ceil_mode, self.most_pixels, each.exact) for each in self.evaluators]
         return torch.stack([scores.double().softmax(1).cpu() for scores in maps]).mean(0)
 
@@ -217,7 +217,7 @@ def box_net(model: Net) -> BoxVGG:
         raise ValueError("the net has no last layer (num_classes=0), and so predicts no boxes")
     if not isinstance(net, BoxVGG):
         raise ValueError(
-            f"a {type(net).__name__} predicts no boxes; the nets that do are {', '.join(default_cfgs)}, and "
+            f"a {type(net).__name__} predicts no boxes; the nets that do are {', '.join(BOX_NETS)}, and "
             "recipes/train.py trains them"
         )
     return net
@@ -239,7 +239,7 @@ def _evaluators(classifier: Net | DenseEvaluator | Fusion) -> list[DenseEvaluato
 
 
 def _kept(model: Net, net: BoxVGG) -> Mapping[str, Any]:
-    """What is told beside the weights of a net that was given by a folder or name."""
+    """What the files beside the weights say of a net that was given by a folder or name."""
     return {} if isinstance(model, nn.Module) else localise_settings(model, net.pretrained_cfg.get("hf_hub_id"))
 
 

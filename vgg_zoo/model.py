@@ -12,8 +12,8 @@ from timm.layers import ClassifierHead
 from timm.models import checkpoint, register_notrace_function
 from torch import Tensor, nn
 
-from .configurations import STRIDE, Configuration, Layer, configuration
-from .initialisation import initialise
+from vgg_zoo.configurations import STRIDE, Configuration, Layer, configuration
+from vgg_zoo.initialisation import initialise
 
 
 @register_notrace_function
@@ -40,7 +40,7 @@ def restore_layout(features: Tensor, images: Tensor) -> Tensor:
 @register_notrace_function
 @torch.fx.wrap
 def fc_over_map(x: Tensor, weight: Tensor, bias: Tensor | None, most_windows: int = 1024) -> Tensor:
-    """An FC layer applied at every place of a map (Sect. 3.2): a valid k × k convolution, as one matrix product.
+    """An FC layer applied at every position of a map (Sect. 3.2): a valid k × k convolution, as one matrix product.
 
     PyTorch's CPU convolution spends 0.16 s a call reordering the 411 MB of the first FC layer; a product reads them
     once, at about 0.02 s. Where the map is exactly k × k (a training crop) the only window is the map itself.
@@ -160,6 +160,7 @@ class VGG(timm.models.VGG):
         ValueError: An argument outside the values above; the message names them.
     """
 
+    predicts = "classes"
     # TorchScript would compile properties; this one is for Python only.
     __jit_unused_properties__: ClassVar[list[str]] = ["default_cfg"]
 

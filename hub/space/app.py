@@ -35,13 +35,14 @@ import numpy as np
 from gradio import processing_utils
 from PIL import Image, ImageColor
 
-from vgg_zoo.entrypoints import check_name, predicts_boxes
+from vgg_zoo.entrypoints import predicts
 from vgg_zoo.evaluation import GRID, PROTOCOLS, DenseEvaluator
 from vgg_zoo.explain import SHOWN, Explanation, PlacedMap, explain
-from vgg_zoo.images import BadImageError, Pixels, read_pixels
-from vgg_zoo.preprocessing import rescaled_size
-from vgg_zoo.settings import SETTINGS_FILE, read_settings, usual_settings
+from vgg_zoo.images.decoding import BadImageError, Pixels, read_pixels
+from vgg_zoo.images.preprocessing import rescaled_size
+from vgg_zoo.pretrained import check_name
 from vgg_zoo.weights.hub_file import optional_file
+from vgg_zoo.weights.settings import SETTINGS_FILE, read_settings, usual_settings
 
 DEFAULT_MODELS = ("vgg_d.tv_in1k", "vgg_e.tv_in1k")
 
@@ -66,10 +67,10 @@ PROTOCOL_LABELS = {
     "multi_crop": "multi-crop: 5 × 5 crops a scale",
     "multi_crop_and_dense": "multi-crop and dense: the mean of both",
 }
-assert tuple(PROTOCOL_LABELS) == PROTOCOLS
+assert PROTOCOL_LABELS.keys() == PROTOCOLS.keys()
 
 MAGMA = "#000004, #140e36, #3b0f70, #641a80, #8c2981, #b73779, #de4968, #f7705c, #fe9f6d, #fecf92, #fcfdbf"
-"""matplotlib's colour map of `python -m vgg_zoo.explain`, from 0 to 1 in equal steps."""
+"""matplotlib's colour map of `vgg-zoo explain`, from 0 to 1 in equal steps."""
 
 
 # ---- Nets
@@ -85,9 +86,9 @@ def settings_of(model: str) -> dict[str, Any]:
         ValueError: No such net, one that predicts boxes, or settings that are wrong.
         OSError: The Hub cannot be reached.
     """
-    if predicts_boxes(_architecture(model)):
+    if predicts(_architecture(model)) == "boxes":
         raise ValueError(
-            f"{model} predicts boxes and no classes, and classes are what is shown here; `python -m vgg_zoo.localise` "
+            f"{model} predicts boxes and no classes, and classes are what is shown here; `vgg-zoo localise` "
             "draws its boxes"
         )
     if model.startswith("hf-hub:"):
@@ -242,7 +243,7 @@ def heat_over(photo: Pixels, placed: PlacedMap, place: int) -> Pixels:
         place: Of the class among the map's.
 
     Returns:
-        (H, W, 3); 0 is black and 1 light yellow, as `python -m vgg_zoo.explain` draws it.
+        (H, W, 3); 0 is black and 1 light yellow, as `vgg-zoo explain` draws it.
     """
     height, width = photo.shape[:2]
     heat = replace(placed, posteriors=placed.posteriors[place : place + 1]).over(height, width)[0]
@@ -284,7 +285,7 @@ def legend_of(name: str, placed: PlacedMap, place: int) -> str:
     rows, columns = placed.posteriors.shape[1:]
     return (
         "<div class='legend'><span>0</span><div></div><span>1</span></div>"
-        f"<p class='small'>Posterior of {html.escape(name)} at each of the {rows} × {columns} places of the class "
+        f"<p class='small'>Posterior of {html.escape(name)} at each of the {rows} × {columns} positions of the class "
         f"score map at Q = {placed.scale}; the highest is {placed.posteriors[place].max():.3f}. Each dot is the centre "
         "of one window.</p>"
     )
@@ -300,12 +301,12 @@ def words_for(text: str) -> dict[str, Any]:
 ABOUT = """
 **How it works** (Sect. 3.2 of [the VGG paper](https://arxiv.org/abs/1409.1556)). The photo is rescaled so that its
 smallest side is Q. The net's fully-connected layers become convolutions, so that the net applies to the whole photo
-and gives a *class score map*: the score of every class at every place, one place for each window of the size of a
-training crop, the next one 32 pixels further. The scores' mean over places, through the soft-max, gives the photo's
+and gives a *class score map*: the score of every class at every position, one place for each window of the size of a
+training crop, the next one 32 pixels further. The scores' mean over positions, through the soft-max, gives the photo's
 *posterior* of each class; posteriors are averaged over the mirrored photo and over the scales. *Multi-crop* tests a
 grid of 5 × 5 crops of each scale instead.
 
-The picture shows the soft-max at each place of the map of the photo itself, not mirrored, drawn at the window's centre.
+The picture shows the soft-max at each position of the map of the photo itself, not mirrored, at the window's centre.
 Photos are deleted within an hour and used for nothing else.
 """
 
@@ -385,7 +386,7 @@ class Page:
         self.net = gr.Dropdown(self.nets.names, value=first, label="Net", elem_id="net")
         self.protocol = gr.Radio(
             [(label, name) for name, label in PROTOCOL_LABELS.items()],
-            value=PROTOCOLS[0],
+            value=next(iter(PROTOCOLS)),
             label="Protocol",
             elem_id="protocol",
         )

@@ -20,6 +20,7 @@ def recipe() -> Recipe:
         init_from="digits_vgg_a",
         train_scales=(64, 64),
         test_scale=64,
+        learning_rate=3e-3,
         epochs=4,
         milestones=(3,),
     )

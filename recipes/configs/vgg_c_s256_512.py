@@ -13,5 +13,5 @@ from recipes.recipe import Recipe
 
 
 def recipe() -> Recipe:
-    """S drawn anew for every crop."""
+    """S drawn again for every crop."""
     return replace(vgg_c_s384.recipe(), init_from="vgg_c_s384", train_scales=(256, 512))

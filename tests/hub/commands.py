@@ -5,10 +5,10 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from hub.files import files_of
+from hub.repository.files import files_of
 from tests.forked import HEAVY, ROOT, Forked, run_forked
 from tests.hub.local_hub import IMPATIENT, LocalHub, environment
-from vgg_zoo.weights.hashing import file_digest
+from vgg_zoo.weights.files import file_digest
 
 TOKEN, OTHER, READER = "hf_writer_of_org", "hf_of_another", "hf_may_only_read"
 

@@ -6,14 +6,15 @@ from typing import Any
 
 import torch
 
-from hub.address import parse_address
 from hub.build import build
+from hub.repository.address import parse_address
 from tests.helpers import small
 from vgg_zoo import DenseEvaluator
 from vgg_zoo.configurations import IMAGENET_MEAN
-from vgg_zoo.entrypoints import predicts_boxes
+from vgg_zoo.entrypoints import predicts
+from vgg_zoo.results import VERSION
+from vgg_zoo.weights.files import file_digest
 from vgg_zoo.weights.folder import save_folder
-from vgg_zoo.weights.hashing import file_digest
 
 REPOSITORY, BOXES = "org/vgg_d.made", "org/vgg_d_box.made"
 
@@ -25,7 +26,7 @@ def make_run(folder: Path, name: str = "vgg_d", seed: int = 0, **changes: Any) -
     net = small(name, **changes)
     names = [f"class {number}" for number in range(classes)]
     net.pretrained_cfg["label_names"] = names
-    if predicts_boxes(name):
+    if predicts(name) == "boxes":
         about = {"mean": IMAGENET_MEAN, "input_size": (3, 64, 64), "crop_pct": 64 / 72, "class_names": names}
         save_folder(net, folder, tag="made", licence=None, **about)  # type: ignore[arg-type]
     else:
@@ -53,6 +54,7 @@ def make_results(folder: Path, run: Path, **changes: Any) -> Path:
     for part in (net, data, rates):
         part.update({key: value for key, value in changes.items() if key in part})
     content = {
+        **{"version": VERSION, "kind": "classes"},
         "nets": [net] * changes.get("nets", 1),
         "data": data,
         "outputs_of_classes": None,
@@ -89,6 +91,8 @@ def make_box_results(folder: Path, run: Path, protocol: int = 2, **changes: Any)
     for part in (net, data, rates, classifier):
         part.update({key: value for key, value in changes.items() if key in part and key != "model"})
     content = {
+        **{"version": VERSION, "kind": "boxes"},
+        "arithmetic": "exact",
         "protocol": protocol,
         "nets": [net] * changes.get("nets", 1),
         "classifiers": [classifier] if protocol == 2 else [],
@@ -108,7 +112,7 @@ def make_built(folder: Path, seed: int = 0, address: str = REPOSITORY) -> Path:
     """A folder that may be published."""
     net = parse_address(address).net
     run = make_run(folder / f"run{seed}", net, seed)
-    results = (make_box_results if predicts_boxes(net) else make_results)(folder / f"results{seed}", run)
+    results = (make_box_results if predicts(net) == "boxes" else make_results)(folder / f"results{seed}", run)
     output = folder / f"built{seed}"
     build(run, parse_address(address), output, [results], "mit", "a net of the tests")
     return output

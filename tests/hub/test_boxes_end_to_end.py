@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
-from hub.box_results import Boxes
-from hub.files import files_of
+from hub.repository.files import files_of
+from hub.results.boxes import Boxes
 from tests.forked import HEAVY, ROOT, run_forked
 from tests.hub.commands import holds, make_hub, package_copy, python, succeed
 from tests.hub.local_hub import LocalHub, environment

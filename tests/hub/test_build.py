@@ -8,14 +8,15 @@ from typing import Any
 import pytest
 from huggingface_hub import ModelCard
 
-from hub.address import parse_address
 from hub.build import build
 from hub.card import figures
-from hub.class_results import Classes
-from hub.files import OPTIONAL, REQUIRED, files_of
-from hub.provenance import without_folders
+from hub.repository.address import parse_address
+from hub.repository.files import OPTIONAL, REQUIRED, files_of
+from hub.results.classes import Classes
+from hub.results.provenance import without_folders
+from tests.helpers import training_results
 from tests.hub.nets import REPOSITORY, make_built, make_results, make_run
-from vgg_zoo.settings import read_settings
+from vgg_zoo.weights.settings import read_settings
 
 FILES = {*REQUIRED, "dense_eval.json"}
 
@@ -184,18 +185,17 @@ def test_a_failed_build_leaves_the_older_one(run: Path, tmp_path: Path) -> None:
 def test_the_recipe_is_the_runs(run: Path, tmp_path: Path) -> None:
     """A trained net brings what was learned, and the training's own single crop; an unfinished one is refused."""
     results = make_results(tmp_path / "results", run)
-    training = json.loads((results / "results.json").read_text())
-    del training["nets"], training["data"]
-    sha256 = json.loads((results / "results.json").read_text())["nets"][0]["weights_sha256"]
-    training |= {
-        "recipe": "made",
-        "settings": {"train_scales": [64, 64]},
-        "data": {"spec": "made", "classes": 10},
-        "weights_sha256": sha256,
-        "results": {"single crop": {"scale": 64, "crop_size": 64, "flip": False, "top1": 0.5, "top5": 0, "images": 40}},
+    tested = json.loads((results / "results.json").read_text())
+    training = training_results(
+        recipe="made",
+        settings={"train_scales": [64, 64]},
+        data={"spec": "made", "classes": 10},
+        weights_sha256=tested["nets"][0]["weights_sha256"],
+        results={"single crop": {"scale": 64, "crop_size": 64, "flip": False, "top1": 0.5, "top5": 0, "images": 40}},
         **{"steps": 10, "epochs": 2, "processes": 1, "finished": True},
-        "command": ["python", "recipes/train.py", "--output", "/somewhere/run"],
-    }
+        command=["python", "recipes/train.py", "--output", "/somewhere/run"],
+        **{name: tested[name] for name in ("commit", "python", "versions")},
+    )
     (run / "results.json").write_text(json.dumps(training))
     (run / "run.json").write_text(json.dumps({"recipe": "made", "settings": {"batch_size": 4}}))
     folder = built(run, tmp_path / "out", results)

@@ -1,4 +1,4 @@
-"""`check` finds every damage, also where SHA256SUMS was made anew after it."""
+"""`check` finds every damage, also where SHA256SUMS was made again after it."""
 
 import json
 import pickle
@@ -12,9 +12,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from hub.check import check
-from hub.dense_onnx import write_dense_onnx
-from hub.files import sums_of
-from hub.net import load_net
+from hub.repository.dense_onnx import write_dense_onnx
+from hub.repository.files import sums_of
+from hub.repository.net import load_net
 from tests.helpers import NETS, small
 from tests.hub.nets import REPOSITORY, make_built
 
@@ -83,7 +83,7 @@ def _flatter_card(folder: Path) -> None:
 def _of_these_weights(folder: Path) -> None:
     """Results that claim to be of the weights as they are now, and the card that follows from them."""
     from hub.card import card_of
-    from vgg_zoo.weights.hashing import file_digest
+    from vgg_zoo.weights.files import file_digest
 
     in_json(
         "eval_results.json",
@@ -196,7 +196,7 @@ def test_tensors_that_are_not_the_nets_are_found(original: Path, tmp_path: Path,
 
 
 def test_a_flipped_bit_of_any_file_is_found(original: Path, tmp_path: Path) -> None:
-    """By SHA256SUMS, which nobody made anew."""
+    """By SHA256SUMS, which nobody made again."""
     folder = tmp_path / "folder"
     shutil.copytree(original, folder)
     for name in ("onnx/dense.onnx", "eval_results.json", "README.md"):

@@ -110,7 +110,7 @@ def test_a_mistake_ends_in_one_line(world: tuple[LocalHub, Path]) -> None:
     for words, message in (
         (["publsih", altered], "invalid choice: 'publsih'"),
         (["publish", place / "nowhere"], "`python -m hub build` writes one"),
-        (["publish", altered], "are not those that SHA256SUMS names; build the folder anew"),
+        (["publish", altered], "are not those that SHA256SUMS names; build the folder again"),
     ):
         done = run(hub, place / "home", *words)
         assert done.returncode != 0

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 
-from hub.files import address_of
 from hub.lock import lock
-from hub.record import Record, write_record
+from hub.repository.files import address_of
+from hub.repository.record import Record, write_record
 from tests.hub.nets import make_built
 from vgg_zoo.weights.published import read_lock, write_lock
 
@@ -45,7 +45,7 @@ def test_what_was_changed_since_is_refused(tmp_path: Path, file: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
     config["pretrained_cfg"]["mean"] = [0.0, 0.0, 0.0]
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ValueError, match="was changed or built anew"):
+    with pytest.raises(ValueError, match="was changed or built again"):
         lock(folder, file)
     assert read_lock(file) == {}
 

@@ -20,7 +20,7 @@ from tests.hub.local_hub import (
 )
 from tests.hub.local_hub.exchange import Exchange
 from tests.hub.nets import REPOSITORY, make_built
-from vgg_zoo.weights.hashing import file_digest
+from vgg_zoo.weights.files import file_digest
 
 COMMIT, UPLOAD = "/commit/main", "/storage/"
 
@@ -204,7 +204,7 @@ def test_somebody_elses_tag_is_named(hub: LocalHub, folder: Path, home: Path) ->
     hub.fail("POST", "/tag/", before(theirs))
     message = fails(hub, home, "publish", folder)
     assert "somebody else's git tag v1 names" in message
-    assert "Build the folder anew for another version" in message
+    assert "Build the folder again for another version" in message
     assert hub.tags(REPOSITORY) == {"v1": hub.commits(REPOSITORY)[-1].id}
 
 

@@ -21,7 +21,7 @@ from tests.hub.local_hub import (
     status,
 )
 from tests.hub.nets import REPOSITORY, make_built
-from vgg_zoo.weights.hashing import file_digest
+from vgg_zoo.weights.files import file_digest
 
 NAME = "vgg_d.made"
 WEIGHTS = "/storage/"

@@ -26,10 +26,10 @@ import torch
 from huggingface_hub import SpaceCard
 from PIL import Image
 
-from tests.helpers import small
+from tests.helpers import small, training_results
 from vgg_zoo.evaluation import DenseEvaluator
 from vgg_zoo.explain import PlacedMap, explain
-from vgg_zoo.images import BadImageError
+from vgg_zoo.images.decoding import BadImageError
 
 REQUIRED = os.environ.get("VGG_ZOO_REQUIRE_BROWSER") == "1"  # CI says so; elsewhere what is missing skips the tests
 
@@ -232,7 +232,7 @@ def test_the_nets_own_scales_are_offered(folders: list[Path], tmp_path: Path) ->
     shutil.copytree(folders[0], trained, ignore=shutil.ignore_patterns("dense_eval.json", "*.safetensors"))
     offered = {}
     for scales, crop in (([64, 112], 64), ([96, 96], 64), ([64, 64], 64), ([256, 256], 224)):
-        run = {"settings": {"train_scales": scales, "crop_size": crop, "flip": False}}
+        run = training_results(settings={"train_scales": scales, "crop_size": crop, "flip": False})
         (trained / "results.json").write_text(json.dumps(run))
         offered[tuple(scales)] = app.Nets([str(trained)]).scales(str(trained))
     assert offered == {

@@ -1,12 +1,14 @@
 """The recipes' commands as users type them: processes of their own, on the CPU."""
 
+import io
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr
 from dataclasses import dataclass
 from typing import Any
 
-from recipes.launch import ON_CPU, launch_command
+from recipes.runtime.processes import ON_CPU, launch_command
 from tests.forked import ROOT, Forked, run_forked, run_ranks
 
 TINY = "tests/recipes/tiny.py"
@@ -61,3 +63,12 @@ def succeed(asked: Command, **environment: str) -> subprocess.CompletedProcess[s
 def run_line(line: Sequence[str]) -> subprocess.CompletedProcess[str]:
     """Run a whole command line, Python's start included."""
     return subprocess.run(line, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+
+
+def refusal(main: Callable[[Sequence[str] | None], int], *words: Any) -> str:
+    """The one line in which a command ends, in this process, that cannot do its work."""
+    with redirect_stderr(io.StringIO()) as said:
+        assert main(list(map(str, words))) == 1
+    (line,) = said.getvalue().splitlines()
+    assert line.startswith("error: ")
+    return line

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 import vgg_zoo
-from recipes.voc import ACTIONS, CLASSES
+from recipes.features.voc import ACTIONS, CLASSES
 
 SIDE = 40
 

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from recipes.pasted_digits import pasted_digits
+from recipes.data.digits import pasted_digits
 
 
 def pasted_folder(folder: Path, training: int = 300, validation: int = 60) -> Path:

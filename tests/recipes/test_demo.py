@@ -1,34 +1,25 @@
 """What `make demo` and `make tour` say where something is missing, and what they take for wrong; CI runs them whole."""
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from recipes import demo, tour
-
-
-def said(main: Callable[[Sequence[str]], None], *arguments: str | Path) -> str:
-    """The one line in which a command ends that cannot do its work."""
-    with pytest.raises(SystemExit) as ended:
-        main(list(map(str, arguments)))
-    assert isinstance(ended.value.code, str)
-    assert "\n" not in ended.value.code
-    return ended.value.code
+from recipes.demo import demo, tour
+from tests.recipes.commands import refusal
 
 
 def test_a_folder_that_cannot_be_written_to_is_told(tmp_path: Path) -> None:
     """Before anything is trained."""
     (tmp_path / "file").touch()
     expected = f"error: cannot write to {tmp_path}/file/demo (Not a directory); --output names another folder"
-    assert said(demo.main, "--output", tmp_path / "file" / "demo") == expected
+    assert refusal(demo.main, "--output", tmp_path / "file" / "demo") == expected
 
 
 def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With what is free and what is needed."""
     monkeypatch.setattr(demo, "MEGABYTES", 10**9)
-    assert "MB are free" in (line := said(demo.main, "--output", tmp_path))
+    assert "MB are free" in (line := refusal(demo.main, "--output", tmp_path))
     assert line.endswith("1000000000 MB are needed; --output names another folder")
 
 
@@ -36,7 +27,7 @@ def test_a_missing_package_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the way to install it."""
     monkeypatch.setattr(demo, "find_spec", lambda name: None)
     expected = "error: sklearn and matplotlib cannot be imported; install them: pip install -e '.[recipes]'"
-    assert said(demo.main, "--output", "unused") == expected
+    assert refusal(demo.main, "--output", "unused") == expected
 
 
 def test_a_missing_compiler_is_no_error(
@@ -76,7 +67,7 @@ def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
 
 def test_the_tour_stands_on_the_demo(tmp_path: Path) -> None:
     """It says which net is missing and what makes it."""
-    line = said(tour.main, "--net", tmp_path / "net", "--output", tmp_path / "tour")
+    line = refusal(tour.main, "--net", tmp_path / "net", "--output", tmp_path / "tour")
     assert line.startswith(f"error: {tmp_path}/net holds no net; make demo trains it, and --net names another one")
     assert list(tmp_path.iterdir()) == []
 

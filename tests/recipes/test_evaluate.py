@@ -15,8 +15,10 @@ from PIL import Image
 from sklearn.metrics import top_k_accuracy_score
 
 import vgg_zoo  # noqa: F401 (registers the nets)
-from recipes.net_under_test import NetUnderTest
-from recipes.scores import CHUNK, ScoreFolder, Scores
+from recipes.evaluation.net import NetUnderTest
+from recipes.evaluation.scores import Scores, score_store
+from recipes.evaluation.store import CHUNK
+from recipes.runtime.output_folder import OutputFolder
 from tests.recipes.commands import command, run, start, succeed
 from vgg_zoo.evaluation import DenseEvaluator
 from vgg_zoo.weights.folder import save_folder
@@ -69,7 +71,7 @@ def results_of(folder: Path) -> dict[str, Any]:
 
 def scores_of(folder: Path) -> Scores:
     """The posteriors that a command kept."""
-    return ScoreFolder(folder / "scores", results_of(folder)["data"]["images"]).read_all()
+    return score_store(OutputFolder(folder), results_of(folder)["data"]["images"]).read_all()
 
 
 def test_the_figures_are_scikit_learns(tested: Path) -> None:
@@ -86,7 +88,7 @@ def test_the_figures_are_scikit_learns(tested: Path) -> None:
 
 def test_the_posteriors_are_the_wrappers(net: Path, tested: Path) -> None:
     """The command computes what `DenseEvaluator` computes, image by image."""
-    from recipes.data import load_splits
+    from recipes.data.splits import load_splits
 
     evaluator, split = DenseEvaluator(f"local-dir:{net}", scales=(32, 48)), load_splits("digits")[1]
     alone = torch.cat([evaluator([split.pixels(index)]) for index in (0, 100, 359)])

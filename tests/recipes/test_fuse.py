@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 import torch
 
+from recipes.evaluation.scores import Scores, score_store, write_results
 from recipes.fuse import fused
-from recipes.run_folder import RunFolder
-from recipes.score_report import write_results
-from recipes.scores import ScoreFolder, Scores
+from recipes.runtime.output_folder import OutputFolder
 from tests.recipes.commands import command, run, succeed
 
 IMAGES, CLASSES = 300, 7
@@ -23,9 +22,9 @@ def evaluation(folder: Path, seed: int, outputs: list[int] | None = None, **chan
     drawn = torch.rand(IMAGES, CLASSES, generator=generator).softmax(1)
     values = {"posteriors": drawn, "labels": torch.arange(IMAGES) % CLASSES, "images": torch.arange(IMAGES)} | changes
     scores = Scores(**values, problems=[])
-    ScoreFolder(folder / "scores", len(scores)).write_all(scores)
+    score_store(OutputFolder(folder), len(scores)).write_all(scores)
     data = {"spec": "made up", "split": "validation", "classes": CLASSES}
-    write_results(RunFolder(folder), [{"model": folder.name}], data, scores, outputs)
+    write_results(OutputFolder(folder), [{"model": folder.name}], data, scores, outputs)
     return scores
 
 
@@ -35,7 +34,7 @@ def test_a_fusion_is_the_mean_of_all_nets(tmp_path: Path) -> None:
     a, b, c, two, three = (tmp_path / name for name in ("a", "b", "c", "two", "three"))
     succeed(command("fuse", a, b, "--output", two))
     succeed(command("fuse", two, c, "--output", three))
-    found = ScoreFolder(three / "scores", IMAGES).read_all()
+    found = score_store(OutputFolder(three), IMAGES).read_all()
     mean = sum(parts) / 3
     assert torch.allclose(found.posteriors.double(), mean, atol=1e-7)
     assert torch.allclose(fused([c, two])[2].posteriors.double(), mean, atol=1e-7)  # whatever their order

@@ -5,6 +5,7 @@ import json
 import shutil
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +15,23 @@ import timm
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-from torchvision.ops import box_iou
 
 import vgg_zoo
-from recipes import localisation
-from recipes.beginning import copy_all_but_last
-from recipes.boxed_images import BoxedImages, load_box_splits, load_box_test_split
-from recipes.found_boxes import FoundBoxesFolder, localisation_errors
-from recipes.loading import DataSource
-from recipes.localisation import BoxCrops, best_overlap
+from recipes.data.box_splits import load_box_splits, load_box_test_split
+from recipes.data.boxed_images import BoxedImages
+from recipes.data.source import DataSource
+from recipes.evaluation import boxes
+from recipes.evaluation.boxes import FoundBoxes, best_overlap, localisation_errors
+from recipes.evaluation.store import Store
 from recipes.recipe import load_recipe
+from recipes.training.boxes import BoxCrops
+from recipes.training.setup import copy_all_but_last
 from tests.recipes.commands import Command, command, run, start, succeed
 from tests.recipes.data_sets import net_folder
 from tests.recipes.pasted import pasted_folder
-from vgg_zoo.box_frame import Window
-from vgg_zoo.inputs import net_input
-from vgg_zoo.preprocessing import rescale
+from vgg_zoo.boxes.frame import Window
+from vgg_zoo.images.inputs import net_input
+from vgg_zoo.images.preprocessing import rescale
 
 BOXES = "tests/recipes/tiny_boxes.py"
 
@@ -97,7 +99,7 @@ def test_boxes_are_learned_alike_by_any_number_of_processes(
 
 @pytest.mark.slow
 def test_a_killed_run_ends_with_the_same_bits(data: Path, tmp_path: Path) -> None:
-    """SIGKILL in the middle of an epoch; the same command goes on, on the same weights to the last bit."""
+    """SIGKILL in the middle of an epoch; the same command resumes, with the same weights to the last bit."""
     options = ["--max-steps", 9, "--checkpoint-every", 2]
     succeed(train(data, tmp_path / "whole", *options))
     words = train(data, tmp_path / "killed", *options)
@@ -152,14 +154,21 @@ def test_the_last_layer_alone_is_new(tmp_path: Path) -> None:
 def test_a_predicted_box_ends_where_the_image_does() -> None:
     """A box of the image's size around its right border fits an object that fills the right half."""
     window, objects = Window(height=32, width=32, side=32), torch.tensor([[0.5, 0, 1, 1]])
-    item = localisation.TestedBox(torch.zeros(3, 32, 32, dtype=torch.uint8), 0, window, objects, None)
+    item = boxes.TestedBox(torch.zeros(3, 32, 32, dtype=torch.uint8), 0, window, objects, None)
     assert best_overlap(item, torch.tensor([0.5, 0.0, 1.0, 1.0])) == 1
     assert best_overlap(item, torch.tensor([0.25, 0.25, 0.5, 2.0])) == 1
     assert best_overlap(item, torch.tensor([1.5, 0.0, 1.0, 1.0])) == 0
 
 
+def overlap(one: Sequence[float], other: Sequence[float]) -> float:
+    """Intersection over union of two boxes, in plain arithmetic."""
+    width, height = (min(one[k + 2], other[k + 2]) - max(one[k], other[k]) for k in (0, 1))
+    common = max(width, 0) * max(height, 0)
+    return common / (sum((box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)) - common)
+
+
 def slow_box_error(folder: Path, split: BoxedImages, scale: int) -> float:
-    """Protocol 1 image by image: the middle of the rescaled image, plain arithmetic, torchvision's overlap."""
+    """Protocol 1 image by image: the middle of the rescaled image, plain arithmetic."""
     net: Any = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
     wrong = 0
     for index in range(len(split)):
@@ -175,7 +184,7 @@ def slow_box_error(folder: Path, split: BoxedImages, scale: int) -> float:
         x, y = (left + 16 + 32 * cx) / w * width, (top + 16 + 32 * cy) / h * height
         bw, bh = max(0, bw) * 32 / w * width, max(0, bh) * 32 / h * height
         box = [max(0, x - bw / 2), max(0, y - bh / 2), min(width, x + bw / 2), min(height, y + bh / 2)]
-        wrong += not (box_iou(torch.tensor([box]), torch.tensor(row["boxes"])) > 0.5).any()
+        wrong += not any(overlap(box, other) > 0.5 for other in row["boxes"])
     return wrong / len(split)
 
 
@@ -206,7 +215,7 @@ def test_protocol_2_counts_every_image_and_survives_a_kill(data: Path, trained: 
     results = results_of(tmp_path / "one")
     assert (results["data"]["images"], results["data"]["unusable_images"]) == (60, 2)
     assert [net["scales"] for net in results["nets"]] == [[40], [40, 48]]
-    store = FoundBoxesFolder(tmp_path / "one" / "boxes", 60)
+    store = Store(tmp_path / "one" / "boxes", 60, FoundBoxes)
     found = store.read_all()
     assert found.found[3].isnan().all()
     nets = [timm.create_model(f"local-dir:{trained}", pretrained=True) for _ in range(2)]

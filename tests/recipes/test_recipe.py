@@ -11,7 +11,7 @@ import torch
 
 import vgg_zoo  # noqa: F401 (registers the nets)
 from recipes.recipe import CONFIGS, Recipe, load_recipe, recipe_names
-from recipes.schedule import Schedule
+from recipes.training.schedule import Schedule
 
 
 def test_there_are_recipes() -> None:
@@ -136,7 +136,7 @@ MODERN = [f"vgg_{net}_modern" for net in ("a", "a_lrn", "b", "b_shallow", "c", "
 def test_the_papers_runs_are_there() -> None:
     """Tables 3, 4, 6 and 8, the Glorot variants, a modern recipe for each net, and those of the digits."""
     glorot = {f"vgg_{net}_s256_glorot" for net in "bcde"}
-    digits = {"digits_vgg_a", "pasted_digits_a", "pasted_digits_a_pcr"}
+    digits = {"digits_vgg_a", "pasted_digits_a", "pasted_digits_a_scr"}
     assert {*PAPERS, *MODERN, *BOXES} | glorot | digits == set(recipe_names())
 
 

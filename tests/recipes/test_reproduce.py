@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from recipes.loading import load
+from recipes.data.source import load
 from recipes.recipe import load_recipe
 from recipes.reproduce import chain, names_of, plan
 from tests.forked import launcher

@@ -14,10 +14,10 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import vgg_zoo  # noqa: F401 (registers the nets)
-from recipes.data import load_splits
+from recipes.data.splits import load_splits
 from tests.recipes.commands import TINY, command, run, run_line, succeed, train_command
-from vgg_zoo.preprocessing import centre_crop, subtract_mean
-from vgg_zoo.weights.hashing import file_digest
+from vgg_zoo.images.preprocessing import centre_crop, subtract_mean
+from vgg_zoo.weights.files import file_digest
 
 
 def results_of(output: Path) -> dict[str, Any]:

@@ -14,13 +14,13 @@ import timm
 import timm.models
 
 import vgg_zoo
-from vgg_zoo.entrypoints import predicts_boxes
+from vgg_zoo.entrypoints import predicts
 
 BOX_NETS = ("vgg_a_box", "vgg_d_box")  # of seven that differ from the nets above by their last layer alone
-NETS = frozenset([*vgg_zoo.entrypoints.default_cfgs, *BOX_NETS])
-OUR_MODULES = [module.__name__.rpartition(".")[2] for module in (vgg_zoo.entrypoints, vgg_zoo.box_entrypoints)]
+NETS = frozenset([*vgg_zoo.entrypoints.NETS, *BOX_NETS])
+OUR_MODULES = [vgg_zoo.entrypoints.__name__.rpartition(".")[2]]
 
-# Needs the Hub: the weights themselves are loaded from a local cache in tests/test_entrypoints.py.
+# Needs the Hub: the weights themselves are loaded from a local cache in tests/vgg_zoo/test_entrypoints.py.
 NEEDS_NETWORK = ("test_model_load_pretrained", "test_model_features_pretrained", "test_model_inference")
 
 # Ask for as many outputs as classes, which is not what a net that predicts boxes has.
@@ -76,7 +76,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         parameters = getattr(item, "callspec", None)
         name = str(parameters.params.get("model_name", "")) if parameters else ""
         test = getattr(item, "originalname", "")
-        boxes = predicts_boxes(name) and test in NEEDS_CLASSES
+        boxes = predicts(name) == "boxes" and test in NEEDS_CLASSES
         on_our_net = bool(_ours([name])) and test not in NEEDS_NETWORK and not boxes
         (kept if on_our_net else left_out).append(item)
     items[:] = kept

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..configurations import FC_KEYS
-from .layout import FIRST_CONV, to_timm
-from .wire import FIXED32, FIXED64, LENGTH, Field, Message
+from vgg_zoo.configurations import FC_KEYS
+from vgg_zoo.weights.layout import FIRST_CONV, to_timm
+from vgg_zoo.weights.wire import FIXED32, FIXED64, LENGTH, Field, Message
 
 # Field numbers of caffe.proto.
 _NET_LAYERS = {2: (4, 6), 100: (1, 7)}

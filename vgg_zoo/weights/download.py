@@ -10,10 +10,10 @@ from typing import Any
 
 from huggingface_hub.utils import WeakFileLock, tqdm
 
-from .hashing import file_digest
+from vgg_zoo.weights.files import file_digest
 
 ATTEMPTS = 5
-"""Connections that are tried before an error; each goes on where the last one broke."""
+"""Connections that are tried before an error; each resumes where the last one broke."""
 
 PAUSE = 1.0
 """Seconds by which the wait before each further attempt grows."""
@@ -64,7 +64,7 @@ class RemoteFile:
 def download(remote: RemoteFile, target: Path, timeout: float = 60.0) -> None:
     """Fetch a file with a progress bar, check it, and only then give it its name.
 
-    What has come stays beside the target as "NAME.incomplete", and the next call goes on from there. Processes that
+    What has come stays beside the target as "NAME.incomplete", and the next call resumes from there. Processes that
     want the same file wait for each other.
 
     Args:
@@ -113,8 +113,8 @@ def _fetch(remote: RemoteFile, part: Path, timeout: float, bar: Any) -> None:
     present = part.stat().st_size if part.exists() else 0
     if present != remote.size:
         raise ValueError(
-            f"cannot fetch {remote.url}: {reason}; {present:,} of {remote.size:,} bytes are there. The same call goes "
-            f"on from there. A file fetched by other means belongs to {part.with_suffix('')}"
+            f"cannot fetch {remote.url}: {reason}; {present:,} of {remote.size:,} bytes are there. The same call "
+            f"resumes from there. A file fetched by other means belongs to {part.with_suffix('')}"
         )
 
 

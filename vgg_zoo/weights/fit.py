@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from torch import Tensor, nn
 
-from ..configurations import TABLE_1, Configuration
+from vgg_zoo.configurations import TABLE_1, Configuration
 
 _SHOWN = 4
 

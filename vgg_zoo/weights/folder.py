@@ -43,11 +43,6 @@ def save_folder(
         class_names: In the order of the net's outputs.
         description: A sentence on where the weights come from.
     """
-    saved: Any = model  # the types of PyTorch 2.8 do not know `to(memory_format=...)`
-    if not all(value.is_cpu and value.is_contiguous() for value in model.state_dict().values()):
-        # safetensors takes only contiguous tensors, and the caller's net must stay as it is.
-        saved = copy.deepcopy(model).cpu()
-        saved.to(memory_format=torch.contiguous_format)
     settings: dict[str, Any] = {
         "tag": tag,
         "license": licence,
@@ -62,7 +57,7 @@ def save_folder(
     writing = folder / ".writing"
     try:
         save_for_hf(
-            saved,
+            _contiguous(model),
             str(writing),
             model_config={"pretrained_cfg": settings, "label_names": list(class_names or ()) or None},
             data_config={key: settings[key] for key in ("mean", "std", "input_size", "crop_pct")},
@@ -78,3 +73,11 @@ def save_folder(
             (writing / name).replace(folder / name)
     finally:
         shutil.rmtree(writing, ignore_errors=True)
+
+
+def _contiguous(model: nn.Module) -> Any:
+    """The net as safetensors takes it, on the CPU and contiguous; the caller's stays as it is."""
+    if all(value.is_cpu and value.is_contiguous() for value in model.state_dict().values()):
+        return model
+    saved: Any = copy.deepcopy(model).cpu()  # the types of PyTorch 2.8 do not know `to(memory_format=...)`
+    return saved.to(memory_format=torch.contiguous_format)

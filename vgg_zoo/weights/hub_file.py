@@ -10,7 +10,7 @@ from pathlib import Path
 from huggingface_hub import HfApi, constants, hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, HTTPError, LocalEntryNotFoundError
 
-from .hashing import file_digest
+from vgg_zoo.weights.files import file_digest
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -37,7 +37,7 @@ def checked_file(
     if found == expected:
         return path
     try:
-        path = _fetched(repository, name, revision, cache_dir, anew=True)
+        path = _fetched(repository, name, revision, cache_dir, again=True)
     except OSError as error:
         raise OSError(
             f"{path} is altered (its sha256 is {found}, and must be {expected}), and it cannot be fetched again: "
@@ -46,7 +46,7 @@ def checked_file(
     again = file_digest(path)
     if again != expected:
         raise ValueError(
-            f"{name} of {repository} at {revision or 'main'} has the sha256 {again}, also when fetched anew, and must "
+            f"{name} of {repository} at {revision or 'main'} has the sha256 {again}, also when fetched again, and must "
             f"have {expected}: it is not the file that was published. Nothing was loaded; delete {path}"
         )
     return path
@@ -67,14 +67,14 @@ def optional_file(repository: str, name: str, revision: str | None) -> Path | No
 
 
 def _fetched(
-    repository: str, name: str, revision: str | None, cache_dir: str | Path | None, anew: bool = False
+    repository: str, name: str, revision: str | None, cache_dir: str | Path | None, again: bool = False
 ) -> Path:
     """The client's download, whose every failure is an OSError."""
-    if anew and constants.HF_HUB_OFFLINE:
+    if again and constants.HF_HUB_OFFLINE:
         raise OSError("HF_HUB_OFFLINE is set")
     try:
         return Path(
-            hf_hub_download(repository, name, revision=revision, cache_dir=cache_dir, force_download=anew),
+            hf_hub_download(repository, name, revision=revision, cache_dir=cache_dir, force_download=again),
         )
     except HTTPError as error:
         if isinstance(error, OSError):

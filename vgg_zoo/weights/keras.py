@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..configurations import FC_KEYS, TABLE_1
-from .extra import needs_extra
-from .layout import FIRST_CONV, FIRST_FC, first_fc_input, to_timm
+from vgg_zoo.configurations import FC_KEYS, TABLE_1
+from vgg_zoo.weights.files import needs_extra
+from vgg_zoo.weights.layout import FIRST_CONV, FIRST_FC, first_fc_input, to_timm
 
 if TYPE_CHECKING:
     import h5py

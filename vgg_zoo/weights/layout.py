@@ -7,9 +7,9 @@ from typing import Any
 
 from torch import Tensor
 
-from ..configurations import FC_KEYS, TABLE_1, Configuration
-from .fit import fitting_configurations
-from .torchvision import CLASSIFIER
+from vgg_zoo.configurations import FC_KEYS, TABLE_1, Configuration
+from vgg_zoo.weights.fit import fitting_configurations
+from vgg_zoo.weights.state_dict import CLASSIFIER
 
 FIRST_CONV, FIRST_FC = "conv1_1", "fc6"
 _TORCHVISIONS = {ours: theirs for theirs, ours in CLASSIFIER.items()}

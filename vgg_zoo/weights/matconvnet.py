@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .extra import needs_extra
-from .layout import to_timm
+from vgg_zoo.weights.files import needs_extra
+from vgg_zoo.weights.layout import to_timm
 
 
 def read_matconvnet(file: Path) -> dict[str, Tensor]:

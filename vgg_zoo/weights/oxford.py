@@ -12,8 +12,8 @@ from huggingface_hub.utils import WeakFileLock
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from .download import RemoteFile, download
-from .read import read_weights
+from vgg_zoo.weights.download import RemoteFile, download
+from vgg_zoo.weights.files import whole
 
 _FOLDER = "http://www.robots.ox.ac.uk/~vgg/software/very_deep/caffe"
 
@@ -64,7 +64,7 @@ def oxford_weights(net: str, given: Path | None = None, folder: Path | None = No
     return converted
 
 
-def converted_anew(net: str, folder: Path | None = None) -> Path:
+def converted_again(net: str, folder: Path | None = None) -> Path:
     """The same file, converted again from Oxford's, which is checked, and fetched where it is deleted or altered.
 
     No hash of a conversion was ever published, so nothing less tells that every byte of it is right.
@@ -115,11 +115,12 @@ def _checked_source(remote: RemoteFile, source: Path) -> Path:
 
 
 def _convert(source: Path, remote: RemoteFile, target: Path) -> None:
-    """Read the Caffe file and write our tensors under another name first, the same bytes everywhere."""
+    """Read the Caffe file and write our tensors, the same bytes everywhere."""
+    from vgg_zoo.weights.read import read_weights  # readers of all formats, which only a first conversion needs
+
     tensors, _ = read_weights(source)
-    writing = target.with_name(f".{target.name}.writing")
-    save_file(tensors, writing, {_SOURCE: remote.digest})  # safetensors would write two entries in any order
-    writing.replace(target)
+    with whole(target) as writing:
+        save_file(tensors, writing, {_SOURCE: remote.digest})  # safetensors would write two entries in any order
 
 
 def _is_conversion_of(remote: RemoteFile, path: Path) -> bool:

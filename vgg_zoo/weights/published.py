@@ -10,9 +10,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..configurations import REGRESSIONS
-from .folder import WEIGHTS
-from .hub_file import SHA256, checked_file
+from vgg_zoo.configurations import REGRESSIONS
+from vgg_zoo.weights.files import whole
+from vgg_zoo.weights.folder import WEIGHTS
+from vgg_zoo.weights.hub_file import SHA256, checked_file
 
 LOCK = Path(__file__).with_name("published.json")
 MODEL_ARGS = frozenset(
@@ -87,11 +88,10 @@ def read_lock(file: Path = LOCK) -> dict[str, PublishedNet]:
 
 
 def write_lock(nets: Mapping[str, PublishedNet], file: Path = LOCK) -> None:
-    """Write the whole lock file, under another name first."""
-    writing = file.with_name(f".{file.name}.writing")
+    """Write the lock file, whole or not at all."""
     content = {name: asdict(nets[name]) for name in sorted(nets)}
-    writing.write_text(json.dumps(content, indent=2) + "\n")
-    writing.replace(file)
+    with whole(file) as writing:
+        writing.write_text(json.dumps(content, indent=2) + "\n")
 
 
 PUBLISHED = read_lock()

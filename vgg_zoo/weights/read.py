@@ -1,16 +1,15 @@
-"""A file of weights of any known kind → a state dict and where it comes from; the kind is told by content, not name."""
+"""A file of weights of any known kind → a state dict and where it comes from; by content, not by name."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
 
-from ..configurations import IMAGENET_MEAN
-from .caffe import looks_like_caffe, read_caffe
-from .keras import read_keras
-from .matconvnet import read_matconvnet
-from .state_dict import read_pickled, read_safetensors
-from .torchvision import is_torchvision
+from vgg_zoo.configurations import IMAGENET_MEAN
+from vgg_zoo.weights.caffe import looks_like_caffe, read_caffe
+from vgg_zoo.weights.keras import read_keras
+from vgg_zoo.weights.matconvnet import read_matconvnet
+from vgg_zoo.weights.state_dict import is_torchvision, read_pickled, read_safetensors
 
 _HDF5, _ZIP, _PICKLE = b"\x89HDF\r\n\x1a\n", b"PK\x03\x04", b"\x80"
 _KINDS = (

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.hub.local_hub.answers import HubError
 from tests.hub.local_hub.stored import Large
-from vgg_zoo.weights.hashing import file_digest
+from vgg_zoo.weights.files import file_digest
 
 TAKE = """import sys, hf_xet
 group = hf_xet.XetSession().new_file_download_group(endpoint=sys.argv[1])

@@ -1,0 +1,132 @@
+"""The dense net (Sect. 3.2, Appendix A) as an ONNX file for images of any number and size, with no code to run.
+
+The graph is written layer by layer from Table 1 instead of being traced: the same bytes with every version of PyTorch.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor
+
+from vgg_zoo.boxes.net import BoxVGG
+from vgg_zoo.configurations import FC_KEYS, Configuration
+from vgg_zoo.model import VGG
+
+OPSET, IR_VERSION = 17, 8
+"""Of 2022: what every runtime in use reads."""
+
+INPUT, MAP, POSTERIORS = "images", "class_score_map", "posteriors"
+BOX_MAP = "box_map"
+"""Of a net that predicts boxes, and all that it gives: what is left, adding each window's place, is arithmetic."""
+
+
+Shapes = dict[str, tuple[int | str, ...]]
+
+
+def write_dense_onnx(net: VGG, path: Path, ceil_mode: bool = False) -> None:
+    """Write the net as `images` → `class_score_map`, `posteriors`; one that predicts boxes as `images` → `box_map`.
+
+    `images` are (batch, 3, height, width) of float32, RGB in 0–255, rescaled to a smallest side of Q; the mean is
+    subtracted in the graph. `class_score_map` is (batch, classes, rows, columns); `posteriors` (batch, classes) are
+    the soft-max of its mean over positions, for one scale and without flips. `box_map` is (batch, 4 · boxes, rows,
+    columns): each place's centre (x, y), width and height of each box, in the frame of its window
+    (`vgg_zoo.boxes.frame`).
+
+    Args:
+        net: With its weights, in float32.
+        path: Of the file.
+        ceil_mode: Max-pools round their size up, as Caffe's do.
+    """
+    weights = {key: value.detach().cpu().numpy() for key, value in net.state_dict().items()}
+    cfg: Mapping[str, Any] = net.pretrained_cfg
+    graph = _Graph()
+    for name, key in (("mean", "mean"), ("deviation", "std")):
+        graph.constant(name, np.asarray(cfg[key], np.float32).reshape(1, -1, 1, 1) * np.float32(255))
+    graph.add("Sub", [INPUT, "mean"], "centred")
+    last = graph.add("Div", ["centred", "deviation"], "input")
+    last = _trunk(graph, net.configuration, weights, last, ceil_mode)
+    for name, key in FC_KEYS.items():
+        last = graph.convolution(name, _as_kernel(weights[f"{key}.weight"]), weights[f"{key}.bias"], last, padding=0)
+        if name != "fc8":
+            last = graph.add("Relu", [last], f"{name}_relu")
+    outputs = net.head.fc.out_features
+    if isinstance(net, BoxVGG):
+        graph.add("Identity", [last], BOX_MAP)
+        shapes: Shapes = {BOX_MAP: ("batch", outputs, "rows", "columns")}
+    else:
+        graph.add("Identity", [last], MAP)
+        graph.add("ReduceMean", [MAP], "class_scores", axes=[2, 3], keepdims=0)
+        graph.add("Softmax", ["class_scores"], POSTERIORS, axis=1)
+        shapes = {MAP: ("batch", outputs, "rows", "columns"), POSTERIORS: ("batch", outputs)}
+    onnx.save(graph.model(net, shapes, f"VGG, configuration {net.configuration.name}, applied densely"), path)
+
+
+def expected_outputs(net: VGG, dense_map: Tensor) -> dict[str, Tensor]:
+    """What the file's outputs must be, by name, where PyTorch's net gives a map (batch, outputs, rows, columns)."""
+    if isinstance(net, BoxVGG):
+        return {BOX_MAP: dense_map}
+    return {MAP: dense_map, POSTERIORS: dense_map.mean((2, 3)).softmax(1)}
+
+
+def _trunk(
+    graph: "_Graph", configuration: Configuration, weights: Mapping[str, Any], last: str, ceil_mode: bool
+) -> str:
+    keys = configuration.layer_keys()
+    for layer in configuration.layers():
+        if layer.kind == "conv":
+            key = keys[layer.name]
+            padding = layer.kernel // 2
+            last = graph.convolution(layer.name, weights[f"{key}.weight"], weights[f"{key}.bias"], last, padding)
+            last = graph.add("Relu", [last], f"{layer.name}_relu")
+        elif layer.kind == "LRN":  # ONNX divides α by the size, as PyTorch does
+            last = graph.add("LRN", [last], layer.name, alpha=5e-4, beta=0.75, bias=2.0, size=5)
+        else:
+            sides = {"kernel_shape": [2, 2], "strides": [2, 2], "ceil_mode": int(ceil_mode)}
+            last = graph.add("MaxPool", [last], layer.name, **sides)
+    return last
+
+
+def _as_kernel(weight: Any) -> Any:
+    """An FC layer's weight as a convolution's: fc8 is a matrix in timm's layout."""
+    return weight if weight.ndim == 4 else weight[:, :, None, None]
+
+
+class _Graph:
+    """Nodes and constants in the order in which they are added."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Any] = []
+        self.constants: list[Any] = []
+
+    def constant(self, name: str, values: Any) -> str:
+        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(values, np.float32), name))
+        return name
+
+    def add(self, kind: str, inputs: Iterable[str], output: str, **attributes: Any) -> str:
+        self.nodes.append(helper.make_node(kind, list(inputs), [output], name=output, **attributes))
+        return output
+
+    def convolution(self, name: str, weight: Any, bias: Any, last: str, padding: int) -> str:
+        inputs = [last, self.constant(f"{name}.weight", weight), self.constant(f"{name}.bias", bias)]
+        sides = {"kernel_shape": list(weight.shape[2:]), "pads": [padding] * 4, "strides": [1, 1]}
+        return self.add("Conv", inputs, name, **sides)
+
+    def model(self, net: VGG, outputs: Shapes, description: str) -> Any:
+        def tensor(name: str, *shape: int | str) -> Any:
+            return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+
+        graph = helper.make_graph(
+            self.nodes,
+            "vgg",
+            [tensor(INPUT, "batch", net.in_chans, "height", "width")],
+            [tensor(name, *shape) for name, shape in outputs.items()],
+            self.constants,
+            doc_string=description,
+        )
+        return helper.make_model(
+            graph, producer_name="vgg_zoo", ir_version=IR_VERSION, opset_imports=[helper.make_opsetid("", OPSET)]
+        )

@@ -1,0 +1,71 @@
+"""The files of a repository, as `build` writes and every other command reads them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from hub.repository.address import Address, parse_address
+from vgg_zoo.weights.files import file_digest
+from vgg_zoo.weights.folder import CONFIG, WEIGHTS
+
+CARD, EVALUATION, RECIPE = "README.md", "eval_results.json", "recipe.json"
+ONNX, SUMS = "onnx/dense.onnx", "SHA256SUMS"
+
+REQUIRED = (WEIGHTS, CONFIG, CARD, EVALUATION, ONNX, SUMS)
+"""Of every net; `hub.results.kind.Kind.settings_file` is another."""
+
+OPTIONAL = (RECIPE,)
+"""A net that was converted, not trained here, has no recipe."""
+
+
+def files_of(folder: Path) -> list[str]:
+    """Paths of all files under a folder, sorted, with slashes.
+
+    Raises:
+        ValueError: No such folder, or a symbolic link in it.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"there is no folder {folder}; `python -m hub build` writes one")
+    found = sorted(folder.rglob("*"))
+    for path in found:
+        if path.is_symlink():
+            raise ValueError(f"{path} is a symbolic link; a repository holds files only")
+    return [path.relative_to(folder).as_posix() for path in found if not path.is_dir()]
+
+
+def sums_of(folder: Path) -> str:
+    """What SHA256SUMS must say, in the form that `sha256sum -c` reads."""
+    return "".join(f"{file_digest(folder / name)}  {name}\n" for name in files_of(folder) if name != SUMS)
+
+
+def read_json(file: Path) -> Any:
+    """What a JSON file of a folder says.
+
+    Raises:
+        ValueError: It is missing, or no JSON.
+    """
+    try:
+        return json.loads(file.read_text())
+    except FileNotFoundError as error:
+        raise ValueError(f"{file.parent} has no {file.name}; `python -m hub build` writes it") from error
+    except ValueError as error:
+        raise ValueError(f"{file} is not JSON ({error})") from error
+
+
+def write_json(file: Path, content: Any) -> None:
+    """The same bytes for the same content."""
+    file.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def address_of(folder: Path) -> Address:
+    """The repository that a folder was built for, which its config names as timm does.
+
+    Raises:
+        ValueError: It names none.
+    """
+    config = read_json(folder / CONFIG)
+    cfg = config.get("pretrained_cfg") if isinstance(config, dict) else None
+    named = cfg.get("hf_hub_id") if isinstance(cfg, dict) else None
+    if not isinstance(named, str):
+        raise ValueError(f"{folder / CONFIG} names no repository (pretrained_cfg.hf_hub_id); build the folder again")
+    return parse_address(named)

@@ -1,0 +1,113 @@
+"""A repository on the Hub as the commands see it: its head, its files beside a folder's, its tags, who moved it."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from huggingface_hub import HfApi
+from huggingface_hub.errors import HfHubHTTPError, HTTPError, RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub.hf_api import RepoFile
+
+from hub.repository.files import files_of
+from vgg_zoo.weights.files import file_digest
+
+_OF_THE_HUB = (".gitattributes",)
+"""Written by the Hub itself when a repository is made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What makes a repository's files those of a folder."""
+
+    added: list[str]
+    changed: list[str]
+    removed: list[str]
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.changed or self.removed)
+
+    @property
+    def sent(self) -> list[str]:
+        """Files whose content goes to the Hub."""
+        return sorted(self.added + self.changed)
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """One repository.
+
+    Attributes:
+        api: The Hub's client, with its endpoint and token.
+        repository: The id.
+    """
+
+    api: HfApi
+    repository: str
+
+    def head(self, revision: str = "main") -> str | None:
+        """The commit of a branch or tag; None where the repository or the revision is not there."""
+        try:
+            return str(self.api.repo_info(self.repository, revision=revision).sha)
+        except (RepositoryNotFoundError, RevisionNotFoundError):
+            return None
+
+    def files(self, revision: str) -> dict[str, RepoFile]:
+        """The files at a revision, but for the Hub's own."""
+        tree = self.api.list_repo_tree(self.repository, recursive=True, revision=revision)
+        return {entry.path: entry for entry in tree if isinstance(entry, RepoFile) and entry.path not in _OF_THE_HUB}
+
+    def changes(self, folder: Path, revision: str | None) -> Changes:
+        """What a commit would change; everything is new where there is no revision."""
+        there: Mapping[str, RepoFile] = self.files(revision) if revision else {}
+        here = files_of(folder)
+        return Changes(
+            added=[name for name in here if name not in there],
+            changed=[name for name in here if name in there and not _same(folder / name, there[name])],
+            removed=sorted(set(there) - set(here)),
+        )
+
+    def tags(self) -> dict[str, str]:
+        """The git tags and their commits."""
+        return {tag.name: tag.target_commit for tag in self.api.list_repo_refs(self.repository).tags}
+
+    def commits_since(self, parent: str | None) -> dict[str, str]:
+        """The commits on top of a commit, newest first: their ids, and what the Hub says of them."""
+        told = {}
+        for commit in self.api.list_repo_commits(self.repository):
+            if commit.commit_id == parent:
+                break
+            told[commit.commit_id] = f"{commit.title!r} by {', '.join(commit.authors) or 'somebody'}"
+        return told
+
+
+def _same(file: Path, there: RepoFile) -> bool:
+    if file.stat().st_size != there.size:
+        return False
+    if there.lfs is not None:
+        return bool(there.lfs.sha256 == file_digest(file))
+    return there.blob_id == _git_blob(file.read_bytes())
+
+
+def _git_blob(content: bytes) -> str:
+    """git's own name of a file's content."""
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+
+
+def explained(error: Exception) -> str:
+    """A failure of the client in words, with the way out."""
+    status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
+    if status == 401:
+        return "the Hub does not know the token; `hf auth login` stores a valid one, or set HF_TOKEN"
+    if status == 403:
+        return f"the token may not do this: {_first_line(error)}. It needs write access to this owner's repositories"
+    if isinstance(error, HTTPError) and status is None:
+        return f"the Hub does not answer ({type(error).__name__}: {_first_line(error)})"
+    return _first_line(error)
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    said = lines[0] if lines else type(error).__name__
+    return re.sub(r"hf_\w+|Bearer [^'\"]+", "[token]", said)  # the client quotes a header that it cannot send

@@ -1,0 +1,151 @@
+"""Nets that classify: errors among the likeliest class and the likeliest five (Sect. 4)."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from hub.results.kind import Kind, Measure, Row
+from hub.results.provenance import provenance, without_folder
+from vgg_zoo.evaluation import DenseEvaluator
+from vgg_zoo.images.decoding import Pixels
+from vgg_zoo.model import VGG
+from vgg_zoo.paper import ILSVRC, PaperNet, PaperResult, paper_result
+from vgg_zoo.weights.settings import SETTINGS_FILE, read_settings
+
+SINGLE_CROP = "single_crop"
+TOP = 5
+"""Guesses of the second error; of so few classes or fewer it is no measure."""
+
+_SETTINGS = ("scales", "flip", "protocol", "softmax_first", "ceil_mode")
+
+
+class Classes(Kind):
+    """What is known of nets that classify."""
+
+    predicts: ClassVar[str] = "classes"
+    protocols: ClassVar[Mapping[str, str]] = {
+        SINGLE_CROP: "single crop",
+        "dense": "dense",
+        "multi_crop": "multi-crop",
+        "multi_crop_and_dense": "multi-crop & dense",
+    }
+    tested_by: ClassVar[str] = "recipes/evaluate.py --model"
+    settings_file: ClassVar[str] = SETTINGS_FILE
+    answer: ClassVar[str] = "posteriors"
+    task: ClassVar[str] = "image-classification"
+    usage: ClassVar[str] = "usage_classes.md.jinja"
+    columns: ClassVar[tuple[str, ...]] = ("top-1 error", "top-5 error", "the paper's top-1 / top-5")
+    limits: ClassVar[tuple[str, ...]] = (
+        "A single crop and the dense evaluation are different measures: compare like with like (Sect. 3.2 of the "
+        "paper).",
+        "The net classifies; it neither knows what it does not know nor was it tested for fairness or safety.",
+    )
+
+    def training_rows(self, content: Mapping[str, Any]) -> Iterable[Row]:
+        """One centre crop, and dense at one scale."""
+        settings, data = content["settings"], content["data"]
+        for result in content["results"].values():
+            yield {
+                "protocol": SINGLE_CROP if result["crop_size"] else "dense",
+                "scales": [result["scale"]],
+                "flip": result["flip"],
+                "softmax_first": False,
+                "ceil_mode": False,
+                "train_scales": sorted(set(settings["train_scales"])),
+                **_errors(result),
+                "data_set": without_folder(data["spec"]),
+                "split": "validation",
+                "classes": data["classes"],
+                **provenance(content, content["weights_sha256"]),
+            }
+
+    def tested_rows(self, content: Mapping[str, Any]) -> Iterable[Row]:
+        """The one row of recipes/evaluate.py."""
+        if len(content["nets"]) != 1:
+            raise ValueError(f"a fusion of {len(content['nets'])} nets; name the evaluation of this one net")
+        if content["results"] is None:
+            raise ValueError("of images without labels: there are no errors to publish")
+        (net,), data = content["nets"], content["data"]
+        yield {
+            **{name: net[name] for name in ("protocol", "scales", "flip", "softmax_first", "ceil_mode")},
+            "train_scales": net["train_scales"],
+            **_errors(content["results"]),
+            "data_set": without_folder(data["spec"]),
+            "split": data["split"],
+            "classes": data["classes"],
+            "unreadable_images": data["unreadable_images"],
+            **provenance(content, net["weights_sha256"]),
+        }
+
+    def about(self, net: VGG) -> Row:
+        """The paper's name of the net."""
+        return {"configuration": net.configuration.name}
+
+    def told_apart(self, row: Row) -> tuple[Any, ...]:
+        """The evaluator's settings."""
+        return tuple(str(row[name]) for name in _SETTINGS)
+
+    def named(self, row: Row) -> str:
+        """The protocol, Q, and what is unusual."""
+        scales = ", ".join(map(str, row["scales"]))
+        notes = [
+            note
+            for note, unusual in (
+                ("no flips", row["flip"] is False and row["protocol"] != SINGLE_CROP),
+                ("soft-max before the mean over positions", row["softmax_first"]),
+                ("Caffe's pooling", row["ceil_mode"]),
+            )
+            if unusual
+        ]
+        return f"{self.protocols[row['protocol']]}, Q = {scales}" + (f" ({', '.join(notes)})" if notes else "")
+
+    def rates(self, row: Row) -> dict[str, float]:
+        """Of one guess and of five."""
+        return {name: row[name] for name in ("top1_error", "top5_error")}
+
+    def settings(self, rows: Sequence[Row]) -> dict[str, Any]:
+        """Those of the dense test with the most scales."""
+        dense = [row for row in rows if row["protocol"] == "dense"]
+        if not dense:
+            raise ValueError(
+                "none of the results is dense, and the dense wrapper takes its settings from one; add the --output of "
+                "recipes/evaluate.py --protocol dense"
+            )
+        best = max(dense, key=lambda row: len(row["scales"]))
+        return {name: best[name] for name in _SETTINGS}
+
+    def read_settings(self, file: Path) -> dict[str, Any]:
+        """The evaluator's arguments."""
+        return read_settings(file)
+
+    def answers(self, net: VGG, settings: Mapping[str, Any], photos: Sequence[Pixels]) -> Tensor:
+        """(N, classes) posteriors of the dense wrapper."""
+        return DenseEvaluator(net, **settings)(photos)
+
+    def measures(self, row: Row) -> Iterable[Measure]:
+        """Accuracies, as the Hub has them."""
+        yield Measure("accuracy", f"top-1 accuracy, {self.named(row)}", 100 * (1 - row["top1_error"]))
+        if row["classes"] > TOP:
+            yield Measure("top_5_accuracy", f"top-5 accuracy, {self.named(row)}", 100 * (1 - row["top5_error"]))
+
+    def cells(self, row: Row, full: bool) -> tuple[str, ...]:
+        """Errors in percent."""
+        paper = _paper_of(row) if full else None
+        return (
+            f"{100 * row['top1_error']:.2f}",
+            f"{100 * row['top5_error']:.2f}" if row["classes"] > TOP else "–",
+            f"{paper.top1} / {paper.top5}" if paper else "–",
+        )
+
+
+def _errors(result: Mapping[str, Any]) -> Row:
+    return {"top1_error": result["top1"], "top5_error": result["top5"], "images": result["images"]}
+
+
+def _paper_of(row: Row) -> PaperResult | None:
+    """The paper's figures, where it measured the same net, S, Q and protocol on the same images."""
+    if (row["classes"], row["images"]) != ILSVRC:
+        return None
+    return paper_result([PaperNet.described(row)])

@@ -1,0 +1,106 @@
+"""What a net scores: rows out of the `results.json` files of recipes, of exactly these weights, and nowhere else from.
+
+The kept file is `eval_results.json`, a list of rows; `hub.results.kind` says what a row is.
+"""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from hub.repository.files import EVALUATION
+from hub.results.boxes import Boxes
+from hub.results.classes import Classes
+from hub.results.kind import Kind, Row, order
+from vgg_zoo.entrypoints import predicts
+from vgg_zoo.model import VGG
+from vgg_zoo.results import KINDS as KINDS_OF_RESULTS
+from vgg_zoo.results import RESULTS, read_results
+
+CLASSES, BOXES = Classes(), Boxes()
+KINDS: tuple[Kind, ...] = (CLASSES, BOXES)
+"""Each of the nets that it is about predict, "classes" or "boxes"."""
+
+
+def kind_of(name: str) -> Kind:
+    """What is known of nets of an architecture, "vgg_d" or "vgg_d_box"."""
+    return next(kind for kind in KINDS if kind.predicts == predicts(name))
+
+
+def rows_of(kind: Kind, run: Path, tests: Iterable[Path], sha256: str, net: VGG) -> list[Row]:
+    """The rows of a net: of the tests at the end of its training, and of others.
+
+    Args:
+        kind: Of the net.
+        run: Folder of the training; its results.json may be missing.
+        tests: The --output folders of the recipe that tests such nets.
+        sha256: Of the net's weights.
+        net: Its shapes.
+
+    Returns:
+        At least one row, in the order of the protocols; a test's row replaces the training's of the same protocol and
+        Q.
+
+    Raises:
+        ValueError: Results of other weights, of several nets, without labels or damaged; or none at all.
+    """
+    found: dict[Any, Row] = {}
+    if (run / RESULTS).is_file():
+        found |= {_key(kind, row): row for row in _read(kind, run, "training", kind.training_rows)}
+    tested: dict[Any, Row] = {}
+    for folder in tests:
+        for row in _read(kind, folder, kind.predicts, kind.tested_rows):
+            if _key(kind, row) in tested:
+                raise ValueError(f"two of the results are for {kind.named(row)}; name one of them")
+            tested[_key(kind, row)] = row
+    found |= tested
+    for row in found.values():
+        if row["weights_sha256"] != sha256:
+            raise ValueError(
+                f"the results for {kind.named(row)} are of other weights (sha256 {row['weights_sha256']}) than {run} "
+                f"holds ({sha256}); run {kind.tested_by} {run} again"
+            )
+        row |= kind.about(net)
+    if not found:
+        raise ValueError(
+            f"nothing tells what {run} scores; run {kind.tested_by} {run} --output FOLDER, and name the folder with "
+            "--results"
+        )
+    return sorted(found.values(), key=lambda row: order(kind, row))
+
+
+def check_rows(kind: Kind, rows: list[Row], sha256: str, net: VGG, file: Path) -> None:
+    """Every row of a built folder is of its weights and net, its errors are errors, and the settings follow from them.
+
+    Raises:
+        ValueError: One is not.
+    """
+    if not rows:
+        raise ValueError(f"{file} has no results; build the folder again")
+    for row in rows:
+        if row["weights_sha256"] != sha256:
+            raise ValueError(f"{file} has results of other weights, {row['weights_sha256']}")
+        if row | kind.about(net) != row:
+            raise ValueError(f"{file} has results of another net; this one is {kind.about(net)}")
+        if not all(0 <= rate <= 1 for rate in kind.rates(row).values()):
+            raise ValueError(f"{file} has errors that are not from 0 to 1")
+    if kind.read_settings(file.with_name(kind.settings_file)) != kind.settings(rows):
+        raise ValueError(f"{file.with_name(kind.settings_file)} is not of the widest dense test in {EVALUATION}")
+
+
+def _key(kind: Kind, row: Row) -> tuple[Any, ...]:
+    return (*kind.told_apart(row), row["data_set"], row["split"])
+
+
+def _read(kind: Kind, folder: Path, results: str, rows: Callable[[Any], Iterable[Row]]) -> list[Row]:
+    content, file = read_results(folder, results), folder / RESULTS
+    try:
+        read = list(rows(content))
+        for row in read:
+            for name, rate in kind.rates(row).items():
+                if not 0 <= rate <= 1:
+                    raise ValueError(f"{name} must be from 0 to 1; got {rate!r}")
+    except (KeyError, TypeError, IndexError, AttributeError) as error:
+        raise ValueError(f"{file} is not what {KINDS_OF_RESULTS[results].command} writes ({error!r})") from error
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from error
+    return read

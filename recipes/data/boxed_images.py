@@ -1,0 +1,103 @@
+"""Images with the boxes of their class, for nets that predict boxes (Appendix A).
+
+No image is dropped in silence: in training, those without a usable box are left out and named; in testing they stay,
+with the problem in place of boxes, to count as errors.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from recipes.data.boxes import NO_BOX, NO_CLASS, BadBoxError, Box, clip_to_image
+from recipes.data.images import UNLABELLED, LabelledImages, Problem, image_source
+from vgg_zoo.images.decoding import MOST_ELONGATED, Pixels, middle_corner
+
+PLACE = "place"
+"""Column of a split that some images were left out of: their index among all."""
+
+
+class Boxed(NamedTuple):
+    """An image and the boxes of its class.
+
+    Attributes:
+        pixels: (H, W, 3), RGB in 0–255; None if it cannot be decoded.
+        label: Its class; -1 (`UNLABELLED`) where nobody tells.
+        boxes: (n, 4), float64: left, top, right, bottom in pixels of the upright image, clipped to it; right and bottom
+            are the first beyond the box. n >= 1, or 0 with a problem.
+        problem: It cannot be decoded, or why it has no usable box.
+    """
+
+    pixels: Pixels | None
+    label: int
+    boxes: np.ndarray[Any, np.dtype[np.float64]]
+    problem: Problem | None
+
+
+@dataclass(frozen=True, slots=True)
+class BoxedImages(LabelledImages):
+    """A split whose rows also have "boxes" and "box_problem", as `recipes.data.image_table.BOX_FEATURES` has them."""
+
+    def read_boxed(self, indices: Sequence[int]) -> list[Boxed]:
+        """Images with the boxes that are usable; one with bad boxes besides good ones has no problem."""
+        return [boxed for boxed, _ in self.read_checked(indices)]
+
+    def read_checked(self, indices: Sequence[int]) -> list[tuple[Boxed, list[str]]]:
+        """As `read_boxed`, and why each other box that the annotation has is not usable."""
+        told = self.rows[list(indices)]
+        found = []
+        for place, (pixels, label, problem) in enumerate(self._decode(indices, told)):
+            bad = list(told["bad_boxes"][place]) if "bad_boxes" in told else []
+            boxes: list[Box] = []
+            if pixels is not None:
+                boxes, outside = _inside(told["image"][place], pixels, told["boxes"][place])
+                bad += outside
+                if not boxes:
+                    problem = self._problem(indices[place], told["box_problem"][place] or next(iter(bad), NO_BOX))
+                elif label == UNLABELLED:
+                    boxes, problem = [], self._problem(indices[place], NO_CLASS)
+            found.append((Boxed(pixels, label, np.array(boxes, np.float64).reshape(-1, 4), problem), bad))
+        return found
+
+    def read_boxed_or_next(self, indices: Sequence[int]) -> list[Boxed]:
+        """As `read_boxed`; where there is no usable box, what is at the next index that has one, and the problem.
+
+        Raises:
+            ValueError: No image of the split is usable.
+        """
+        return [
+            found if found.problem is None else self._next_boxed(index)._replace(problem=found.problem)
+            for index, found in zip(indices, self.read_boxed(indices), strict=True)
+        ]
+
+    def _decode(self, indices: Sequence[int], rows: Any) -> list[tuple[Pixels | None, int, Problem | None]]:
+        """As of any images; problems tell the index among all of the split, with those that were left out."""
+        return LabelledImages._decode(
+            self, rows.get(PLACE, indices), rows
+        )  # slots make a class again, which super() does not know
+
+    def _problem(self, index: int, reason: str) -> Problem:
+        place = int(self.rows[index][PLACE]) if PLACE in self.rows.features else index
+        return Problem(self.name, place, self.names(range(index, index + 1))[0], reason)
+
+    def _next_boxed(self, index: int) -> Boxed:
+        for step in range(1, len(self)):
+            found = self.read_boxed([(index + step) % len(self)])[0]
+            if found.problem is None:
+                return found
+        raise ValueError(f"none of the {len(self)} {self.name} images can be decoded and has a usable box")
+
+
+def _inside(stored: dict[str, Any], pixels: Pixels, boxes: Sequence[Sequence[float]]) -> tuple[list[Box], list[str]]:
+    """Boxes clipped to the image, and why the others cannot be."""
+    left, top = 0, 0
+    if max(pixels.shape[:2]) == MOST_ELONGATED * min(pixels.shape[:2]):  # perhaps the middle of a longer one
+        left, top = middle_corner(image_source(stored))
+    inside, outside = [], []
+    for x0, y0, x1, y1 in boxes:
+        try:
+            inside.append(clip_to_image((x0 - left, y0 - top, x1 - left, y1 - top), *pixels.shape[:2]))
+        except BadBoxError as error:
+            outside.append(str(error))
+    return inside, outside

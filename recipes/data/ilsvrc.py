@@ -1,0 +1,193 @@
+"""ILSVRC's own CLS-LOC folder, as ILSVRC and Kaggle give it: images, their classes, and the boxes of their class.
+
+    ROOT/Data/CLS-LOC/{train/WNID/NAME.JPEG,val/NAME.JPEG,test/NAME.JPEG}
+    ROOT/Annotations/CLS-LOC/{train/WNID/NAME.xml,val/NAME.xml}
+    ROOT/ImageSets/CLS-LOC/{train_cls.txt,train_loc.txt,val.txt,test.txt}
+    LOC_synset_mapping.txt and LOC_val_solution.csv, in ROOT or beside it
+
+A split is there if its folder of images is. Its list decides which images it has; without a list, all in the folder.
+Of the 1,281,167 training images, 544,546 have boxes, those of train_loc.txt.
+"""
+
+import csv
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import datasets
+from tqdm import tqdm
+
+from recipes.data.annotations import boxes_of, listed_images, read_objects
+from recipes.data.boxes import MISSING, NO_ANNOTATION, NO_CLASS, NO_OBJECT, Annotated, BadBoxError
+from recipes.data.image_table import image_table
+from recipes.data.images import UNLABELLED
+from recipes.data.source import Reader, Wanted
+
+LISTS = {"train": "train_cls", "val": "val", "test": "test"}
+"""The splits, and the lists of their images."""
+
+_MANY = 10_000
+_NONE = Annotated([], [], NO_ANNOTATION)
+
+
+def find(spec: str) -> Reader | None:
+    """Reads the folder with Data/CLS-LOC, which is `spec` or ILSVRC in it."""
+    roots = (root for root in (Path(spec), Path(spec) / "ILSVRC") if (root / "Data" / "CLS-LOC").is_dir())
+    root = next(roots, None)
+    return None if root is None else ClsLoc(root).splits
+
+
+@dataclass(frozen=True, slots=True)
+class ClsLoc:
+    """The folder with Data, Annotations and ImageSets."""
+
+    root: Path
+
+    def splits(self, boxes: Wanted) -> datasets.DatasetDict:
+        """The splits that are there, as `recipes.data.image_table.image_table` makes them.
+
+        The label of a validation image is LOC_val_solution.csv's, else the class of all objects of its annotation, else
+        `UNLABELLED`, as that of every test image.
+
+        Args:
+            boxes: Of which splits boxes are wanted; half a million annotations of the others are not read.
+
+        Raises:
+            ValueError: No images, or a list or table that is none; the message names the file and the line.
+        """
+        images = {split: self._images(split) for split in LISTS if self._images_of(split).is_dir()}
+        if not images:
+            raise ValueError(f"{self.root}/Data/CLS-LOC has none of the folders {', '.join(LISTS)}")
+        wnids = {split: self._told(split, names) for split, names in images.items()}
+        found: dict[str, list[Annotated]] = {}
+        for split, names in images.items():
+            if boxes(split) or None in wnids[split]:
+                read = list(self._read(split, names, wnids[split], boxes(split)))
+                wnids[split] = [wnid for wnid, _ in read]
+                if boxes(split):
+                    found[split] = [one for _, one in read]
+        number = {name: place for place, name in enumerate(self._classes(wnids))}
+        return datasets.DatasetDict(
+            {split: self._table(split, images[split], wnids[split], number, found.get(split)) for split in images}
+        )
+
+    def _table(
+        self,
+        split: str,
+        names: Sequence[str],
+        wnids: Sequence[str | None],
+        number: dict[str, int],
+        found: Sequence[Annotated] | None,
+    ) -> datasets.Dataset:
+        folder = self._images_of(split)
+        if found is not None:
+            found = [
+                Annotated([], [], f"{NO_CLASS} ({wnid!r} is none of the {len(number)})")
+                if wnid is not None and wnid not in number
+                else one
+                for wnid, one in zip(wnids, found, strict=True)
+            ]
+        labels = [UNLABELLED if wnid is None else number.get(wnid, UNLABELLED) for wnid in wnids]
+        return image_table([f"{folder}/{name}.JPEG" for name in names], labels, list(number), found)
+
+    def _images(self, split: str) -> list[str]:
+        """Of each image: "NAME", or "WNID/NAME" in training."""
+        file, folder = self._list(LISTS[split]), self._images_of(split)
+        if file.exists():
+            names = listed_images(file, numbered=True)
+            return [name if split != "train" or "/" in name else f"{_wnid(name)}/{name}" for name in names]
+        found = sorted(folder.glob("*/*.JPEG" if split == "train" else "*.JPEG"))
+        return [path.relative_to(folder).with_suffix("").as_posix() for path in found if not path.name.startswith(".")]
+
+    def _told(self, split: str, names: Sequence[str]) -> list[str | None]:
+        """The class of each image as far as annotations need not be read for it."""
+        if split == "train":
+            return [_wnid(name) for name in names]
+        solution = self._beside("LOC_val_solution.csv") if split == "val" else None
+        told = {} if solution is None else _solution(solution)
+        return [told.get(name) for name in names]
+
+    def _read(
+        self, split: str, names: Sequence[str], wnids: Sequence[str | None], boxes: bool
+    ) -> Iterator[tuple[str | None, Annotated]]:
+        """Of each image: its class, and its boxes; without boxes, only what is needed for the class is read."""
+        folder = self.root / "Annotations" / "CLS-LOC" / split
+        there = _annotations_in(folder)
+        file = self._list("train_loc")
+        expected = set(listed_images(file, numbered=True)) if split == "train" and file.exists() else set()
+        bar = tqdm(names, desc=f"annotations of {split}", unit=" images", disable=len(names) <= _MANY)
+        for name, wnid in zip(bar, wnids, strict=True):
+            if wnid is not None and not boxes:
+                yield wnid, _NONE
+            elif name in there:
+                yield _own_objects(folder / f"{name}.xml", wnid)
+            elif name in expected:
+                yield wnid, Annotated([], [], f"{MISSING} ({file.name} lists it)")
+            else:
+                yield wnid, _NONE
+
+    def _classes(self, wnids: dict[str, list[str | None]]) -> list[str]:
+        """WordNet ids in order: of the mapping, else of the training images, else of the others."""
+        mapping = self._beside("LOC_synset_mapping.txt")
+        if mapping is not None:
+            lines = mapping.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+            return sorted({line.split()[0] for line in lines if line.strip()})
+        telling = [wnids["train"]] if "train" in wnids else wnids.values()
+        return sorted({wnid for split in telling for wnid in split if wnid is not None})
+
+    def _images_of(self, split: str) -> Path:
+        return self.root / "Data" / "CLS-LOC" / split
+
+    def _list(self, name: str) -> Path:
+        return self.root / "ImageSets" / "CLS-LOC" / f"{name}.txt"
+
+    def _beside(self, name: str) -> Path | None:
+        return next((folder / name for folder in (self.root, self.root.parent) if (folder / name).is_file()), None)
+
+
+def _wnid(name: str) -> str:
+    return name.split("/")[0] if "/" in name else name.split("_")[0]
+
+
+def _annotations_in(folder: Path) -> set[str]:
+    """ "NAME" or "WNID/NAME" of each; asking for each image whether it has one takes longer where most have none."""
+    found: set[str] = set()
+    for parent, folders, files in os.walk(folder):
+        inside = os.path.relpath(parent, folder)
+        prefix = "" if inside == "." else f"{inside}/"
+        found.update(f"{prefix}{name[:-4]}" for name in (*folders, *files) if name.endswith(".xml"))
+    return found
+
+
+def _own_objects(file: Path, wnid: str | None) -> tuple[str | None, Annotated]:
+    """The class, which is that of all objects if nothing else tells it, and its boxes."""
+    try:
+        objects = read_objects(file, first=0)
+    except BadBoxError as error:
+        return wnid, Annotated([], [], str(error))
+    if wnid is None:
+        names = sorted({one.name for one in objects if one.name})
+        if len(names) != 1:
+            return None, Annotated([], [], f"{NO_CLASS} ({file.name} has objects of {len(names)} classes)")
+        wnid = names[0]
+    own = [one for one in objects if one.name in (wnid, "")]
+    return wnid, boxes_of(own, f"{NO_OBJECT} ({file.name})")
+
+
+def _solution(file: Path) -> dict[str, str]:
+    """Of each image the class, which is the first word of its objects: "n01978287 240 170 260 240 n01978287 ..."."""
+    told = {}
+    with file.open(newline="", encoding="utf-8-sig", errors="replace") as lines:
+        table = csv.DictReader(lines)
+        try:
+            for row in table:
+                words = (row.get("PredictionString") or "").split()
+                if not row.get("ImageId") or not words or len(words) % 5:
+                    raise csv.Error("not 'WNID x y x y' once or several times")
+                told[row["ImageId"]] = words[0]
+        except csv.Error as error:
+            raise ValueError(
+                f"{file}, line {table.line_num}: expected ImageId,PredictionString of 'WNID x y x y ...' ({error})"
+            ) from error
+    return told

@@ -1,0 +1,45 @@
+"""Tables of images that readers of folders make, column by column, without opening an image."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import datasets
+import pyarrow as pa
+
+from recipes.data.boxes import Annotated
+
+BOX_FEATURES = datasets.Features(
+    boxes=datasets.List(datasets.List(datasets.Value("float64"))),
+    bad_boxes=datasets.List(datasets.Value("string")),
+    box_problem=datasets.Value("string"),
+)
+"""Of an image: its boxes as `Annotated` has them, why the others are not usable, and why there is none, or ""."""
+
+_IMAGE = ("bytes", "path")
+
+
+def box_table(found: Iterable[Annotated]) -> datasets.Dataset:
+    """What annotations tell, as a table with the columns of `BOX_FEATURES`."""
+    return _table(_box_columns(found), BOX_FEATURES)
+
+
+def image_table(
+    paths: Sequence[str], labels: Sequence[int], classes: Sequence[str], found: Iterable[Annotated] | None
+) -> datasets.Dataset:
+    """The columns "image", undecoded, and "label"; and `BOX_FEATURES` for annotations, one of each image."""
+    features = datasets.Features(image=datasets.Image(decode=False), label=datasets.ClassLabel(names=list(classes)))
+    images = pa.StructArray.from_arrays([pa.nulls(len(paths), pa.binary()), pa.array(paths, pa.string())], _IMAGE)
+    columns = {"image": images, "label": labels}
+    if found is None:
+        return _table(columns, features)
+    return _table(columns | _box_columns(found), datasets.Features(features | BOX_FEATURES))
+
+
+def _box_columns(found: Iterable[Annotated]) -> dict[str, Any]:
+    columns = list(zip(*found, strict=True)) or [(), (), ()]
+    return dict(zip(BOX_FEATURES, columns, strict=True))
+
+
+def _table(columns: dict[str, Any], features: datasets.Features) -> datasets.Dataset:
+    """As `Dataset.from_dict`, which takes a minute for a million rows, because it encodes them one by one."""
+    return datasets.Dataset(pa.table(columns, schema=features.arrow_schema))

@@ -1,0 +1,136 @@
+"""Images and labels of a run: from the Hub, a folder, parquet or the bundled digits, as map-style sets.
+
+Images are decoded where they are used, one at a time. One that cannot be decoded is never dropped in silence: in
+training the next one that can takes its place, in testing it counts as an error; either way it is a `Problem`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import datasets
+import numpy as np
+
+from vgg_zoo.images.decoding import BadImageError, Pixels, read_pixels
+from vgg_zoo.images.preprocessing import Colours
+
+_COLOUR_IMAGES = 10_000
+
+
+UNLABELLED = -1
+"""Label of an image whose class nobody tells, as ILSVRC's test images."""
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Problem:
+    """An image that could not be decoded, or a box that could not be used."""
+
+    split: str
+    index: int
+    name: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.split} image {self.index} {self.name}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledImages:
+    """A split: images and the number of their class.
+
+    Attributes:
+        name: "training", "validation" or "unlabelled".
+        rows: The columns "image" (undecoded) and "label".
+        class_names: In the order of the labels.
+    """
+
+    name: str
+    rows: datasets.Dataset
+    class_names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def pixels(self, index: int) -> Pixels:
+        """The image, (H, W, 3), RGB in 0–255.
+
+        Raises:
+            BadImageError: It cannot be decoded.
+        """
+        return _decoded(self.rows[index]["image"])
+
+    def label(self, index: int) -> int:
+        """The class of the image at the same index."""
+        return int(self.rows[index]["label"])
+
+    def names(self, indices: range) -> list[str]:
+        """Of each image: its path, as the data set tells it, or else its index."""
+        stored = self.rows.with_format("arrow")[indices.start : indices.stop]["image"]  # no image is copied out
+        paths = stored.combine_chunks().field("path").to_pylist()
+        return [path or str(index) for index, path in zip(indices, paths, strict=True)]
+
+    def read(self, indices: Sequence[int]) -> list[tuple[Pixels | None, int, Problem | None]]:
+        """Images, or None and the problem where one cannot be decoded, and their classes."""
+        return self._decode(indices, self.rows[list(indices)])
+
+    def _decode(self, indices: Sequence[int], rows: dict[str, Any]) -> list[tuple[Pixels | None, int, Problem | None]]:
+        """As `read`, of rows that are there already."""
+        found: list[tuple[Pixels | None, int, Problem | None]] = []
+        for index, stored, label in zip(indices, rows["image"], rows["label"], strict=True):
+            try:
+                found.append((_decoded(stored), label, None))
+            except BadImageError as error:
+                found.append((None, label, Problem(self.name, index, stored["path"] or "", str(error))))
+        return found
+
+    def read_or_next(self, indices: Sequence[int]) -> list[tuple[Pixels, int, Problem | None]]:
+        """Images and classes; where an image cannot be decoded, those of the next index that can, and the problem.
+
+        Raises:
+            ValueError: No image of the split can be decoded.
+        """
+        return [
+            (image, label, problem) if image is not None else (*self._next(index), problem)
+            for index, (image, label, problem) in zip(indices, self.read(indices), strict=True)
+        ]
+
+    def _next(self, index: int) -> tuple[Pixels, int]:
+        for step in range(1, len(self)):
+            image, label, _ = self.read([(index + step) % len(self)])[0]
+            if image is not None:
+                return image, label
+        raise ValueError(f"none of the {len(self)} {self.name} images can be decoded")
+
+
+def image_source(stored: dict[str, Any]) -> bytes | str:
+    """An undecoded image's bytes, or its path."""
+    return stored["bytes"] if stored["bytes"] is not None else stored["path"]
+
+
+def _decoded(stored: dict[str, Any]) -> Pixels:
+    return read_pixels(image_source(stored))
+
+
+def training_colours(split: LabelledImages) -> Colours:
+    """Mean RGB (Sect. 2.1) and principal components (Krizhevsky's) of the training images, of 10,000 at the most.
+
+    The moments are averages over images of those of each image's pixels, so that large images weigh no more than small
+    ones.
+    """
+    chosen = np.linspace(0, len(split) - 1, min(len(split), _COLOUR_IMAGES)).round().astype(int).tolist()
+    means, squares = [], []
+    for index in chosen:
+        image = split.read_or_next([index])[0][0]
+        pixels = image.reshape(-1, 3).astype(np.float64)
+        means.append(pixels.mean(0))
+        squares.append(pixels.T @ pixels / len(pixels))
+    mean = np.mean(means, axis=0)
+    covariance = np.mean(squares, axis=0) - np.outer(mean, mean)
+    values, vectors = np.linalg.eigh(covariance / 255**2)
+    values, vectors = values[::-1].clip(0) * 255, vectors[:, ::-1]
+    vectors = vectors * np.where(vectors[np.abs(vectors).argmax(0), range(3)] < 0, -1, 1)  # the sign is arbitrary
+    return Colours(mean=tuple(mean.tolist()), eigenvalues=tuple(values.tolist()), eigenvectors=_rows(vectors))
+
+
+def _rows(matrix: np.ndarray[Any, Any]) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(row) for row in matrix.tolist())

@@ -1,0 +1,143 @@
+"""What `--data` names, and which reader loads it: files and folders of all kinds, the Hub, the bundled digits."""
+
+import argparse
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import datasets
+
+Wanted = Callable[[str], bool]
+"""Of which splits boxes are wanted, by name."""
+
+Reader = Callable[[Wanted], "datasets.Dataset | datasets.DatasetDict"]
+"""Reads a data set that was found: its splits, or its only one."""
+
+READERS = ("digits", "ilsvrc", "voc")
+"""Files of recipes/data/ that are asked, in this order. Each has `find(spec) -> Reader | None`; see docs/adding.md."""
+
+BOX_FORMATS = ("xyxy", "xywh")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataSource:
+    """Where the images are, and how to find them in there.
+
+    Attributes:
+        spec: "digits" (bundled with scikit-learn) or "pasted_digits" (the same on photos, with boxes), or what
+            `datasets.load_dataset` takes: a Hub id, a folder of images with a folder for each class, a parquet file or
+            a folder of them; or a folder of `save_to_disk`; or ILSVRC's CLS-LOC folder (`recipes.data.ilsvrc`) or VOC's
+            (`recipes.data.voc`).
+        image_column: None takes the first column of type Image.
+        label_column: None takes the first column of type ClassLabel; a named one may also hold numbers or texts.
+        training_split: Its name.
+        validation_split: None takes validation, val, valid or test; where there is none, a fifth of each class is held
+            out of the training images.
+        box_column: None takes bbox, bboxes, box, boxes, or one of them in the struct objects; a dot, as in
+            "objects.bbox", names a field.
+        box_format: "xyxy", left, top, right, bottom, or "xywh", left, top, width, height; in pixels of the upright
+            image, from 0; right and bottom are the first beyond the box.
+        class_names: File with one name a line, in the order of the labels; None takes the names of the label column.
+    """
+
+    spec: str
+    image_column: str | None = None
+    label_column: str | None = None
+    training_split: str = "train"
+    validation_split: str | None = None
+    class_names: Path | None = None
+    box_column: str | None = None
+    box_format: str = BOX_FORMATS[0]
+
+    def __post_init__(self) -> None:
+        if self.box_format not in BOX_FORMATS:
+            raise ValueError(f"unknown box_format {self.box_format!r}; choose from {', '.join(BOX_FORMATS)}")
+
+
+def as_source(source: str | DataSource) -> DataSource:
+    """Where the images are, if it is only named."""
+    return DataSource(spec=source) if isinstance(source, str) else source
+
+
+def all_boxes(split: str) -> bool:
+    """Boxes of every split are wanted."""
+    return True
+
+
+def load(spec: str, boxes: Wanted = all_boxes) -> Any:
+    """A `Dataset`, or a `DatasetDict` of its splits.
+
+    Args:
+        spec: As `DataSource` has it.
+        boxes: Of which splits boxes are wanted; annotations that tell nothing else are not read for the others.
+
+    Raises:
+        ValueError: Nothing can be loaded; the message says what could be given.
+    """
+    for name in READERS:
+        reader: Reader | None = import_module(f"recipes.data.{name}").find(spec)
+        if reader is not None:
+            return reader(boxes)
+    path = Path(spec)
+    if path.suffix == ".parquet":
+        return datasets.load_dataset("parquet", data_files=spec)
+    if (path / "dataset_info.json").is_file() or (path / "dataset_dict.json").is_file():
+        return datasets.load_from_disk(spec)
+    try:
+        return datasets.load_dataset(spec)
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"cannot load the data set {spec!r} ({type(error).__name__}: {error}). Give 'digits', 'pasted_digits', a "
+            "folder with a folder of images for each class, ILSVRC's or VOC's folder, a parquet file, or the id of a "
+            "data set on the Hub (and be online)"
+        ) from error
+
+
+def add_data_options(parser: argparse.ArgumentParser, required: bool = True) -> None:
+    """Options that make a `DataSource`."""
+    group = parser.add_argument_group("data")
+    group.add_argument(
+        "--data", required=required, help="'digits', a Hub id, a folder of images, VOC's, ILSVRC's, or parquet"
+    )
+    group.add_argument("--image-column", help="default: the first of type Image")
+    group.add_argument("--label-column", help="default: the first of type ClassLabel; numbers and texts do too")
+    group.add_argument("--training-split", default="train", help="default: train")
+    group.add_argument("--validation-split", help="default: validation, val, valid or test; else a fifth is held out")
+    group.add_argument("--box-column", help="default: bbox, bboxes, box, boxes, or one of them in objects")
+    group.add_argument(
+        "--box-format",
+        choices=BOX_FORMATS,
+        default=BOX_FORMATS[0],
+        help="left, top, right, bottom (the default), or left, top, width, height; in pixels",
+    )
+    group.add_argument("--class-names", type=Path, help="file with one name a line, in the order of the labels")
+
+
+def data_source(args: argparse.Namespace) -> DataSource:
+    """What `add_data_options` asked for."""
+    return DataSource(
+        spec=args.data,
+        image_column=args.image_column,
+        label_column=args.label_column,
+        training_split=args.training_split,
+        validation_split=args.validation_split,
+        box_column=args.box_column,
+        box_format=args.box_format,
+        class_names=args.class_names,
+    )
+
+
+def column_options(args: argparse.Namespace) -> dict[str, Any]:
+    """What of the options decides which images, labels and boxes a data set gives, whatever its place."""
+    given = asdict(data_source(args))
+    del given["spec"]
+    return {name: None if value is None else str(value) for name, value in given.items()}
+
+
+def data_arguments(args: argparse.Namespace) -> list[str]:
+    """The same options, for another command."""
+    given = asdict(data_source(args))
+    given["data"] = given.pop("spec")
+    return [word for name, value in given.items() if value for word in (f"--{name.replace('_', '-')}", str(value))]

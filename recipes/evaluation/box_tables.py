@@ -1,0 +1,101 @@
+"""Tables 8 and 9 (Appendix A) from results of recipes/localise.py, beside the paper's own figures."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from recipes.evaluation.class_tables import distinct, trained
+from recipes.runtime.files import markdown
+from vgg_zoo.paper import ILSVRC, PaperBoxNet, PaperBoxResult, paper_box_result
+
+_TITLES = {1: "8: true class given, one centre crop", 2: "9: classes and boxes, dense"}
+_ERRORS = {1: "box_error", 2: "error"}
+_LAYERS = {"all": "all", "fc": "1st and 2nd FC", "?": "?"}
+
+
+@dataclass(frozen=True, slots=True)
+class BoxResult:
+    """What one results.json of recipes/localise.py says."""
+
+    models: tuple[str, ...]
+    as_the_papers: tuple[PaperBoxNet, ...]
+    classifiers: tuple[str, ...]
+    protocol: int
+    data_set: tuple[str, str]
+    classes: int
+    unusable: int
+    images: int
+    error: float
+    interval: tuple[float, float]
+    class_error: float | None
+
+    @classmethod
+    def of(cls, content: dict[str, Any]) -> "BoxResult":
+        """Everything that the tables need, so that what is missing is reported before they begin."""
+        data, results, protocol = content["data"], content["results"], content["protocol"]
+        name = _ERRORS[protocol]
+        low, high = results[f"{name}_interval"]
+        return cls(
+            models=tuple(net["model"] for net in content["nets"]),
+            as_the_papers=tuple(map(PaperBoxNet.described, content["nets"])),
+            classifiers=tuple(net["model"] for net in content["classifiers"]),
+            protocol=protocol,
+            data_set=(data["spec"], data["split"]),
+            classes=data["classes"],
+            unusable=data["unusable_images"],
+            images=results["images"],
+            error=results[name],
+            interval=(low, high),
+            class_error=results.get("class_error"),
+        )
+
+    @property
+    def paper(self) -> PaperBoxResult | None:
+        """The paper's figure of the same nets, S, Q and protocol."""
+        return paper_box_result(self.as_the_papers, self.protocol)
+
+    @property
+    def is_ilsvrc(self) -> bool:
+        """The images may be the paper's."""
+        return (self.classes, self.images) == ILSVRC
+
+
+def box_tables(results: Sequence[BoxResult]) -> str:
+    """Markdown of one data set's results: the tables that there are results for."""
+    parts = []
+    for protocol, title in _TITLES.items():
+        rows = sorted((result for result in results if result.protocol == protocol), key=_order)
+        if rows:
+            parts.append(f"## Table {title}\n\n{_table(rows, protocol)}\n")
+    return "\n".join(parts)
+
+
+def _order(result: BoxResult) -> Any:
+    nets = [
+        (net.regression == "pcr", net.trainable == "all", net.train_scales, net.scales) for net in result.as_the_papers
+    ]
+    return len(nets), nets, result.models
+
+
+def _table(results: Sequence[BoxResult], protocol: int) -> str:
+    last = ["class error", "classifiers"] if protocol == 2 else []
+    head = ["net", "fine-tuned layers", "regression", "S", "Q", "error", *last, "images", "paper", "difference"]
+    return markdown([head, *(_row(result, protocol) for result in results)])
+
+
+def _row(result: BoxResult, protocol: int) -> list[str]:
+    nets = result.as_the_papers
+    classes = [f"{100 * (result.class_error or 0):.1f}", ", ".join(f"`{model}`" for model in result.classifiers)]
+    low, high = result.interval
+    return [
+        " + ".join(f"{net.configuration} `{model}`" for net, model in zip(nets, result.models, strict=True)),
+        distinct(_LAYERS.get(net.trainable, net.trainable) for net in nets),
+        distinct(net.regression.upper() for net in nets),
+        distinct(trained(net.train_scales) for net in nets),
+        distinct(", ".join(map(str, net.scales)) for net in nets),
+        f"{100 * result.error:.1f} ({100 * low:.1f} to {100 * high:.1f})",
+        *(classes if protocol == 2 else []),
+        f"{result.images:,}" + (f", {result.unusable} unusable" if result.unusable else ""),
+        f"{result.paper.error:.1f}" if result.paper else "–",
+        f"{round(100 * result.error - result.paper.error, 1) + 0.0:+.1f}" if result.paper and result.is_ilsvrc else "–",
+    ]

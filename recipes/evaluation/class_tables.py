@@ -1,0 +1,225 @@
+"""Tables 3 to 6 from results of recipes/evaluate.py and fuse.py, beside the paper's own figures."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recipes.evaluation.error_rates import ErrorRates
+from recipes.runtime.files import markdown
+from vgg_zoo.configurations import TABLE_1
+from vgg_zoo.paper import ILSVRC, PaperNet, PaperResult, paper_result
+
+WORDS = {"dense": "dense", "multi_crop": "multi-crop", "multi_crop_and_dense": "multi-crop & dense"}
+NOTES = {"softmax_first": "soft-max before the mean over positions", "ceil_mode": "Caffe's pooling", "flip": "no flips"}
+
+
+@dataclass(frozen=True, slots=True)
+class ClassResult:
+    """What one results.json says of labelled images."""
+
+    models: tuple[str, ...]
+    as_the_papers: tuple[PaperNet, ...]
+    notes: tuple[str, ...]
+    data_set: tuple[str, str]
+    classes: int
+    unreadable: int
+    rates: ErrorRates
+
+    @classmethod
+    def of(cls, content: dict[str, Any]) -> "ClassResult":
+        """Everything that the tables need, so that what is missing is reported before they begin."""
+        nets, data, rates = content["nets"], content["data"], content["results"]
+        unusual = {"softmax_first": True, "ceil_mode": True, "flip": False}
+        return cls(
+            models=tuple(net["model"] for net in nets),
+            as_the_papers=tuple(map(PaperNet.described, nets)),
+            notes=tuple(NOTES[name] for name, value in unusual.items() if any(net[name] is value for net in nets)),
+            data_set=(data["spec"], data["split"]),
+            classes=data["classes"],
+            unreadable=data["unreadable_images"],
+            rates=ErrorRates(top1=rates["top1"], top5=rates["top5"], images=rates["images"]),
+        )
+
+    @property
+    def paper(self) -> PaperResult | None:
+        """The paper's figures of the same nets, S, Q and protocols."""
+        return paper_result(self.as_the_papers)
+
+    @property
+    def is_ilsvrc(self) -> bool:
+        """The images may be the paper's."""
+        return (self.classes, self.rates.images) == ILSVRC
+
+
+def class_tables(found: Sequence[ClassResult]) -> Iterable[str]:
+    """Markdown of one data set's results: the tables that there are results for."""
+    found = sorted(found, key=_order)
+    for title, kind in (("3: one test scale", 3), ("4: several test scales", 4), ("6: several nets", 6)):
+        rows = [result for result in found if kind in _tables_of(result)]
+        if rows:
+            yield f"## Table {title}\n\n{_table(rows)}\n"
+        if kind == 4 and any(5 in _tables_of(result) for result in found):
+            yield f"## Table 5: protocols\n\n{_protocols(found)}\n"
+
+
+def _order(result: ClassResult) -> Any:
+    names = list(TABLE_1)
+    nets = [
+        (
+            names.index(net.configuration) if net.configuration in names else len(names),
+            sum(net.train_scales),
+            net.scales,
+        )
+        for net in result.as_the_papers
+    ]
+    return len(nets), nets, result.models
+
+
+def _tables_of(result: ClassResult) -> set[int]:
+    """The numbers of the paper's tables that a result belongs to."""
+    if len(result.models) > 1:
+        return {6}
+    (net,) = result.as_the_papers
+    if net.protocol in WORDS and net.protocol != "dense":
+        return {5}
+    return {3} if len(net.scales) == 1 else {4}
+
+
+def _table(results: Sequence[ClassResult]) -> str:
+    lines = [
+        ["net", "S", "Q", "protocol", "top-1 error", "top-5 error", "images", "paper", "difference"],
+        *(_row(result) for result in results),
+    ]
+    return markdown(lines)
+
+
+def _row(result: ClassResult) -> list[str]:
+    nets = result.as_the_papers
+    return [
+        " + ".join(_named(net, model) for net, model in zip(nets, result.models, strict=True)),
+        distinct(trained(net.train_scales) for net in nets),
+        distinct(", ".join(map(str, net.scales)) for net in nets),
+        distinct(WORDS.get(net.protocol, net.protocol) for net in nets)
+        + "".join(f" ({note})" for note in result.notes),
+        *(_rate(result, name) for name in ("top1", "top5")),
+        f"{result.rates.images:,}" + _unreadable(result),
+        _figures(result.paper),
+        _difference(result),
+    ]
+
+
+def _named(net: PaperNet, model: str) -> str:
+    return f"{net.configuration} `{model}`"
+
+
+def _rate(result: ClassResult, name: str) -> str:
+    low, high = result.rates.intervals()[name]
+    return f"{100 * getattr(result.rates, name):.1f} ({100 * low:.1f} to {100 * high:.1f})"
+
+
+def _unreadable(result: ClassResult) -> str:
+    return f", {result.unreadable} unreadable" if result.unreadable else ""
+
+
+def _figures(paper: PaperResult | None) -> str:
+    return f"{paper.top1:.1f} / {paper.top5:.1f}" if paper else "–"
+
+
+def _difference(result: ClassResult) -> str:
+    if result.paper is None or not result.is_ilsvrc:
+        return "–"
+    parts = ((result.rates.top1, result.paper.top1), (result.rates.top5, result.paper.top5))
+    return " / ".join(f"{round(100 * ours - theirs, 1) + 0.0:+.1f}" for ours, theirs in parts)
+
+
+def _protocols(results: Sequence[ClassResult]) -> str:
+    """Table 5: a row for each net at its S and Q, a column for each protocol."""
+    rows: dict[Any, dict[str, ClassResult]] = {}
+    for result in results:
+        if _tables_of(result) & {4, 5}:
+            net = result.as_the_papers[0]
+            key = (_named(net, result.models[0]), net.train_scales, net.scales, result.notes)
+            rows.setdefault(key, {})[net.protocol] = result
+    lines = [["net", "S", "Q", *(f"{name}: top-1 / top-5, paper" for name in WORDS.values())]]
+    for (name, train_scales, scales, notes), found in rows.items():
+        if set(found) == {"dense"}:
+            continue
+        cells = [_cell(found[protocol]) if protocol in found else "–" for protocol in WORDS]
+        marked = name + "".join(f" ({note})" for note in notes)
+        lines.append([marked, trained(train_scales), ", ".join(map(str, scales)), *cells])
+    return markdown(lines)
+
+
+def _cell(result: ClassResult) -> str:
+    return f"{100 * result.rates.top1:.1f} / {100 * result.rates.top5:.1f}, {_figures(result.paper)}"
+
+
+def plot(results: Sequence[ClassResult], picture: Path) -> None:
+    """Top-1 errors of single nets by depth, S and Q: ours filled, with their intervals; the paper's open."""
+    from matplotlib.figure import Figure  # an extra, and slow to import
+
+    figure = Figure(figsize=(14, 4.6), layout="constrained")
+    panels = figure.subplots(1, 3, sharey=True)
+    points = sorted((result for result in results if len(result.models) == 1), key=_order)
+    for panel, title, label in zip(
+        panels, ("depth (weight layers)", "training scale S", "test scales Q"), _LABELS, strict=True
+    ):
+        _draw(panel, points, label)
+        panel.set_xlabel(title)
+    panels[0].set_ylabel("top-1 error (%)")
+    for name in dict.fromkeys(result.as_the_papers[0].configuration for result in points):
+        panels[0].plot([], [], "o", color=_colour(name), label=name)
+    panels[0].plot([], [], "o", mfc="none", mec="0.3", ms=8, label="the paper")
+    figure.legend(loc="outside upper center", ncols=8, frameon=False)
+    figure.savefig(picture, dpi=120)
+
+
+def _draw(panel: Any, points: Sequence[ClassResult], label: Callable[[PaperNet], Any]) -> None:
+    """A group for each label in order; in it the results side by side."""
+    groups: dict[Any, list[ClassResult]] = {}
+    for result in points:
+        groups.setdefault(label(result.as_the_papers[0]), []).append(result)
+    names = sorted(groups)
+    for place, name in enumerate(names):
+        panel.axvspan(place - 0.5, place + 0.5, color="0.5", alpha=0.12 * (place % 2), lw=0)
+        for turn, result in enumerate(groups[name]):
+            where = place + 0.8 * ((turn + 0.5) / len(groups[name]) - 0.5)
+            colour, rate = _colour(result.as_the_papers[0].configuration), 100 * result.rates.top1
+            low, high = (100 * end for end in result.rates.intervals()["top1"])
+            panel.errorbar(where, rate, yerr=[[rate - low], [high - rate]], fmt="o", ms=4, color=colour, capsize=2)
+            if result.paper is not None:
+                panel.plot(where, result.paper.top1, "o", mfc="none", mec=colour, ms=8)
+    panel.set_xticks(range(len(names)), [text for _, text in names], fontsize="small")
+    panel.set_xlim(-0.5, len(names) - 0.5)
+    panel.grid(axis="y", alpha=0.3)
+
+
+def _colour(configuration: str) -> str:
+    names = list(TABLE_1)
+    return f"C{names.index(configuration)}" if configuration in names else "0.5"
+
+
+_LABELS: tuple[Callable[[PaperNet], tuple[Any, str]], ...] = (
+    lambda net: (
+        (TABLE_1[net.configuration].weight_layers, str(TABLE_1[net.configuration].weight_layers))
+        if net.configuration in TABLE_1
+        else (0, "?")
+    ),
+    lambda net: ((len(net.train_scales), net.train_scales), trained(net.train_scales)),
+    lambda net: ((len(net.scales), net.scales), "\n".join(map(str, net.scales))),
+)
+"""What the panels group by: what to sort by, and the text."""
+
+
+def distinct(texts: Iterable[str]) -> str:
+    """The texts of several nets, once if all are the same."""
+    found = list(texts)
+    return found[0] if len(set(found)) == 1 else " + ".join(found)
+
+
+def trained(scales: Sequence[int]) -> str:
+    """S, or the range of S, that a net was trained at."""
+    if not scales:
+        return "?"
+    return str(scales[0]) if len(scales) == 1 else f"[{scales[0]}; {scales[1]}]"

@@ -1,0 +1,214 @@
+"""Error rates of a net on a split: each image counted exactly once, whatever the number of processes."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any, NamedTuple
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from recipes.data.images import UNLABELLED, LabelledImages, Problem
+from vgg_zoo.images.preprocessing import centre_crop, rescale, subtract_mean
+
+BATCH = 64
+"""Images of one shape that go through the net at once, in each process."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Protocol:
+    """How an image is tested.
+
+    Attributes:
+        name: "single crop" or "dense".
+        scale: Q, the smallest side in pixels that the image is rescaled to.
+        crop_size: Side of the centre crop in pixels; None tests the whole image densely (Sect. 3.2).
+        flip: Average the posteriors with those of the mirrored image.
+    """
+
+    name: str
+    scale: int
+    crop_size: int | None
+    flip: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ErrorRates:
+    """Top-1 and top-5 error of `images` images (Sect. 4), from 0 to 1."""
+
+    top1: float
+    top5: float
+    images: int
+
+    def intervals(self) -> dict[str, tuple[float, float]]:
+        """The 95% interval of each, where the true rate of such images lies."""
+        return {name: wilson_interval(getattr(self, name), self.images) for name in ("top1", "top5")}
+
+
+def wilson_interval(rate: float, images: int) -> tuple[float, float]:
+    """The 95% interval of a rate among so many images, by Wilson's score."""
+    z = NormalDist().inv_cdf(0.975)
+    middle = (rate + z**2 / (2 * images)) / (1 + z**2 / images)
+    half = z * math.sqrt(rate * (1 - rate) / images + (z / (2 * images)) ** 2) / (1 + z**2 / images)
+    return (middle - half if rate > 0 else 0.0), (middle + half if rate < 1 else 1.0)
+
+
+@torch.inference_mode()
+def posteriors(model: nn.Module, images: Tensor, flip: bool = True) -> Tensor:
+    """Class posteriors of whole images or crops, averaged with those of the mirrored images.
+
+    Args:
+        model: A net of the zoo in eval mode; `model(images)` averages its class score map over positions.
+        images: (B, 3, H, W), as the net takes them.
+        flip: Average the soft-max posteriors of the original and the flipped images.
+
+    Returns:
+        (B, num_classes); rows sum to 1.
+    """
+    scores = model(images).softmax(1)
+    return (scores + model(images.flip(-1)).softmax(1)) / 2 if flip else scores
+
+
+def wrong_guesses(posteriors: Tensor, labels: Tensor) -> Tensor:
+    """Which images are wrong at top-1 and at top-5.
+
+    Args:
+        posteriors: (N, classes); a row that holds NaN is wrong.
+        labels: (N,); one that is no class is wrong.
+
+    Returns:
+        (N, 2), bool.
+    """
+    right = posteriors.topk(min(5, posteriors.shape[1])).indices == labels[:, None]
+    right &= ~posteriors.isnan().any(1, keepdim=True)
+    return ~torch.stack([right[:, 0], right.any(1)], 1)
+
+
+class TestedImage(NamedTuple):
+    """An image on its way to the net.
+
+    Attributes:
+        pixels: (3, H, W), uint8; black where the image could not be decoded.
+        label: Its class; `UNLABELLED`, which is wrong whatever the net says, where it could not be decoded.
+        problem: Why it could not.
+    """
+
+    pixels: Tensor
+    label: int
+    problem: Problem | None
+
+
+@dataclass
+class EvaluationImages(Dataset[Any]):
+    """Images as they are tested: a centre crop of `crop_size` pixels, or, without one, whole at smallest side Q."""
+
+    split: LabelledImages
+    scale: int
+    crop_size: int | None
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def __getitem__(self, index: int) -> TestedImage:
+        image, label, problem = self.split.read([index])[0]
+        side = self.crop_size
+        if image is None:
+            side = side or self.scale
+            return TestedImage(torch.zeros(3, side, side, dtype=torch.uint8), UNLABELLED, problem)
+        tested = rescale(image, self.scale) if side is None else centre_crop(image, self.scale, side)
+        return TestedImage(tested, label, None)
+
+
+def error_rates(
+    model: nn.Module,
+    split: LabelledImages,
+    protocol: Protocol,
+    mean: tuple[float, ...],
+    accelerator: Accelerator,
+    workers: int = 0,
+) -> tuple[ErrorRates, list[Problem]]:
+    """Test a net on every image of a split, each process on its share.
+
+    Args:
+        model: On the accelerator's device; put in eval mode, and back as it was.
+        split: Images and labels.
+        protocol: How each image is tested.
+        mean: RGB in 0–255 to subtract.
+        accelerator: Adds up the counts of the processes.
+        workers: Processes that decode images, for each process.
+
+    Returns:
+        The error rates, and this process's images that could not be decoded; each of them counts as an error.
+    """
+    device, dtype = accelerator.device, next(model.parameters()).dtype
+
+    def wrong(items: list[TestedImage]) -> Tensor:
+        pixels = torch.stack([item.pixels for item in items]).to(device)
+        labels = torch.tensor([item.label for item in items], device=device)
+        return wrong_guesses(posteriors(model, subtract_mean(pixels, mean, dtype), protocol.flip), labels)
+
+    images = EvaluationImages(split, protocol.scale, protocol.crop_size)
+    (wrong1, wrong5), problems = totals(model, images, wrong, 2, accelerator, workers)
+    return ErrorRates(top1=wrong1 / len(split), top5=wrong5 / len(split), images=len(split)), problems
+
+
+def totals(
+    model: nn.Module,
+    images: Any,
+    measure: Callable[[list[Any]], Tensor],
+    columns: int,
+    accelerator: Accelerator,
+    workers: int = 0,
+) -> tuple[list[float], list[Problem]]:
+    """Test a net on every image, each process on its share.
+
+    Args:
+        model: Put in eval mode, and back as it was.
+        images: A dataset with a length, whose items have `pixels`, (3, H, W), and `problem`.
+        measure: From items with pixels of one shape to (b, columns) numbers, a row for each.
+        columns: How many numbers.
+        accelerator: Adds up the sums of the processes.
+        workers: Processes that decode images, for each process.
+
+    Returns:
+        The sum of each column over all images, and this process's problems.
+
+    Raises:
+        RuntimeError: A process lost or repeated an image.
+    """
+    was_training = model.training
+    model.eval()
+    sums, problems = torch.zeros(columns + 1, dtype=torch.float64), []
+    rank, world = accelerator.process_index, accelerator.num_processes
+    for items in in_batches(share_of(images, len(images), rank, world, workers), BATCH):
+        rows = measure(items).cpu().double()
+        sums += torch.cat([rows.sum(0), rows.new_tensor([len(rows)])])
+        problems += [item.problem for item in items if item.problem is not None]
+    model.train(was_training)
+    kind = torch.float32 if accelerator.device.type == "mps" else torch.float64
+    *values, count = accelerator.reduce(sums.to(accelerator.device, kind), "sum").tolist()
+    if count != len(images):
+        raise RuntimeError(f"tested {count:.0f} images of a split of {len(images)}: a process lost or repeated some")
+    return values, problems
+
+
+def in_batches(items: Iterable[Any], most: int) -> Iterator[list[Any]]:
+    """Runs of items with `pixels` of one shape, at most `most` in each."""
+    batch: list[Any] = []
+    for item in items:
+        if batch and (item.pixels.shape != batch[0].pixels.shape or len(batch) == most):
+            yield batch
+            batch = []
+        batch.append(item)
+    if batch:
+        yield batch
+
+
+def share_of(images: Dataset[Any], count: int, rank: int, world: int, workers: int = 0) -> Iterable[Any]:
+    """This process's items of `count`, each exactly once."""
+    order = range(rank, count, world)
+    loader: DataLoader[Any] = DataLoader(images, sampler=order, batch_size=None, num_workers=workers)
+    return loader

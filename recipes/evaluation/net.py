@@ -1,0 +1,102 @@
+"""A net to be tested, by a name or a folder, with the settings that go with it, and what is said of it afterwards."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+from huggingface_hub import try_to_load_from_cache
+
+from vgg_zoo.descriptors import DenseDescriptor
+from vgg_zoo.evaluation import DenseEvaluator
+from vgg_zoo.paper import JITTERED
+from vgg_zoo.weights.files import file_digest
+from vgg_zoo.weights.fit import fitting_configurations
+from vgg_zoo.weights.folder import WEIGHTS
+from vgg_zoo.weights.settings import usual_settings
+
+OXFORD_TAG = "oxford_in1k"
+"""Of the paper's own nets, which were trained with scale jittering."""
+
+
+@dataclass(frozen=True, slots=True)
+class NetUnderTest:
+    """An evaluator, and the S its net was trained at: [S], [S_min, S_max], or None where nobody tells."""
+
+    model: str
+    evaluator: DenseEvaluator
+    train_scales: list[int] | None
+
+    def description(self) -> dict[str, Any]:
+        """What results.json says of the net, as plain data."""
+        return {
+            **description_of(self.model, self.evaluator.model),
+            "train_scales": self.train_scales,
+            **self.evaluator.settings,
+        }
+
+
+def description_of(model: str, net: Any) -> dict[str, Any]:
+    """What is said of any net that a result is of, as plain data.
+
+    Args:
+        model: The name or folder that it was loaded by.
+        net: The net.
+    """
+    architecture = net.pretrained_cfg["architecture"].split(".")[0]
+    ours = getattr(net, "configuration", None)
+    fitting = [ours.name] if ours else fitting_configurations(net.state_dict())
+    file = weights_file(model, net)
+    return {
+        "model": model,
+        "architecture": architecture,
+        "configuration": fitting[0] if fitting else None,  # timm's vgg16_bn is no net of the paper
+        "weights_sha256": file_digest(file) if file else None,
+    }
+
+
+def arithmetic_in(tested: DenseEvaluator | DenseDescriptor, accelerator: Accelerator, precision: str) -> dict[str, str]:
+    """How a run computes its net, as results.json says it: "winograd" or "exact".
+
+    Args:
+        tested: Its net may still be on the CPU, where it was loaded.
+        accelerator: Where it will be.
+        precision: "fp64", or Accelerate's mixed precision, "no" for float32.
+    """
+    plain = accelerator.device.type == "cpu" and precision == "no"
+    return {"arithmetic": tested.arithmetic if plain and not tested.exact else "exact"}
+
+
+def load_net(
+    model: str, train_scales: Sequence[int] | None, most_pixels: int, chosen: Mapping[str, Any]
+) -> NetUnderTest:
+    """Load a net for its test.
+
+    Args:
+        model: A name that timm loads with its weights, or a folder.
+        train_scales: S, or S_min and S_max; None takes what the folder's results.json says.
+        most_pixels: That go through the net at once.
+        chosen: Settings of the evaluator; None takes what the folder's `dense_eval.json` says, else Sect. 4.2's scales
+            around the training's, its flips, and the evaluator's own defaults.
+    """
+    trained, settings = usual_settings(model, train_scales)
+    settings |= {name: value for name, value in chosen.items() if value is not None}
+    evaluator = DenseEvaluator(model, most_pixels=most_pixels, **settings)
+    if trained is None and evaluator.model.pretrained_cfg.get("tag") == OXFORD_TAG:
+        trained = list(JITTERED)
+    return NetUnderTest(model, evaluator, trained)
+
+
+def weights_file(model: str, net: Any) -> Path | None:
+    """The file that the net's weights were read from, where it can be told."""
+    if Path(model).is_dir():
+        return Path(model) / WEIGHTS
+    cfg = net.pretrained_cfg
+    names = [cfg["hf_hub_filename"]] if cfg.get("hf_hub_filename") else [WEIGHTS, "pytorch_model.bin"]
+    repository, _, revision = (cfg.get("hf_hub_id") or "").partition("@")
+    for name in names if repository else ():
+        found = try_to_load_from_cache(repository, name, revision=revision or None)
+        if isinstance(found, str):
+            return Path(found)
+    return Path(cfg["file"]) if cfg.get("file") else None

@@ -1,0 +1,108 @@
+"""Posteriors of a net on a split, kept in a folder: what recipes/evaluate.py computes and recipes/fuse.py averages."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from recipes.evaluation.class_order import submission, targets
+from recipes.evaluation.error_rates import ErrorRates, wrong_guesses
+from recipes.evaluation.store import Rows, Store
+from recipes.runtime.files import write_rows, write_text
+from recipes.runtime.output_folder import OutputFolder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scores(Rows):
+    """What a net says of the images of a split, in their order.
+
+    Attributes:
+        posteriors: (N, num_classes), float32; a row of NaN where the image could not be decoded.
+    """
+
+    posteriors: Tensor
+    computed: ClassVar[str] = "posteriors"
+
+
+def score_store(folder: OutputFolder, images: int) -> Store[Scores]:
+    """Where a test of so many images keeps its scores."""
+    return Store(folder.path / "scores", images, Scores)
+
+
+def check_submission(file: Path, folder: OutputFolder, outputs: Sequence[int], classes: int) -> None:
+    """Find out before the work of days that its result cannot be written.
+
+    Args:
+        file: To be written.
+        folder: Of the results, which may not be there yet.
+        outputs: The net's output for each class of the data set.
+        classes: Outputs of the net.
+
+    Raises:
+        ValueError: No such folder, or classes that are not the net's outputs one to one.
+    """
+    if not file.parent.is_dir() and file.parent.resolve() != folder.path.resolve():
+        raise ValueError(f"--submission {file}: there is no folder {file.parent}")
+    submission(torch.zeros(0, classes), outputs)
+
+
+def error_rates_of(scores: Scores, outputs: Sequence[int]) -> ErrorRates | None:
+    """Errors of labelled images; None without labels.
+
+    Args:
+        scores: Of any number of images.
+        outputs: The net's output for each class of the data set.
+    """
+    if bool((scores.labels < 0).all()):
+        return None
+    wrong = wrong_guesses(scores.posteriors, targets(scores.labels, outputs))
+    top1, top5 = wrong.sum(0).tolist()
+    return ErrorRates(top1=top1 / len(wrong), top5=top5 / len(wrong), images=len(wrong))
+
+
+def write_results(
+    folder: OutputFolder,
+    nets: Sequence[dict[str, Any]],
+    data: dict[str, Any],
+    scores: Scores,
+    outputs: Sequence[int],
+    submission_file: Path | None = None,
+) -> None:
+    """Write everything, results.json last as the sign of the rest, and print the errors.
+
+    Args:
+        folder: Where to.
+        nets: A description of each net.
+        data: What is said of the data set, beside its counts.
+        scores: Of the net, or the fused ones.
+        outputs: The net's output for each class of the data set.
+        submission_file: Where the lines for ILSVRC's test server go; None writes none.
+    """
+    rates, classes = error_rates_of(scores, outputs), scores.posteriors.shape[1]
+    if submission_file is not None:
+        write_text(submission_file, submission(scores.posteriors, outputs))
+    if scores.problems:
+        write_rows(folder.problems, scores.problems)
+    content = {
+        "nets": list(nets),
+        "data": {**data, "images": len(scores), "unreadable_images": len(scores.problems)},
+        "outputs_of_classes": None if list(outputs) == list(range(classes)) else list(outputs),  # None: the same order
+        "results": _with_intervals(rates) if rates else None,
+    }
+    folder.write_results("classes", content)
+    if rates:
+        low, high = rates.intervals()["top1"]
+        print(
+            f"top-1 error {rates.top1:.2%} (95% interval {low:.2%} to {high:.2%}), top-5 error {rates.top5:.2%} "
+            f"of {rates.images} images"
+        )
+    if scores.problems:
+        print(f"{len(scores.problems)} image(s) could not be decoded: {folder.problems} names them")
+    print(f"wrote results.json to {folder.path}" + (f" and {submission_file}" if submission_file else ""))
+
+
+def _with_intervals(rates: ErrorRates) -> dict[str, Any]:
+    return asdict(rates) | {f"{name}_interval": list(found) for name, found in rates.intervals().items()}

@@ -1,0 +1,267 @@
+"""Numbers for each image of a split, kept in a folder: a net sees an image once, however often they are used.
+
+The split is cut into chunks, whatever the number of processes. A process takes one chunk at a time and writes it whole.
+After a kill the same command computes the missing chunks, on any number of processes, bit-identical.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from recipes.data.images import LabelledImages, Problem
+from recipes.runtime.processes import from_main
+from vgg_zoo.images.decoding import BadImageError, Pixels
+from vgg_zoo.images.inputs import Rescaled, at_scales, in_parts
+from vgg_zoo.weights.files import whole
+
+CHUNK = 128
+"""Images that are kept, or lost by a kill, together; like shapes among them go through the net together."""
+
+MOST_BYTES = 2**29
+"""Of rescaled images that wait for the net at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """What is kept of the images of a split, in their order; a subclass adds what a net computes of them.
+
+    Its fields are tensors and lists of N rows, apart from the problems.
+
+    Attributes:
+        labels: (N,), the data set's classes; `UNLABELLED` where it tells none.
+        images: (N,), a hash of each image's pixels, by which the rows of several nets are known to be of the same.
+        problems: The images that could not be used.
+        computed: Which field a net computes; the other ones are read with the images.
+    """
+
+    labels: Tensor
+    images: Tensor
+    problems: list[Problem]
+    computed: ClassVar[str]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+Kind = TypeVar("Kind", bound=Rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Store(Generic[Kind]):
+    """The rows of a split in a folder, chunk by chunk.
+
+    Attributes:
+        path: The folder.
+        images: How many there are in the split.
+        kind: The class of the rows.
+    """
+
+    path: Path
+    images: int
+    kind: type[Kind]
+
+    def chunks(self) -> list[range]:
+        """The images of each chunk."""
+        return [range(start, min(start + CHUNK, self.images)) for start in range(0, self.images, CHUNK)]
+
+    def write(self, chunk: int, rows: Kind) -> None:
+        """Write a chunk, whole or not at all."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        tensors = {name: getattr(rows, name).contiguous() for name in self._tensors()}
+        lists = {name: json.dumps(getattr(rows, name)) for name in self._lists()}
+        problems = json.dumps([asdict(found) for found in rows.problems])
+        metadata = {"digest": _digest(tensors, lists), "problems": problems, **lists}
+        with whole(self._file(chunk)) as writing:
+            save_file(tensors, writing, metadata)
+
+    def read(self, chunk: int) -> Kind | None:
+        """A chunk; None if it is missing, damaged, or not of so many images."""
+        try:
+            with safe_open(self._file(chunk), "pt") as file:
+                tensors: dict[str, Any] = {name: file.get_tensor(name) for name in self._tensors()}
+                metadata = file.metadata() or {}
+        except (OSError, SafetensorError):
+            return None
+        length = len(self.chunks()[chunk])
+        lists = {name: metadata.get(name, "[]") for name in self._lists()}
+        if metadata.get("digest") != _digest(tensors, lists):
+            return None
+        read = {name: json.loads(text) for name, text in lists.items()}
+        if any(len(rows) != length for rows in (*tensors.values(), *read.values())):
+            return None
+        problems = [Problem(**found) for found in json.loads(metadata["problems"])]
+        return self.kind(**tensors, **read, problems=problems)
+
+    def missing(self) -> tuple[list[int], list[Problem]]:
+        """The chunks that are still to be computed, and the problems of those that are there."""
+        found = [self.read(chunk) for chunk in range(len(self.chunks()))]
+        problems = [problem for rows in found if rows is not None for problem in rows.problems]
+        return [chunk for chunk, rows in enumerate(found) if rows is None], problems
+
+    def read_all(self) -> Kind:
+        """Every image, in order.
+
+        Raises:
+            ValueError: A chunk is missing or damaged.
+        """
+        found = []
+        for chunk, images in enumerate(self.chunks()):
+            rows = self.read(chunk)
+            if rows is None:
+                raise ValueError(
+                    f"{self._file(chunk)}, the {self.kind.computed} of images {images.start} to {images.stop - 1} of "
+                    f"{self.images}, is missing or damaged; give the command that made the folder again, it computes "
+                    "what is missing"
+                )
+            found.append(rows)
+        tensors: dict[str, Any] = {name: torch.cat([getattr(rows, name) for rows in found]) for name in self._tensors()}
+        names = [*self._lists(), "problems"]
+        lists: dict[str, Any] = {name: [item for rows in found for item in getattr(rows, name)] for name in names}
+        return self.kind(**tensors, **lists)
+
+    def write_all(self, rows: Kind) -> None:
+        """Write every chunk."""
+        for chunk, images in enumerate(self.chunks()):
+            part = slice(images.start, images.stop)
+            tensors: dict[str, Any] = {name: getattr(rows, name)[part].clone() for name in self._tensors()}
+            lists: dict[str, Any] = {name: getattr(rows, name)[part] for name in self._lists()}
+            problems = [problem for problem in rows.problems if problem.index in images]
+            self.write(chunk, self.kind(**tensors, **lists, problems=problems))
+
+    def present(self) -> int:
+        """Images whose chunk some process has written."""
+        chunks = self.chunks()
+        return sum(len(chunks[int(file.stem)]) for file in self.path.glob("[0-9]*.safetensors"))
+
+    def remove(self) -> None:
+        """Delete all of it."""
+        shutil.rmtree(self.path)
+
+    def _file(self, chunk: int) -> Path:
+        return self.path / f"{chunk:05}.safetensors"
+
+    def _tensors(self) -> list[str]:
+        return [field.name for field in fields(self.kind) if field.type is Tensor]
+
+    def _lists(self) -> list[str]:
+        return [field.name for field in fields(self.kind) if field.type is not Tensor and field.name != "problems"]
+
+
+def _digest(tensors: dict[str, Tensor], lists: dict[str, str]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(tensors[name].contiguous().numpy().tobytes())
+    for name in sorted(lists):
+        digest.update(lists[name].encode())
+    return digest.hexdigest()
+
+
+class ReadImage(NamedTuple):
+    """An image on its way to the net.
+
+    Attributes:
+        scaled: (3, H, W) of uint8 at every scale; None if it could not be decoded.
+        fields: Its rows of the fields of `Rows`, but for the problems.
+        problem: Why it cannot be used.
+    """
+
+    scaled: list[Tensor] | None
+    fields: dict[str, Any]
+    problem: Problem | None
+
+
+@dataclass
+class RescaledImages(Dataset[Any]):
+    """Images decoded and rescaled to every scale, so that worker processes do both; a subclass tells more of each.
+
+    Attributes:
+        split: The images.
+        scales: Q in pixels.
+    """
+
+    split: LabelledImages
+    scales: Sequence[int]
+
+    def __getitem__(self, index: int) -> ReadImage:
+        return self.rescaled(*self.split.read([index])[0])
+
+    def rescaled(self, pixels: Pixels | None, label: int, problem: Problem | None, **fields: Any) -> ReadImage:
+        """The image, and what any `Rows` have of it; `fields` are further rows."""
+        about = {"labels": label, "images": 0 if pixels is None else _hash(pixels), **fields}
+        return ReadImage(None if pixels is None else at_scales(pixels, self.scales), about, problem)
+
+
+def _hash(pixels: Pixels) -> int:
+    digest = hashlib.blake2b(repr(pixels.shape).encode(), digest_size=8)
+    digest.update(np.ascontiguousarray(pixels).data)
+    return int.from_bytes(digest.digest(), "little", signed=True)
+
+
+def fill(
+    store: Store[Kind],
+    images: RescaledImages,
+    compute: Callable[[Sequence[Rescaled | None]], Tensor],
+    accelerator: Accelerator,
+    workers: int = 0,
+    strict: bool = False,
+) -> None:
+    """Compute the chunks that the store lacks, dealt out to the processes in turn.
+
+    Args:
+        store: Filled; the chunks that are there stay.
+        images: As they are read.
+        compute: From images at every scale to their rows of numbers; None gives a row of NaN. Its net is on the
+            accelerator's device.
+        accelerator: The processes.
+        workers: Processes that decode and rescale images, for each process.
+        strict: Stop at the first image that cannot be decoded.
+
+    Raises:
+        BadImageError: Such an image, by its place and name, if `strict`.
+    """
+    chunks = store.chunks()
+    missing, problems = from_main(accelerator, store.missing)
+    if strict and problems:
+        raise BadImageError(str(problems[0]))
+    mine = missing[accelerator.process_index :: accelerator.num_processes]
+    order = [index for chunk in mine for index in chunks[chunk]]
+    loader: DataLoader[Any] = DataLoader(images, sampler=order, batch_size=None, num_workers=workers)
+    items = iter(loader) if order else iter(())
+    done = store.images - sum(len(chunks[chunk]) for chunk in missing)
+    with tqdm(total=store.images, initial=done, unit=" images", disable=not accelerator.is_main_process) as bar:
+        for chunk in mine:
+            rows: dict[str, Any] = {"problems": []}
+            read = _read(items, len(chunks[chunk]), rows, strict)
+            with accelerator.autocast():  # in parts of bounded memory that depend on the chunk alone
+                values = torch.cat([compute(part) for part in in_parts(read, MOST_BYTES)])
+            for name in ("labels", "images"):
+                rows[name] = torch.tensor(rows[name])
+            rows[store.kind.computed] = values
+            store.write(chunk, store.kind(**rows))
+            bar.update(store.present() - bar.n)
+    accelerator.wait_for_everyone()
+
+
+def _read(items: Iterator[Any], length: int, rows: dict[str, Any], strict: bool) -> Iterator[Rescaled | None]:
+    """The next so many images at every scale; what else is known of each goes into the rows."""
+    for _ in range(length):
+        image: ReadImage = next(items)
+        if image.problem is not None and strict:
+            raise BadImageError(str(image.problem))
+        for name, value in image.fields.items():
+            rows.setdefault(name, []).append(value)
+        rows["problems"] += [] if image.problem is None else [image.problem]
+        yield image.scaled

@@ -1,0 +1,227 @@
+"""Descriptors of the samples of a linear SVM (Appendix B), by the machinery of the scores: computed once, and kept."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from accelerate import Accelerator
+
+from recipes.data.boxes import BadBoxError, clip_to_image
+from recipes.data.images import UNLABELLED, Problem
+from recipes.evaluation.store import Store, fill
+from recipes.features.folder import DescriptorRows, Features, NamedImages, load_features
+from recipes.features.samples import Numbers, Samples, Split, hold_out, one_hot
+from recipes.runtime.files import write_json
+from recipes.runtime.processes import from_main
+from vgg_zoo.descriptors import DenseDescriptor
+from vgg_zoo.images.decoding import BadImageError, Pixels
+from vgg_zoo.images.inputs import part_in_box
+
+IMAGE, BOX = "image", "box"
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class BadSample:
+    """A sample without a descriptor.
+
+    Attributes:
+        what: "image", which cannot be decoded, or "box", which holds no pixels.
+        index: Among the samples.
+        name: The sample's.
+        reason: Why.
+    """
+
+    what: str
+    index: int
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptors:
+    """Descriptors of samples, in their order.
+
+    Attributes:
+        rows: (N, D), float32; a row of NaN where the image cannot be decoded or the box is none.
+        problems: These samples.
+    """
+
+    rows: Numbers
+    problems: list[BadSample]
+
+    @classmethod
+    def stacked(cls, found: Sequence["Descriptors"]) -> "Descriptors":
+        """Side by side, (N, D₁ + D₂ + ...). What is wrong with a sample is named once."""
+        rows = np.concatenate([one.rows for one in found], axis=1)
+        rows[np.isnan(rows).any(1)] = np.nan  # a sample with an image but no box has none
+        return cls(rows, sorted({problem for one in found for problem in one.problems}))
+
+
+@dataclass(frozen=True, slots=True)
+class WholeImages:
+    """Every image of the samples once, as `recipes.evaluation.store.fill` reads a split."""
+
+    samples: Samples
+    first: Sequence[int]
+    """The first sample of each image."""
+
+    def read(self, indices: Sequence[int]) -> list[tuple[Pixels | None, int, Problem | None]]:
+        """Images without labels, or the problem where one cannot be decoded."""
+        return [_read(self.samples, self.first[index], index, boxed=False) for index in indices]
+
+    def names(self, indices: Sequence[int]) -> list[str]:
+        """Of each image."""
+        return [self.samples.images[self.first[index]] for index in indices]
+
+
+@dataclass(frozen=True, slots=True)
+class Boxes:
+    """The box of every sample as an image of its own, likewise."""
+
+    samples: Samples
+
+    def read(self, indices: Sequence[int]) -> list[tuple[Pixels | None, int, Problem | None]]:
+        """The images' parts in the boxes, or the problem."""
+        return [_read(self.samples, index, index, boxed=True) for index in indices]
+
+    def names(self, indices: Sequence[int]) -> list[str]:
+        """Of each sample."""
+        return [self.samples.names[index] for index in indices]
+
+
+def _read(samples: Samples, sample: int, index: int, boxed: bool) -> tuple[Pixels | None, int, Problem | None]:
+    """The whole image of a sample, or its box; a problem's split says which of them is wrong."""
+    name = samples.names[sample] if boxed else samples.images[sample]
+    try:
+        pixels = samples.read(sample)
+        if boxed and samples.box is not None:
+            box = samples.box(sample)
+            clip_to_image(box, *pixels.shape[:2])
+            pixels = part_in_box(pixels, box, name)
+    except (BadImageError, BadBoxError) as error:
+        return None, UNLABELLED, Problem(BOX if isinstance(error, BadBoxError) else IMAGE, index, name, str(error))
+    return pixels, UNLABELLED, None
+
+
+def describe(
+    samples: Samples,
+    descriptor: DenseDescriptor,
+    cache: Path,
+    identity: Mapping[str, Any],
+    accelerator: Accelerator,
+    workers: int = 0,
+    overwrite: bool = False,
+) -> Descriptors:
+    """The descriptors of all samples: of the images, and behind them those of the boxes where there are some.
+
+    Args:
+        samples: Images, with or without boxes.
+        descriptor: Its net is on the accelerator's device.
+        cache: Folder of descriptors; what is there of the same identity and names is not computed again.
+        identity: Everything that decides the descriptors but the images' content, as plain data.
+        accelerator: The processes.
+        workers: Processes that load images, for each process.
+        overwrite: Delete what the cache holds of this identity: images were replaced.
+
+    Raises:
+        ValueError: No image can be decoded, or the box of none holds pixels.
+    """
+    names, first, image_of = np.unique(np.asarray(samples.images), return_index=True, return_inverse=True)
+    identity = {**identity, "names": _digest("\n".join(samples.names))}
+    folder = cache / _digest(json.dumps(identity, sort_keys=True))[:16]
+    from_main(accelerator, lambda: _begin(folder, identity, overwrite))
+
+    def computed(split: Any, kind: str, count: int) -> DescriptorRows:
+        store = Store(folder / kind, count, DescriptorRows)
+        fill(store, NamedImages(split, descriptor.scales), descriptor.of_rescaled, accelerator, workers)
+        rows = store.read_all()
+        if bool(rows.descriptors.isnan().any(1).all()):
+            raise ValueError(f"none of the {count} samples has an {kind} that can be used: {rows.problems[0].reason}")
+        return rows
+
+    images = computed(WholeImages(samples, first.tolist()), IMAGE, len(names))
+    reasons = {problem.index: problem.reason for problem in images.problems}
+    bad = [
+        BadSample(IMAGE, sample, samples.names[sample], reasons[image])
+        for sample, image in enumerate(image_of.tolist())
+        if image in reasons
+    ]
+    found = [Descriptors(images.descriptors.numpy()[image_of], bad)]
+    if samples.box is not None:
+        boxes = computed(Boxes(samples), BOX, len(samples))
+        named = [BadSample(BOX, one.index, one.name, one.reason) for one in boxes.problems if one.split == BOX]
+        found.append(Descriptors(boxes.descriptors.numpy(), named))
+    return Descriptors.stacked(found)
+
+
+def _begin(folder: Path, identity: Mapping[str, Any], overwrite: bool) -> None:
+    if overwrite and folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "identity.json", identity)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def of_folders(folders: Sequence[str], seed: int = 0) -> tuple[Samples, Descriptors, list[dict[str, Any]]]:
+    """The samples and descriptors of the training and the test images, and what is said of the net.
+
+    Args:
+        folders: Of the training and of the test images; of a single one a fifth is held out for the test.
+        seed: Of the images that are held out.
+
+    Raises:
+        ValueError: More folders, different nets, settings or classes, or images without labels.
+    """
+    if len(folders) > 2:
+        raise ValueError(f"--features takes one folder, or those of the training and of the test images; got {folders}")
+    parts = [load_features(folder) for folder in folders]
+    for folder, part in zip(folders, parts, strict=True):
+        _check(folders[0], parts[0], folder, part)
+    labels = np.concatenate([part.labels for part in parts])
+    class_names = tuple(parts[0].settings["data"]["class_names"])
+    names = [name for part in parts for name in part.names]
+    hot = one_hot(labels, len(class_names))
+    count = len(parts[0])
+    pair = hold_out(hot, list(map(str, range(len(names)))), seed)
+    split = Split(*pair) if len(parts) == 1 else Split(np.arange(count), np.arange(count, len(names)))
+    samples = Samples(
+        names=names,
+        images=list(map(str, range(len(names)))),
+        class_names=class_names,
+        labels=hot,
+        read=_no_image,
+        splits=(split,),
+    )
+    starts = (0, count)
+    problems = [
+        BadSample("image", start + problem.index, problem.name, problem.reason)
+        for start, part in zip(starts, parts, strict=False)
+        for problem in part.problems
+    ]
+    rows = np.concatenate([part.descriptors for part in parts])
+    return samples, Descriptors(rows, problems), [parts[0].settings["net"]]
+
+
+def _check(first: str, expected: Features, folder: str, found: Features) -> None:
+    """The two folders must be of the same net and classes, and labelled."""
+    if len(found) == 0 or (found.labels < 0).any():
+        raise ValueError(f"--features {folder} has images without labels; an SVM needs all")
+    for key, value in expected.settings["net"].items():
+        if found.settings["net"].get(key) != value:
+            raise ValueError(
+                f"--features {folder} and {first} differ in {key}: {found.settings['net'].get(key)!r} and {value!r}"
+            )
+    if found.settings["data"]["class_names"] != expected.settings["data"]["class_names"]:
+        raise ValueError(f"--features {folder} and {first} are of different classes")
+
+
+def _no_image(index: int) -> Pixels:
+    raise BadImageError(f"sample {index} is known by its descriptor alone")

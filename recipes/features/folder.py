@@ -1,0 +1,76 @@
+"""What recipes/extract_features.py leaves in a folder, and its reader: descriptors of a split's images, in order."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from torch import Tensor
+
+from recipes.data.images import Problem
+from recipes.evaluation.store import ReadImage, RescaledImages, Rows, Store
+from recipes.runtime.output_folder import OutputFolder
+from vgg_zoo.results import read_results
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DescriptorRows(Rows):
+    """Descriptors as they are kept.
+
+    Attributes:
+        descriptors: (N, D), float32; a row of NaN where the image could not be decoded.
+        names: Of each image.
+    """
+
+    descriptors: Tensor
+    names: list[str]
+    computed: ClassVar[str] = "descriptors"
+
+
+def descriptor_store(folder: OutputFolder, images: int) -> Store[DescriptorRows]:
+    """Where an extraction from so many images keeps its descriptors."""
+    return Store(folder.path / "features", images, DescriptorRows)
+
+
+@dataclass
+class NamedImages(RescaledImages):
+    """Images at every scale, with their names."""
+
+    def __getitem__(self, index: int) -> ReadImage:
+        (name,) = self.split.names(range(index, index + 1))
+        return self.rescaled(*self.split.read([index])[0], names=name)
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """Descriptors of the images of a split, in their order.
+
+    Attributes:
+        descriptors: (N, D), float32; a row of NaN where the image could not be decoded.
+        labels: (N,), int64, the data set's classes; `recipes.data.images.UNLABELLED` where it tells none.
+        names: (N,), of each image: its path where the data set tells one, else its number in the split.
+        problems: The images that could not be decoded.
+        settings: What results.json says: "net" (model, configuration, weights_sha256, layer, scales, combine, flip, l2,
+            ceil_mode), "data" (spec, split, classes, images, class_names, unreadable_images), "precision", "features"
+            (D and where), versions, command.
+    """
+
+    descriptors: np.ndarray[Any, np.dtype[np.float32]]
+    labels: np.ndarray[Any, np.dtype[np.int64]]
+    names: list[str]
+    problems: list[Problem]
+    settings: dict[str, Any]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def load_features(folder: str | Path) -> Features:
+    """The features in an --output of recipes/extract_features.py.
+
+    Raises:
+        ValueError: It is not finished, damaged, or something else's folder; the message says the way out.
+    """
+    settings = read_results(Path(folder), "features")
+    rows = descriptor_store(OutputFolder(Path(folder)), settings["data"]["images"]).read_all()
+    return Features(rows.descriptors.numpy(), rows.labels.numpy(), rows.names, rows.problems, settings)

@@ -1,0 +1,244 @@
+"""What a linear SVM's test leaves: results.json, summary.md, a picture, and VOC's result files (Appendix B)."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recipes.features.descriptors import BadSample, Descriptors
+from recipes.features.protocols import Protocol, Request
+from recipes.features.samples import Samples
+from recipes.features.split import SplitResult
+from recipes.runtime.files import markdown, write_rows, write_text
+from recipes.runtime.output_folder import OutputFolder
+from vgg_zoo.paper import PaperFeatures, paper_features, paper_figure
+
+_LOSSES = {"liblinear": "squared hinge", "sgd": "hinge"}
+_MOST_CLASSES = 24
+"""Of which the summary names each; of more only the worst."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SvmReport:
+    """Everything that is reported of a test.
+
+    Attributes:
+        name: Of the protocol.
+        protocol: The same.
+        request: Of its data.
+        samples: The data.
+        nets: What is said of each net and its descriptors, as plain data.
+        solver: "liblinear" or "sgd".
+        descriptors: Of the samples.
+        splits: The results.
+    """
+
+    name: str
+    protocol: Protocol
+    request: Request
+    samples: Samples
+    nets: Sequence[dict[str, Any]]
+    solver: str
+    descriptors: Descriptors
+    splits: Sequence[SplitResult]
+
+    @property
+    def title(self) -> str:
+        """The data set's name."""
+        return self.request.source.spec if self.name == "folder" else self.protocol.title
+
+    @property
+    def figures(self) -> list[float]:
+        """Of each split, in 0–1; none where the test samples have no labels."""
+        return [split.figure for split in self.splits if split.figure is not None]
+
+    @property
+    def with_box(self) -> bool:
+        """The box's descriptor is stacked on the image's."""
+        return self.samples.box is not None
+
+    @property
+    def departures(self) -> list[str]:
+        """Why the paper's figures are of something else."""
+        return self.protocol.departures(self.samples, self.request, self.nets) if self.name != "folder" else []
+
+    @property
+    def paper(self) -> PaperFeatures | None:
+        """The paper's figure of the same nets."""
+        return paper_figure(self.name, [net["configuration"] for net in self.nets], self.with_box)
+
+    def results(self) -> dict[str, Any] | None:
+        """The figures, in 0–1; None where the test samples have no labels."""
+        if not self.figures:
+            return None
+        with np.errstate(invalid="ignore"):
+            per_class = np.mean([split.per_class for split in self.splits], axis=0)
+        named = zip(self.samples.class_names, per_class.tolist(), strict=True)
+        found: dict[str, Any] = {
+            "figure": float(np.mean(self.figures)),
+            "deviation": float(np.std(self.figures, ddof=1)) if len(self.figures) > 1 else None,
+            "per_class": {name: None if np.isnan(figure) else figure for name, figure in named},
+        }
+        if not self.protocol.uses_average_precision:
+            found["accuracy"] = float(np.mean([split.accuracy for split in self.splits]))
+        return found
+
+    def content(self) -> dict[str, Any]:
+        """results.json."""
+        bad = self.descriptors.problems
+        return {
+            "protocol": self.name,
+            "measure": self.protocol.measure,
+            "nets": list(self.nets),
+            "descriptor": {"boxes": self.with_box, "dimension": self.descriptors.rows.shape[1]},
+            "data": {
+                "spec": self.request.source.spec,
+                "test_set": self.request.test_set if self.protocol.uses_average_precision else None,
+                "classes": len(self.samples.class_names),
+                "samples": len(self.samples),
+                "unreadable_images": _count(bad, "image"),
+                "bad_boxes": _count(bad, "box"),
+                "seed": self.request.seed,
+            },
+            "svm": {"solver": self.solver, "loss": _LOSSES[self.solver], "scikit-learn": version("scikit-learn")},
+            "splits": [split.about() for split in self.splits],
+            "results": self.results(),
+            "paper": [asdict(row) for row in paper_features(self.name, self.with_box)],
+            "not_the_papers": self.departures,
+        }
+
+    def summary(self) -> str:
+        """Markdown."""
+        parts = [f"# {self.title}: {self._measure()}", self._table(), *self._classes(), self._remarks()]
+        return "\n\n".join(part for part in parts if part) + "\n"
+
+    def _measure(self) -> str:
+        if self.protocol.uses_average_precision:
+            return f"mean AP ({self.protocol.measure}), %"
+        return f"mean class recall, {len(self.splits)} split(s), %"
+
+    def _table(self) -> str:
+        nets = " & ".join(f"{net['configuration'] or '?'} `{net['model']}`" for net in self.nets)
+        results = self.results()
+        ours = "no labels" if results is None else _percent(results["figure"], results["deviation"])
+        lines = [["descriptors stacked of", "ours", "paper", "difference"]]
+        lines.append([nets, ours, _paper(self.paper), self._difference()])
+        others = [row for row in paper_features(self.name, self.with_box) if row != self.paper]
+        lines += [[" & ".join(row.configurations), "–", _paper(row), "–"] for row in others]
+        return markdown(lines)
+
+    def _difference(self) -> str:
+        if self.paper is None or not self.figures or self.departures:
+            return "–"
+        return f"{round(100 * float(np.mean(self.figures)) - self.paper.figure, 1) + 0.0:+.1f}"
+
+    def _classes(self) -> list[str]:
+        results = self.results()
+        if results is None:
+            return []
+        told = [(name, figure) for name, figure in results["per_class"].items() if figure is not None]
+        measure, title = ("AP" if self.protocol.uses_average_precision else "recall"), "class"
+        if len(told) > _MOST_CLASSES:
+            told, title = sorted(told, key=lambda row: row[1])[:10], "the ten worst classes"
+        rows = [[name, f"{100 * figure:.1f}"] for name, figure in told]
+        untold = [name for name, figure in results["per_class"].items() if figure is None]
+        note = [f"No test image has {', '.join(untold)}: not in the mean."] if untold else []
+        return [markdown([[title, f"{measure} (%)"], *rows]), *note]
+
+    def _remarks(self) -> str:
+        bad = self.descriptors.problems
+        where = "image and box" if self.with_box else "whole image"
+        lines = [
+            f"Descriptors: {'; '.join(dict.fromkeys(map(_described, self.nets)))}; {where}; "
+            f"{self.descriptors.rows.shape[1]:,}-D.",
+            f"SVM: {self.solver} ({_LOSSES[self.solver]} loss), one against the rest.",
+            *(f"Split {number}: {self._split(split)}" for number, split in enumerate(self.splits, 1)),
+        ]
+        if (results := self.results()) and "accuracy" in results:
+            lines.append(f"Accuracy: {100 * results['accuracy']:.1f}% of the test images.")
+        if bad:
+            lines.append(
+                f"{_count(bad, 'image')} image(s) cannot be decoded and {_count(bad, 'box')} box(es) are none: left "
+                "out of training, an error in the test; bad_images.csv names them."
+            )
+        if self.departures:
+            lines.append(f"The paper's figures are no comparison: {'; '.join(self.departures)}.")
+        return "\n".join(f"- {line}" for line in lines)
+
+    def _split(self, split: SplitResult) -> str:
+        about = split.about()
+        text = f"C = {split.choice.c:g}, trained on {about['trained_on']}, tested on {about['test']}."
+        if split.choice.at_the_border:
+            text += " The best C is the smallest or largest candidate; give others with --C."
+        if about["not_converged"]:
+            text += f" {about['not_converged']} fit(s) did not converge."
+        return text
+
+    def _draw(self, folder: Path) -> None:
+        """per_class_ap.png where images may have several classes (no confusion is defined), else confusion.png."""
+        from recipes.features import plots  # matplotlib is slow to import
+
+        if self.protocol.uses_average_precision:
+            results: Any = self.results()
+            picture = plots.bars(results["per_class"], results["figure"], self.protocol.measure, self.title)
+            picture.savefig(folder / "per_class_ap.png", dpi=120)
+        else:
+            matrix = np.sum([split.matrix for split in self.splits], axis=0)
+            plots.confusion(matrix, self.samples.class_names, self.title).savefig(folder / "confusion.png", dpi=120)
+
+    def write(self, folder: OutputFolder) -> None:
+        """All files, results.json last as the sign of the rest; the summary is printed too."""
+        folder.problems.unlink(missing_ok=True)
+        if bad := self.descriptors.problems:
+            write_rows(folder.problems, bad)
+        if self.figures:
+            self._draw(folder.path)
+        elif self.protocol.results:
+            file = folder.path / self.protocol.results
+            write_server_files(file, self.samples, self.splits[0], self.request.test_set)
+            print(f"the test images have no labels: wrote {len(self.samples.class_names)} files like {file}")
+        write_text(folder.path / "summary.md", self.summary())
+        print(self.summary())
+        folder.write_results("svm", self.content())
+        print(f"wrote results.json and summary.md to {folder.path}")
+
+
+def write_server_files(file: Path, samples: Samples, split: SplitResult, test_set: str) -> None:
+    """A file for each class in the form of VOC's evaluation server: sample and score, a line each.
+
+    A sample without a descriptor gets less than the lowest score: the server wants a line for each.
+
+    Args:
+        file: With {set} and {name}.
+        samples: Their names are what the lines begin with.
+        split: Scores of the test samples.
+        test_set: "test".
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    for name, scores in zip(samples.class_names, split.scores.T, strict=True):
+        scores = np.where(np.isnan(scores), np.nanmin(scores) - 1, scores)
+        lines = zip(split.split.test, scores, strict=True)
+        text = "".join(f"{samples.names[number]} {score:.6f}\n" for number, score in lines)
+        write_text(Path(str(file).format(set=test_set, name=name)), text)
+
+
+def _described(net: dict[str, Any]) -> str:
+    combined = {"average": "averaged", "stack": "stacked"}[net["combine"]]
+    return f"{net['layer']}, Q = {', '.join(map(str, net['scales']))} {combined}"
+
+
+def _count(bad: Sequence[BadSample], what: str) -> int:
+    return sum(one.what == what for one in bad)
+
+
+def _percent(figure: float, deviation: float | None) -> str:
+    return f"{100 * figure:.1f}" + (f" ± {100 * deviation:.1f}" if deviation is not None else "")
+
+
+def _paper(row: PaperFeatures | None) -> str:
+    if row is None:
+        return "–"
+    return f"{row.figure:.1f}" + (f" ± {row.deviation:.1f}" if row.deviation is not None else "")

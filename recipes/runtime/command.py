@@ -1,0 +1,121 @@
+"""What every command has: options that several share, and one line in place of a traceback."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+
+from recipes.runtime.output_folder import OutputFolder
+from recipes.runtime.processes import make_accelerator, only_main_speaks
+
+
+def run_command(
+    run: Callable[[argparse.Namespace], int | None],
+    parse: Callable[[Sequence[str] | None], argparse.Namespace],
+    arguments: Sequence[str] | None,
+) -> int:
+    """Run a command; where its user can correct what is wrong, print one line in place of a traceback.
+
+    That is a ValueError, of what was asked for, or an OSError, where weights cannot be fetched or results not written.
+
+    Args:
+        run: Does the work; returns an exit code, or None for 0.
+        parse: Reads the command line; argparse ends the process itself where that is wrong.
+        arguments: The command line, which results.json records; None takes that of the process.
+
+    Returns:
+        The exit code: 1 after an error.
+    """
+    typed = sys.argv
+    if arguments is not None:
+        sys.argv = [str(sys.modules[run.__module__].__file__), *arguments]
+    try:
+        return run(parse(arguments)) or 0
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    finally:
+        sys.argv = typed
+
+
+def command_parser(description: str | None) -> argparse.ArgumentParser:
+    """A parser whose help begins with a command's docstring, as it is written."""
+    return argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
+def add_output_options(parser: argparse.ArgumentParser, holds: str) -> None:
+    """Where the results go."""
+    parser.add_argument("--output", type=Path, required=True, help=f"folder of {holds}")
+    parser.add_argument("--overwrite", action="store_true", help="delete what OUTPUT holds, and start again")
+
+
+def add_testing_options(parser: argparse.ArgumentParser, strict: str | None = "decoded") -> argparse._ArgumentGroup:
+    """Options of every command that tests a net; none of them changes a result beyond rounding.
+
+    Args:
+        parser: Of the command.
+        strict: What --strict asks of every image, "decoded" or "used"; None leaves the option out.
+
+    Returns:
+        The group, for further options.
+    """
+    group = parser.add_argument_group("hardware and files; changes no result beyond rounding")
+    group.add_argument("--workers", type=int, default=0, help="processes that load images, for each process")
+    group.add_argument("--most-pixels", type=int, default=2**20, help="that go through a net at once; tiles beyond")
+    add_precision(group)
+    group.add_argument(
+        "--exact", action="store_true", help="the net itself on a CPU, not its fast copy; equal up to rounding"
+    )
+    group.add_argument("--deterministic", action="store_true", help="bit-identical on a GPU in every run; slower")
+    if strict is not None:
+        group.add_argument("--strict", action="store_true", help=f"stop at the first image that cannot be {strict}")
+    return group
+
+
+def add_precision(parser: argparse._ActionsContainer) -> None:
+    """The option that says how numbers are held."""
+    parser.add_argument(
+        "--precision",
+        choices=("fp32", "bf16", "fp64"),
+        help="of the arithmetic; default as accelerate launch says, else fp32. bf16 keeps fp32 weights",
+    )
+
+
+def add_hardware_options(parser: argparse.ArgumentParser) -> None:
+    """Options that say on what hardware."""
+    group = parser.add_argument_group("hardware; changes nothing of what is learned")
+    group.add_argument("--workers", type=int, default=0, help="processes that load images, for each training process")
+    group.add_argument("--device-batch", type=int, help="most images at once on a device; more are accumulated")
+    add_precision(group)
+    group.add_argument("--channels-last", action="store_true", help="NHWC layout, faster on recent GPUs")
+    group.add_argument("--compile", action="store_true", help="torch.compile the net")
+    group.add_argument("--gradient-checkpointing", action="store_true", help="recompute activations to save memory")
+    group.add_argument("--bf16-gradients", action="store_true", help="DDP sends gradients between processes as bf16")
+    group.add_argument("--deterministic", action="store_true", help="bit-identical on a GPU in every run; slower")
+
+
+def begin_test(args: argparse.Namespace) -> tuple[OutputFolder, Accelerator, str]:
+    """What every command that tests a net begins with.
+
+    Args:
+        args: Its command line, with the options of `add_output_options` and `add_testing_options`.
+
+    Returns:
+        The folder, checked; the processes; and the precision: "fp64", or Accelerate's mixed precision, "no" for fp32.
+
+    Raises:
+        ValueError: The folder holds something else.
+    """
+    folder = OutputFolder(args.output)
+    folder.check(args.overwrite)
+    accelerator = make_accelerator(precision=args.precision, deterministic=args.deterministic)
+    only_main_speaks(accelerator)
+    return folder, accelerator, "fp64" if args.precision == "fp64" else accelerator.mixed_precision
+
+
+def weights_dtype(precision: str | None) -> torch.dtype:
+    """The type that weights are held in: float64 at the precision "fp64", float32 at any other."""
+    return torch.float64 if precision == "fp64" else torch.float32

@@ -1,0 +1,69 @@
+"""Files that commands write: JSON, tables as CSV and as Markdown, and where a result comes from."""
+
+import csv
+import io
+import json
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, fields
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import vgg_zoo
+from vgg_zoo.weights.files import whole
+
+PACKAGES = ("torch", "timm", "accelerate", "datasets", "pillow", "safetensors")
+
+
+def write_rows(path: Path, rows: Sequence[Any]) -> None:
+    """Write a table of dataclasses of one kind, at least one: of bad images, for example."""
+    write_csv(path, [field.name for field in fields(rows[0])], [astuple(row) for row in rows])
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Write a table, its header first."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([header, *rows])
+    write_text(path, text.getvalue())
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write plain data."""
+    write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write text, whole or not at all."""
+    with whole(path) as writing:
+        writing.write_text(text)
+
+
+def provenance() -> dict[str, Any]:
+    """The command, the commit and the versions that made a result."""
+    return {
+        "command": [Path(sys.executable).name, *sys.argv],
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "versions": {"vgg-zoo": vgg_zoo.__version__} | {name: version(name) for name in PACKAGES},
+    }
+
+
+def _commit() -> str | None:
+    """The checkout's commit, with "+" where files differ from it; None outside a checkout."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        changes = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit + ("+" if changes.strip() else "")
+
+
+def markdown(lines: Sequence[Sequence[str]]) -> str:
+    """A table; its first line is the head."""
+    head, *body = lines
+    return "\n".join(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *body))

@@ -1,0 +1,164 @@
+"""Checkpoints: whole or not there, however a run ends.
+
+A checkpoint is a folder that timm loads (`model.safetensors`, `config.json`), with SGD's momentum, the moving average
+where there is one, and `state.json`, which says how far the run is and holds the hashes of the other files. It is
+written under a name that begins with a dot, brought to the disk, and renamed; only then older ones are removed.
+"""
+
+import json
+import logging
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from vgg_zoo.weights.files import file_digest
+
+STATE, MOMENTUM, AVERAGE = "state.json", "momentum.safetensors", "average.safetensors"
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A whole checkpoint.
+
+    Attributes:
+        folder: Where it is.
+        state: What `state.json` says.
+    """
+
+    folder: Path
+    state: Mapping[str, Any]
+
+    def tensors(self, name: str) -> dict[str, Tensor]:
+        """Those of one of its files, on the CPU; none where there is no such file."""
+        path = self.folder / name
+        return load_file(path) if path.exists() else {}
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoints:
+    """The checkpoints of a run.
+
+    Attributes:
+        folder: Holds a folder for each.
+        keep_last: The newest ones to keep.
+        keep_best: The ones with the least validation error to keep besides.
+    """
+
+    folder: Path
+    keep_last: int = 2
+    keep_best: int = 1
+
+    def save(
+        self,
+        step: int,
+        state: Mapping[str, Any],
+        write_net: Callable[[Path], None],
+        tensors: Mapping[str, Mapping[str, Tensor]],
+    ) -> None:
+        """Write a checkpoint, then remove those that are no longer to be kept.
+
+        Args:
+            step: SGD steps so far; the checkpoint's name.
+            state: Plain data for `state.json`. Its "error", where it is a number, decides which ones are best.
+            write_net: Writes timm's folder into the folder that it is given.
+            tensors: Further files by name.
+        """
+        self.clean()
+        final = self.folder / f"step-{step:08}"
+        writing = self.folder / f".{final.name}.writing"
+        writing.mkdir(parents=True)
+        write_net(writing)
+        for name, content in tensors.items():
+            if content:
+                save_file({key: value.detach().cpu().contiguous() for key, value in content.items()}, writing / name)
+        hashes = {path.name: file_digest(path) for path in sorted(writing.iterdir())}
+        (writing / STATE).write_text(json.dumps({"step": step, **state, "sha256": hashes}, indent=2) + "\n")
+        for path in writing.iterdir():
+            _to_disk(path)
+        _to_disk(writing)
+        if final.exists():  # damaged: a whole one would have been resumed from
+            self._remove(final)
+        writing.rename(final)
+        _to_disk(self.folder)
+        self._prune()
+
+    def latest(self) -> Checkpoint | None:
+        """The newest whole checkpoint; damaged ones are passed over with a warning."""
+        for folder in sorted(self.folder.glob("step-*"), reverse=True):
+            try:
+                return load_checkpoint(folder)
+            except ValueError as error:
+                _log.warning("passing over a checkpoint: %s", error)
+        return None
+
+    def clean(self) -> None:
+        """Remove what killed runs left: folders half written or half removed."""
+        for path in self.folder.glob(".step-*"):
+            shutil.rmtree(path)
+
+    def finish(self) -> None:
+        """After a run's end: keep only the best ones."""
+        self.clean()
+        Checkpoints(self.folder, 0, self.keep_best)._prune()
+        if self.folder.exists() and not any(self.folder.iterdir()):
+            self.folder.rmdir()
+
+    def _prune(self) -> None:
+        folders = sorted(self.folder.glob("step-*"))
+        kept = set(folders[max(0, len(folders) - self.keep_last) :])
+        errors = {folder: _error_of(folder) for folder in folders}
+        rated = [folder for folder in folders if errors[folder] is not None]
+        kept |= set(sorted(rated, key=lambda folder: errors[folder] or 0.0)[: self.keep_best])
+        for folder in folders:
+            if folder not in kept:
+                self._remove(folder)
+
+    def _remove(self, folder: Path) -> None:
+        """A folder that is half removed must not look like a checkpoint."""
+        removing = folder.with_name(f".{folder.name}.removing")
+        folder.rename(removing)
+        shutil.rmtree(removing)
+
+
+def load_checkpoint(folder: Path) -> Checkpoint:
+    """A checkpoint, after its files were compared with their hashes.
+
+    Raises:
+        ValueError: Incomplete or altered; the message names the folder and the file.
+    """
+    try:
+        state = json.loads((folder / STATE).read_text())
+        hashes: dict[str, str] = state["sha256"]
+        int(state["step"])
+        for name, expected in hashes.items():
+            if Path(name).name != name or file_digest(folder / name) != expected:
+                raise ValueError(f"{folder}/{name} is not as it was written")
+    except (OSError, KeyError, TypeError, AttributeError, json.JSONDecodeError, SafetensorError) as error:
+        raise ValueError(f"{folder} is incomplete ({type(error).__name__}: {error})") from error
+    return Checkpoint(folder, state)
+
+
+def _error_of(folder: Path) -> float | None:
+    try:
+        error = json.loads((folder / STATE).read_text()).get("error")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return float(error) if isinstance(error, int | float) else None
+
+
+def _to_disk(path: Path) -> None:
+    """What was written is on the disk when this returns, not only in the system's memory."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,169 @@
+"""The net of a run and how it learns (Sect. 3.1): SGD on a global batch, which many processes share."""
+
+import copy
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from recipes.recipe import Recipe
+from recipes.training.batches import Batch, training_images
+from recipes.training.checkpoint import AVERAGE, MOMENTUM, Checkpoint
+from recipes.training.dropout import GlobalMasks
+from vgg_zoo.images.preprocessing import Colours
+from vgg_zoo.weights.folder import WEIGHTS
+
+Loss = Callable[[Any, Tensor, Batch], Tensor]
+"""From the bare net, its outputs and a batch to the sum of the images' losses: `Objective.loss`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """Where, how long, and on what hardware: nothing here changes what is learned.
+
+    Attributes:
+        max_steps: Stop after so many SGD steps, counted from the run's beginning.
+        device_batch: Most images that go through the net at once; more are accumulated.
+        checkpoint_every: SGD steps between checkpoints within an epoch.
+        workers: Processes that load images, for each training process.
+        dtype: Of weights and images.
+        channels_last: Keep the images in NHWC (the net's weights were put into it by the caller).
+        strict: Stop at the first image that cannot be decoded.
+    """
+
+    max_steps: int | None = None
+    device_batch: int | None = None
+    checkpoint_every: int = 1000
+    workers: int = 0
+    dtype: torch.dtype = torch.float32
+    channels_last: bool = False
+    strict: bool = False
+
+
+class Learner:
+    """A net, its optimiser, its dropout masks and the moving average of its weights.
+
+    Args:
+        recipe: What is learned.
+        limits: Of the hardware.
+        net: The bare net, on its device.
+        prepare: Gives the same, prepared by the accelerator; called when the net's layers are as they are trained.
+        colours: Of the training images.
+        loss: What is minimised.
+        share: This process's rows of every global batch.
+        accelerator: Of this process.
+
+    Attributes:
+        net: The bare net, whose weights are saved.
+        model: The same as the accelerator prepared it.
+        average: The moving average of the net's weights, as a net; None where the recipe has none.
+        optimizer: SGD with momentum.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        limits: Limits,
+        net: Any,
+        prepare: Callable[[], nn.Module],
+        colours: Colours,
+        loss: Loss,
+        share: slice,
+        accelerator: Accelerator,
+    ) -> None:
+        self.recipe, self.limits, self.net, self.colours = recipe, limits, net, colours
+        self.loss, self.accelerator = loss, accelerator
+        self.masks = GlobalMasks(net, recipe.seed, recipe.batch_size, share)
+        self.model = prepare()
+        trained = [parameter for parameter in net.parameters() if parameter.requires_grad]
+        self.optimizer = torch.optim.SGD(
+            trained, lr=recipe.learning_rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay
+        )
+        averaged = recipe.ema_decay is not None
+        self.average: Any = copy.deepcopy(net).eval().requires_grad_(False) if averaged else None
+
+    @property
+    def tested(self) -> nn.Module:
+        """The net that is tested: the moving average where there is one."""
+        return self.model if self.average is None else self.average
+
+    @property
+    def saved(self) -> Any:
+        """The same, bare."""
+        return self.net if self.average is None else self.average
+
+    def begin_epoch(self, learning_rate: float) -> None:
+        """Train with this rate from now on."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        self.model.train()
+
+    def step(self, number: int, batch: Batch) -> Tensor:
+        """One SGD step on a global batch; gradients are those of its mean loss, however it is shared and cut.
+
+        Args:
+            number: Of the step, from 0; it decides the dropout masks.
+            batch: This process's share.
+
+        Returns:
+            This process's part of the batch's mean loss, a scalar; the parts of all processes add up to it.
+        """
+        device, size = self.accelerator.device, len(batch.labels)
+        self.masks.draw(number, device)
+        total = self.zero()
+        most = self.limits.device_batch or size
+        for start in range(0, size, most):
+            rows = slice(start, start + most)
+            piece = batch.piece(rows, device)
+            self.masks.select(rows)
+            with nullcontext() if start + most >= size else self.accelerator.no_sync(self.model):
+                loss = self.loss(self.net, self.model(self.images(piece)), piece)
+                # DDP averages over the processes; their losses are parts of one sum.
+                share = loss * (self.accelerator.num_processes / self.recipe.batch_size)
+                self.accelerator.backward(share)
+            total += loss.detach() / self.recipe.batch_size
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self._follow()
+        return total
+
+    def images(self, batch: Batch) -> Tensor:
+        """The net's input, on its device."""
+        images = training_images(batch, self.recipe, self.colours, self.limits.dtype)
+        return images.contiguous(memory_format=torch.channels_last) if self.limits.channels_last else images
+
+    def zero(self) -> Tensor:
+        """A sum of losses to begin with."""
+        device = self.accelerator.device
+        return torch.zeros((), dtype=torch.float32 if device.type == "mps" else torch.float64, device=device)
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        """Move the average towards the weights."""
+        if self.average is not None and self.recipe.ema_decay is not None:
+            towards = 1 - self.recipe.ema_decay
+            torch._foreach_lerp_(list(self.average.parameters()), list(self.net.parameters()), towards)
+
+    def tensors(self) -> dict[str, dict[str, Tensor]]:
+        """What a checkpoint keeps besides the net."""
+        momentum = {
+            name: self.optimizer.state[parameter]["momentum_buffer"]
+            for name, parameter in self.net.named_parameters()
+            if "momentum_buffer" in self.optimizer.state.get(parameter, {})
+        }
+        return {MOMENTUM: momentum, AVERAGE: {} if self.average is None else self.average.state_dict()}
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Resume from a checkpoint, whatever number of processes wrote it."""
+        self.net.load_state_dict(checkpoint.tensors(WEIGHTS))
+        momentum = checkpoint.tensors(MOMENTUM)
+        for name, parameter in self.net.named_parameters():
+            if name in momentum:
+                # In the layout of the weights (NHWC or not), in which SGD would have made it.
+                self.optimizer.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(momentum[name])
+        if self.average is not None:
+            self.average.load_state_dict(checkpoint.tensors(AVERAGE))

@@ -1,0 +1,254 @@
+"""The training loop (Sect. 3.1): SGD on global batches, a validation after each epoch, checkpoints between.
+
+Everything random is keyed by (seed, step) or (seed, epoch, index), so that the state of a run is its weights, its
+momentum and how far it is. A run that was killed and one that was not end bit-identical.
+"""
+
+import math
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from recipes.data.images import LabelledImages, Problem
+from recipes.evaluation.error_rates import Protocol
+from recipes.recipe import Recipe
+from recipes.training.batches import Batch, GlobalBatches
+from recipes.training.checkpoint import Checkpoint, Checkpoints
+from recipes.training.guard import DivergedError, Guard, diagnosis
+from recipes.training.learner import Learner, Limits
+from recipes.training.objective import Objective
+from recipes.training.run_folder import write_metrics
+from recipes.training.schedule import Schedule
+
+
+class StoppedError(Exception):
+    """A signal asked the run to stop; its checkpoint is written."""
+
+
+@dataclass(kw_only=True)
+class Training:
+    """A run and how far it is.
+
+    Attributes:
+        recipe: What is learned.
+        limits: Where, how long, on what.
+        learner: The net, and how it learns.
+        loader: This process's batches.
+        batches: The sampler behind them.
+        validation: The split that is tested after each epoch, by the first of the objective's protocols.
+        objective: What is learned, and how it is tested.
+        accelerator: Of this process.
+        checkpoints: Where they go.
+        metrics: The file metrics.csv.
+        write_net: Writes timm's folder of a net.
+        step: SGD steps so far.
+        loss_sum: This process's part of the sum of the epoch's losses.
+        rows: Of metrics.csv.
+        problems: Images of this process that could not be decoded.
+    """
+
+    recipe: Recipe
+    limits: Limits
+    learner: Learner
+    loader: DataLoader[Any]
+    batches: GlobalBatches
+    validation: LabelledImages
+    objective: Objective
+    accelerator: Accelerator
+    checkpoints: Checkpoints
+    metrics: Path
+    write_net: Callable[[nn.Module, Path], None]
+    step: int = 0
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    problems: set[Problem] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.schedule = Schedule(self.recipe)
+        self.guard = Guard(self.objective.chance(len(self.validation.class_names)))
+        self.loss_sum = self.learner.zero()
+
+    @property
+    def watched(self) -> str:
+        """The column of metrics.csv that the schedule and the checkpoints go by."""
+        return next(iter(self.objective.columns))
+
+    @property
+    def total_steps(self) -> int:
+        """SGD steps at the most."""
+        return min(self.recipe.steps(self.batches.images), self.limits.max_steps or sys.maxsize)
+
+    @property
+    def finished(self) -> bool:
+        """The recipe came to its end; `--max-steps` alone is no end."""
+        return self.schedule.ended or self.step >= self.recipe.steps(self.batches.images)
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Resume from a checkpoint, whatever number of processes wrote it."""
+        self.learner.restore(checkpoint)
+        state = checkpoint.state
+        self.step = state["step"]
+        self.batches.epoch, self.batches.consumed = state["epoch"], state["consumed"]
+        self.schedule.restore(state["schedule"])
+        self.rows = list(state["metrics"])
+        if self.accelerator.is_main_process:
+            self.loss_sum += state["loss_sum"]
+            write_metrics(self.metrics, self.rows)
+
+    def save(self) -> None:
+        """Write a checkpoint; called by all processes."""
+        loss_sum = self.accelerator.reduce(self.loss_sum, "sum").item()
+        if not math.isfinite(loss_sum):
+            raise DivergedError(f"the loss is {loss_sum} at step {self.step}; no checkpoint is written of it")
+        if self.accelerator.is_main_process:
+            state = {
+                "epoch": self.batches.epoch,
+                "consumed": self.batches.consumed,
+                "schedule": self.schedule.state(),
+                "loss_sum": loss_sum,
+                "metrics": self.rows,
+                "error": self.rows[-1][self.watched] if self.batches.consumed == 0 and self.rows else None,
+            }
+            net = self.learner.net
+            self.checkpoints.save(self.step, state, lambda folder: self.write_net(net, folder), self.learner.tensors())
+        self.accelerator.wait_for_everyone()
+
+    def train(self) -> None:
+        """Train to the end of the recipe or of `limits.max_steps`; the last state is in a checkpoint.
+
+        Raises:
+            StoppedError: SIGTERM or SIGUSR1 came; a checkpoint is written.
+            DivergedError: The loss is no longer a number; the last checkpoint is from before.
+            ValueError: With `limits.strict`, an image cannot be decoded.
+        """
+        with self._bar() as bar, _stop_signals() as signals:
+            while self.step < self.total_steps and not self.finished:
+                self._train_epoch(bar, signals)
+                if self.batches.consumed == self.batches.in_epoch or self.step == self.recipe.steps(
+                    self.batches.images
+                ):
+                    self._end_epoch(bar)
+                self.save()
+
+    def _train_epoch(self, bar: Any, signals: list[int]) -> None:
+        self.learner.begin_epoch(self.schedule.learning_rate)
+        for batch in self.loader:
+            self.problems.update(batch.problems)
+            if self.limits.strict and batch.problems:
+                raise ValueError(f"--strict: {batch.problems[0]}")
+            loss = self.learner.step(self.step, batch)
+            self.loss_sum += loss
+            self.step += 1
+            self.batches.consumed += 1
+            bar.update(self.recipe.batch_size)
+            if self._every(10):
+                self._watch(loss, batch, bar)
+                self._heed(signals)
+            if self.step >= self.total_steps:
+                return
+            if self.step % self.limits.checkpoint_every == 0 and self.batches.consumed < self.batches.in_epoch:
+                self.save()
+
+    def _every(self, steps: int) -> bool:
+        """A GPU is asked for a number every so many steps only, as it would have to finish its work each time."""
+        return self.accelerator.device.type == "cpu" or self.step % steps == 0
+
+    def _watch(self, part: Tensor, batch: Batch, bar: Any) -> None:
+        loss = self.accelerator.reduce(part, "sum").item()
+        bar.set_postfix(epoch=self.batches.epoch + 1, loss=f"{loss:.3g}", refresh=False)
+        if self.accelerator.trackers:
+            self.accelerator.log({"loss": loss, "learning_rate": self.schedule.learning_rate}, step=self.step)
+        try:
+            stuck = self.guard.sits_at_chance(self.step, loss)
+        except DivergedError as error:
+            raise DivergedError(f"{error}; the likeliest cause is {self._diagnosis(batch)}") from None
+        if stuck and self.accelerator.is_main_process:
+            bar.write(
+                f"warning: the loss has stayed at {loss:.3g}, the logarithm of the number of classes, for "
+                f"{self.step - (self.guard.since or 0)} steps: the net learns nothing. The likeliest cause is "
+                + self._diagnosis(batch)
+            )
+
+    def _diagnosis(self, batch: Batch) -> str:
+        first = batch.piece(slice(8), self.accelerator.device)
+        return diagnosis(self.learner.net, self.learner.images(first), self.schedule.learning_rate)
+
+    def _heed(self, signals: list[int]) -> None:
+        """All processes stop at the same step, when any of them was asked to."""
+        if signals:
+            self.accelerator.set_trigger()
+        if self.accelerator.check_trigger():
+            if self.batches.consumed == self.batches.in_epoch:
+                return  # the checkpoint follows the validation
+            self.save()
+            raise StoppedError(f"stopped at step {self.step}; the same command resumes from there")
+
+    def _end_epoch(self, bar: Any) -> None:
+        loss = self.accelerator.reduce(self.loss_sum, "sum").item() / self.batches.consumed
+        found = self.test(self.objective.protocols()[0])
+        errors = {column: found[name] for column, name in self.objective.columns.items()}
+        row = {
+            "epoch": self.batches.epoch + 1,
+            "step": self.step,
+            "learning_rate": self.schedule.learning_rate,
+            "training_loss": loss,
+            **errors,
+        }
+        self.rows.append(row)
+        self.schedule.after_epoch(1 - row[self.watched])
+        self.loss_sum.zero_()
+        self.batches.epoch, self.batches.consumed = self.batches.epoch + 1, 0
+        bar.set_postfix(epoch=row["epoch"], loss=f"{loss:.3g}", error=f"{row[self.watched]:.2%}", refresh=False)
+        if self.accelerator.is_main_process:
+            write_metrics(self.metrics, self.rows)
+        if self.accelerator.trackers:
+            self.accelerator.log({"training_loss": loss, **errors}, step=self.step)
+
+    def test(self, protocol: Protocol) -> dict[str, Any]:
+        """Test the net on every validation image; called by all processes."""
+        workers, mean = self.limits.workers, self.learner.colours.mean
+        found, problems = self.objective.test(
+            self.learner.tested, self.validation, protocol, mean, self.accelerator, workers
+        )
+        self.problems.update(problems)
+        return found
+
+    def all_problems(self) -> list[Problem]:
+        """Those of all processes, in order; called by all of them."""
+        return sorted(set(gather_object(list(self.problems))))
+
+    def _bar(self) -> Any:
+        return tqdm(
+            total=self.total_steps * self.recipe.batch_size,
+            initial=self.step * self.recipe.batch_size,
+            unit=" images",
+            unit_scale=True,
+            disable=not self.accelerator.is_main_process,
+            mininterval=0.5 if sys.stderr.isatty() else 20,
+        )
+
+
+@contextmanager
+def _stop_signals() -> Iterator[list[int]]:
+    """A list that fills when the system asks the process to stop: SIGTERM, or SIGUSR1 as Slurm sends it."""
+    came: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGUSR1)}
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,98 @@
+"""What a run learns, and how it is tested: classes (Sect. 3.1) or boxes (Appendix A). The trainer knows neither."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from recipes.data.images import LabelledImages, Problem
+from recipes.evaluation.error_rates import Protocol
+from recipes.recipe import Recipe
+from recipes.training.batches import Batch
+
+
+@dataclass(frozen=True, slots=True)
+class Splits:
+    """The images of a run.
+
+    Attributes:
+        training: That are trained on.
+        validation: That the net is tested on after each epoch.
+        left_out: Training images that have not what is to be learned.
+    """
+
+    training: LabelledImages
+    validation: LabelledImages
+    left_out: Sequence[Problem] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Objective(ABC):
+    """What a run learns.
+
+    Attributes:
+        recipe: Of the run.
+        loss_name: What is minimised, in words.
+        error_name: What the schedule watches, in words.
+        columns: From the columns of metrics.csv to what a test calls them; the first is what the schedule watches.
+    """
+
+    recipe: Recipe
+    loss_name: ClassVar[str]
+    error_name: ClassVar[str]
+    columns: ClassVar[dict[str, str]]
+
+    @abstractmethod
+    def crops(self, split: LabelledImages) -> Dataset[Any]:
+        """Training crops of a split, as `Item`s by (epoch, index)."""
+
+    @abstractmethod
+    def loss(self, net: Any, outputs: Tensor, batch: Batch) -> Tensor:
+        """The sum over images of what is minimised, a scalar.
+
+        Args:
+            net: The bare net.
+            outputs: (b, outputs) of it.
+            batch: On the same device.
+        """
+
+    @abstractmethod
+    def chance(self, classes: int) -> float | None:
+        """The loss of a net that has learned nothing, where there is such a number."""
+
+    @abstractmethod
+    def protocols(self) -> list[Protocol]:
+        """The tests at the end of a run; the first of them follows each epoch."""
+
+    @abstractmethod
+    def test(
+        self,
+        model: nn.Module,
+        split: LabelledImages,
+        protocol: Protocol,
+        mean: tuple[float, ...],
+        accelerator: Accelerator,
+        workers: int,
+    ) -> tuple[dict[str, Any], list[Problem]]:
+        """Test a net on every image of a split.
+
+        Args:
+            model: On the accelerator's device.
+            split: Images.
+            protocol: One of `protocols()`.
+            mean: RGB in 0–255 to subtract.
+            accelerator: Adds up the counts of the processes.
+            workers: Processes that decode images, for each process.
+
+        Returns:
+            Numbers from 0 to 1 by the names that `columns` has, and the number of "images"; and this process's
+            problems, each of which counts as an error.
+        """
+
+    @abstractmethod
+    def sentence(self, found: Mapping[str, Any]) -> str:
+        """What a test found, in words."""

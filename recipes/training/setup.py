@@ -1,0 +1,168 @@
+"""The net that a run begins with (Sect. 3.1): random weights, net A's layers, or those of the same net at another S.
+
+A net that predicts boxes begins with those of the net that classifies (Appendix A).
+"""
+
+import argparse
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from torch import nn
+
+import vgg_zoo
+from recipes.data.box_splits import load_box_splits
+from recipes.data.source import DataSource
+from recipes.data.splits import load_splits
+from recipes.recipe import Recipe
+from recipes.training.batches import GlobalBatches, training_loader
+from recipes.training.boxes import Localisation
+from recipes.training.checkpoint import Checkpoints
+from recipes.training.classes import Classification
+from recipes.training.learner import Learner, Limits
+from recipes.training.loop import Training
+from recipes.training.objective import Objective, Splits
+from recipes.training.run_folder import RunFolder
+from vgg_zoo.boxes.net import BoxVGG
+from vgg_zoo.images.preprocessing import Colours
+from vgg_zoo.pretrained import pretrained_net
+from vgg_zoo.weights.fit import check_fit
+from vgg_zoo.weights.folder import save_folder
+
+
+def random_net(recipe: Recipe, classes: int) -> Any:
+    """The recipe's net with random weights, the same in every process."""
+    set_seed(recipe.seed)
+    net: Any = timm.create_model(recipe.model, num_classes=classes, **recipe.model_args)
+    if recipe.trainable == "fc":
+        net.features.requires_grad_(False)
+    return net
+
+
+def beginning(recipe: Recipe, init_from: str | None, output: Path) -> Callable[[nn.Module], None]:
+    """What turns a net with random weights into the one that the recipe begins with.
+
+    Args:
+        recipe: Its `init_from` names the run that it stands on.
+        init_from: That run's folder, or a name that timm loads; None looks beside `output`.
+        output: Folder of this run.
+
+    Raises:
+        ValueError: The recipe begins with a trained net, and none is there.
+    """
+    if recipe.init_from is None:
+        if init_from is not None:
+            raise ValueError("--init-from is for recipes that begin with a trained net; this one begins with none")
+        return lambda net: None
+    source = init_from or str(output.parent / recipe.init_from)
+    if init_from is None and not RunFolder(Path(source)).finished:
+        raise ValueError(
+            f"the recipe begins with the net of {recipe.init_from}, and {source} is no finished run of it. Train it "
+            "first (recipes/reproduce.py trains all that is needed, in order), or name its folder with --init-from"
+        )
+
+    def load(net: nn.Module) -> None:
+        trained = pretrained_net(source)
+        if isinstance(net, BoxVGG) and not isinstance(trained, BoxVGG):
+            copy_all_but_last(net, trained)
+        elif getattr(trained, "configuration", None) == getattr(net, "configuration", None):
+            net.load_state_dict(trained.state_dict())
+        else:
+            vgg_zoo.initialise_from(net, trained)
+
+    return load
+
+
+def copy_all_but_last(net: BoxVGG, classifier: Any) -> None:
+    """Begin with a net that classifies (Appendix A); the last layer, which predicts boxes, stays random.
+
+    Raises:
+        ValueError: The two are not the same net but for that layer.
+    """
+    own = net.state_dict()
+    last = [key for key in own if key.startswith("head.")]
+    trained = {key: value for key, value in classifier.state_dict().items() if key not in last}
+    check_fit(net, trained, optional=last)
+    net.load_state_dict(trained | {key: own[key] for key in last})
+
+
+OBJECTIVES: dict[str, type[Objective]] = {"classes": Classification, "boxes": Localisation}
+"""By what a recipe says that it learns."""
+
+
+def load(recipe: Recipe, source: DataSource) -> Splits:
+    """The images, and what is to be learned of them; without boxes, nothing is asked of a data set but its classes."""
+    return Splits(*(load_box_splits(source) if recipe.objective == "boxes" else load_splits(source)))
+
+
+def limits_of(args: argparse.Namespace) -> Limits:
+    """What the options say of where and how long."""
+    return Limits(
+        max_steps=args.max_steps,
+        device_batch=args.device_batch,
+        checkpoint_every=args.checkpoint_every,
+        workers=args.workers,
+        dtype=torch.float64 if args.precision == "fp64" else torch.float32,
+        channels_last=args.channels_last,
+        strict=args.strict,
+    )
+
+
+def assemble(
+    recipe: Recipe,
+    args: argparse.Namespace,
+    splits: Splits,
+    colours: Colours,
+    begin_with: Callable[[nn.Module], None],
+    folder: RunFolder,
+    accelerator: Accelerator,
+) -> Training:
+    """The parts of a run, each for what the options say, put together."""
+    training, objective = splits.training, OBJECTIVES[recipe.objective](recipe)
+    limits = limits_of(args)
+    net = random_net(recipe, len(training.class_names))
+    begin_with(net)
+    net.set_grad_checkpointing(args.gradient_checkpointing)
+    net.to(accelerator.device, limits.dtype)
+    if args.channels_last:
+        net.to(memory_format=torch.channels_last)
+    rank, world = accelerator.process_index, accelerator.num_processes
+    batches = GlobalBatches(len(training), recipe.batch_size, recipe.seed, rank, world)
+    write_net = partial(
+        save_folder,
+        tag=Path(args.recipe).stem,
+        licence=None,
+        mean=colours.mean,
+        input_size=(3, recipe.crop_size, recipe.crop_size),
+        crop_pct=recipe.crop_size / recipe.single_crop_scale,
+        class_names=training.class_names,
+        description=f"trained by the recipe {args.recipe} on {args.data}",
+    )
+    learner = Learner(
+        recipe,
+        limits,
+        net,
+        prepare=lambda: accelerator.prepare(torch.compile(net) if args.compile else net),
+        colours=colours,
+        loss=objective.loss,
+        share=batches.share,
+        accelerator=accelerator,
+    )
+    return Training(
+        recipe=recipe,
+        limits=limits,
+        learner=learner,
+        loader=training_loader(objective.crops(training), batches, args.workers),
+        batches=batches,
+        validation=splits.validation,
+        objective=objective,
+        accelerator=accelerator,
+        checkpoints=Checkpoints(folder.checkpoints, args.keep_last, args.keep_best),
+        metrics=folder.metrics,
+        write_net=write_net,
+    )

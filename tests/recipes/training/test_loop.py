@@ -1,0 +1,91 @@
+"""The training loop in this process: its moving average, and what its checkpoints hold."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from recipes import train
+from recipes.data.splits import load_splits
+from recipes.runtime.processes import make_accelerator
+from recipes.training.checkpoint import load_checkpoint
+from recipes.training.loop import Training
+from recipes.training.objective import Splits
+from recipes.training.run_folder import RunFolder
+from recipes.training.setup import assemble
+from tests.recipes import tiny
+from tests.recipes.commands import TINY
+from vgg_zoo.images.preprocessing import IMAGENET_COLOURS
+
+Make = Callable[[str], Training]
+
+
+@pytest.fixture(scope="module")
+def digits() -> Splits:
+    """16 to train on and 16 to test on."""
+    return Splits(*(replace(split, rows=split.rows.select(range(16))) for split in load_splits("digits")))
+
+
+@pytest.fixture
+def make(digits: Splits, tmp_path: Path) -> Make:
+    """Put a run together as the command does: two epochs of two steps on 16 digits, with a moving average."""
+    words = ["--recipe", TINY, "--data", "digits", "--checkpoint-every", "1", "--keep-last", "9"]
+    recipe = replace(tiny.recipe(), batch_size=8, epochs=2, ema_decay=0.5)
+
+    def made(name: str) -> Training:
+        folder = RunFolder(tmp_path / name)
+        folder.path.mkdir()
+        options = train.parse([*words, "--output", str(folder.path)])
+        return assemble(recipe, options, digits, IMAGENET_COLOURS, lambda net: None, folder, make_accelerator())
+
+    return made
+
+
+def weights(net: Any) -> torch.Tensor:
+    """All of a net's weights as one vector."""
+    return torch.cat([value.flatten() for value in net.state_dict().values()])
+
+
+def always(net: Any, label: int) -> None:
+    """Let a net answer with one class, whatever it sees."""
+    with torch.no_grad():
+        net.head.fc.weight.zero_()
+        net.head.fc.bias.zero_()
+        net.head.fc.bias[label] = 1
+
+
+def test_a_resumed_run_has_the_average_of_one_that_was_not_stopped(make: Make) -> None:
+    """From within an epoch and from its end, bit for bit; the average is not the weights."""
+    whole = make("whole")
+    whole.train()
+    assert not torch.equal(weights(whole.learner.average), weights(whole.learner.net))
+    for checkpoint in ("step-00000002", "step-00000003"):
+        resumed = make(checkpoint)
+        resumed.restore(load_checkpoint(whole.checkpoints.folder / checkpoint))
+        resumed.train()
+        assert torch.equal(weights(resumed.learner.net), weights(whole.learner.net))
+        assert torch.equal(weights(resumed.learner.average), weights(whole.learner.average))
+
+
+def test_the_average_is_what_is_tested(make: Make) -> None:
+    """One that always says 3 is right for the threes alone, whatever the weights themselves say."""
+    training = make("run")
+    always(training.learner.net, 5)
+    always(training.learner.average, 3)
+    labels = [training.validation.label(index) for index in range(16)]
+    assert labels.count(3) != labels.count(5)
+    for protocol in training.objective.protocols():
+        assert training.test(protocol)["top1"] == 1 - labels.count(3) / 16
+
+
+def test_only_checkpoints_between_epochs_have_an_error(make: Make) -> None:
+    """That of the epoch that has just ended; of weights within an epoch none is known."""
+    training = make("run")
+    training.train()
+    folder = training.checkpoints.folder
+    errors = [load_checkpoint(folder / f"step-{step:08}").state["error"] for step in (1, 2, 3, 4)]
+    first, second = (row["top1_error"] for row in training.rows)
+    assert errors == [None, first, None, second]

@@ -1,0 +1,245 @@
+"""Dense posteriors against their parts computed by hand."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import timm
+import torch
+from PIL import Image
+from sklearn.datasets import load_sample_image
+
+import vgg_zoo  # noqa: F401 (registers the nets)
+from tests.helpers import small
+from vgg_zoo.evaluation import PROTOCOLS, DenseEvaluator, Fusion, fuse
+from vgg_zoo.images.decoding import BadImageError
+from vgg_zoo.images.preprocessing import rescale
+
+
+@pytest.fixture(scope="module")
+def model() -> torch.nn.Module:
+    """A small net D."""
+    torch.manual_seed(0)
+    small = {"width_multiplier": 0.1, "head_hidden_size": 24, "head_kernel_size": 2, "num_classes": 7}
+    net = timm.create_model("vgg_d", **small).eval()
+    with torch.no_grad():
+        net.head.fc.weight *= 300  # a random net has nearly the same posteriors for all images
+    return net
+
+
+PHOTOS = [load_sample_image("china.jpg"), load_sample_image("flower.jpg")]
+SIZES = [(120, 200), (200, 120), (64, 64), (90, 333), (120, 200), (65, 64), (300, 300)]
+
+
+def photos() -> list[Image.Image]:
+    """Parts of two photos, of several sizes, some alike."""
+    return [Image.fromarray(PHOTOS[place % 2][:h, :w]) for place, (h, w) in enumerate(SIZES)]
+
+
+def prepared(model: Any, pixels: torch.Tensor) -> torch.Tensor:
+    """As the net's pretrained_cfg says."""
+    cfg = model.pretrained_cfg
+    mean, std = (torch.tensor(cfg[key]).view(1, 3, 1, 1) for key in ("mean", "std"))
+    return (pixels.float() / 255 - mean) / std
+
+
+def by_hand(model: Any, image: Image.Image, scale: int, protocol: str, softmax_first: bool = False) -> torch.Tensor:
+    """One image at one scale, step by step as the paper tells it."""
+    whole = rescale(np.array(image), scale)[None]
+    height, width = whole.shape[2:]
+    both = []
+    for pixels in (whole, whole.flip(3)):
+        parts = []
+        if protocol != "multi_crop":
+            score_map = model.class_score_map(prepared(model, pixels))
+            per_place = score_map.softmax(1).mean((2, 3)) if softmax_first else score_map.mean((2, 3)).softmax(1)
+            parts.append(per_place)
+        if protocol != "dense":
+            crops = []
+            for row in range(5):
+                for column in range(5):
+                    y, x = round(row * (height - 64) / 4), round(column * (width - 64) / 4)
+                    crops.append(model(prepared(model, pixels[:, :, y : y + 64, x : x + 64])).softmax(1))
+            assert len(crops) == 25
+            parts.append(torch.cat(crops).mean(0, keepdim=True))
+        both.append(torch.stack(parts).mean(0))
+    return torch.stack(both).mean(0)[0]
+
+
+@pytest.mark.parametrize("softmax_first", [False, True])
+@pytest.mark.parametrize(
+    "protocol", ["dense", *(pytest.param(name, marks=pytest.mark.slow) for name in PROTOCOLS if name != "dense")]
+)
+@torch.no_grad()
+def test_the_evaluator_does_what_the_paper_says(model: Any, protocol: str, softmax_first: bool) -> None:
+    """Every protocol, three scales, images of several sizes."""
+    images, scales = photos(), (64, 96, 131)
+    scores = DenseEvaluator(model, scales, protocol=protocol, softmax_first=softmax_first)(images)
+    assert scores.shape == (len(images), 7)
+    torch.testing.assert_close(scores.sum(1), torch.ones(len(images)))
+    for image, row in zip(images, scores, strict=True):
+        expected = torch.stack([by_hand(model, image, scale, protocol, softmax_first) for scale in scales]).mean(0)
+        torch.testing.assert_close(row, expected, rtol=1e-4, atol=1e-6)
+    assert scores.std(0).min() > 1e-2  # posteriors tell the images apart
+
+
+def test_a_posterior_depends_on_its_image_alone(model: Any) -> None:
+    """Not on the others, their order, the size of a batch or of a tile."""
+    images = photos()
+    scores = DenseEvaluator(model, (64, 160))(images)
+    alone = torch.cat([DenseEvaluator(model, (64, 160))([image]) for image in images])
+    backwards = DenseEvaluator(model, (64, 160))(images[::-1]).flip(0)
+    tiled = DenseEvaluator(model, (64, 160), most_pixels=64 * 64)(images)
+    for other in (alone, backwards, tiled):
+        torch.testing.assert_close(other, scores, rtol=1e-4, atol=1e-6)
+
+
+def test_dense_at_the_crops_size_is_a_single_crop(model: Any) -> None:
+    """And multi-crop is then one crop, too."""
+    square = [Image.fromarray(PHOTOS[0][:200, :200])]
+    dense = DenseEvaluator(model, (64,))(square)
+    torch.testing.assert_close(DenseEvaluator(model, (64,), protocol="multi_crop")(square), dense)
+
+
+def test_paths_arrays_and_images_are_alike(model: Any, tmp_path: Path) -> None:
+    """Grey arrays, too."""
+    image = photos()[0]
+    image.save(tmp_path / "photo.png")
+    evaluator = DenseEvaluator(model, (64,))
+    scores = evaluator([image, tmp_path / "photo.png", str(tmp_path / "photo.png"), np.asarray(image)])
+    assert (scores - scores[0]).abs().max() == 0
+    grey = evaluator([np.asarray(image.convert("L")), image.convert("L")])
+    assert torch.equal(grey[0], grey[1])
+
+
+def test_bad_images_are_named(model: Any, tmp_path: Path) -> None:
+    """Strictly an error; otherwise a warning and a row of NaN, and the rest goes on."""
+    (tmp_path / "bad.jpg").write_bytes(b"no image")
+    images = [photos()[0], tmp_path / "bad.jpg", photos()[1]]
+    evaluator = DenseEvaluator(model, (64,))
+    with pytest.raises(BadImageError, match=r"image 1 \(.*bad.jpg\): no image format"):
+        evaluator(images)
+    with pytest.warns(UserWarning, match=r"image 1 \(.*bad.jpg\) is left out"):
+        scores = evaluator(images, strict=False)
+    assert scores[1].isnan().all()
+    torch.testing.assert_close(scores[[0, 2]], evaluator(images[::2]))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"protocol": "sparse"}, "unknown protocol 'sparse'; choose from dense, multi_crop, multi_crop_and_dense"),
+        ({"scales": (63, 96)}, r"at least 64 pixels, the net's crop; got \(63, 96\)"),
+        ({"scales": ()}, "scales must be"),
+        ({"most_pixels": 100}, "most_pixels must be at least 64², one crop; got 100"),
+    ],
+)
+def test_wrong_settings_are_named(model: Any, changes: dict[str, Any], message: str) -> None:
+    """With the options."""
+    with pytest.raises(ValueError, match=message):
+        DenseEvaluator(model, **{"scales": (64,), **changes})
+
+
+def test_wrong_inputs_are_named(model: Any) -> None:
+    """No images, floats, four dimensions."""
+    evaluator = DenseEvaluator(model, (64,))
+    with pytest.raises(ValueError, match="no images"):
+        evaluator([])
+    with pytest.raises(ValueError, match=r"of uint8; got a ndarray of \(64, 64, 3\) float64"):
+        evaluator([np.zeros((64, 64, 3))])
+    with pytest.raises(ValueError, match="got a Tensor"):
+        evaluator([torch.zeros(3, 64, 64)])  # type: ignore[list-item]
+
+
+def test_the_likeliest_classes_come_with_their_names(model: Any) -> None:
+    """In falling order; numbers where the net has no names, ImageNet's where it has 1000 classes."""
+    (best,) = DenseEvaluator(model, (64,)).predict(photos()[:1], top=3)
+    assert len(best) == 3
+    assert best[0][1] >= best[1][1] >= best[2][1]
+    assert {name for name, _ in best} <= set("0123456")
+    imagenet = DenseEvaluator(small("vgg_a", num_classes=1000), (64,))
+    assert imagenet.class_names[:2] == ["tench, Tinca tinca", "goldfish, Carassius auratus"]
+
+
+def test_the_map_of_one_image(model: Any) -> None:
+    """(classes, h, w), whose mean gives the dense posterior."""
+    evaluator = DenseEvaluator(model, (96,), flip=False)
+    score_map = evaluator.class_score_map(photos()[0], 96)
+    assert score_map.shape == (7, 2, 4)
+    torch.testing.assert_close(score_map.mean((1, 2)).softmax(0)[None], evaluator(photos()[:1]))
+
+
+def test_a_fusion_is_the_mean_of_its_nets(model: Any) -> None:
+    """Each with its own scales; of saved posteriors as of nets."""
+    other = small("vgg_a", num_classes=7)
+    one, two = DenseEvaluator(model, (64, 96)), DenseEvaluator(other, (128,), protocol="multi_crop")
+    expected = (one(photos()) + two(photos())) / 2
+    torch.testing.assert_close(Fusion([one, two])(photos()), expected)
+    torch.testing.assert_close(fuse([one(photos()), two(photos())]), expected)
+    with pytest.raises(ValueError, match=r"of the same classes; got 2, of \[5, 7\]"):
+        Fusion([one, DenseEvaluator(small("vgg_a"), (64,))])
+    with pytest.raises(ValueError, match="same classes; got 0"):
+        Fusion([])
+    with pytest.raises(ValueError, match=r"different shapes cannot be fused: \[\(2, 7\), \(3, 7\)\]"):
+        fuse([torch.zeros(2, 7), torch.zeros(3, 7)])
+
+
+def test_a_fusion_names_bad_images_or_leaves_them_out(model: Any) -> None:
+    """As an evaluator does: an error, or a row of NaN."""
+    fusion, images = (
+        Fusion([DenseEvaluator(model, (64,)), DenseEvaluator(model, (96,))]),
+        [PHOTOS[0][:64, :64], b"text"],
+    )
+    with pytest.raises(BadImageError):
+        fusion(images)
+    with pytest.warns(UserWarning, match="image 1 is left out"):
+        found = fusion(images, strict=False)
+    assert found.isnan().all(1).tolist() == [False, True]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_soft_max_is_taken_of_single_precision(model: Any, dtype: torch.dtype) -> None:
+    """Of a net in half precision too: its posteriors sum to 1 by more than half precision's three digits."""
+    half = copy.deepcopy(model).to(dtype)
+    found = DenseEvaluator(half, (64, 96))(photos()[:2])
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found.sum(1), torch.ones(2), rtol=1e-6, atol=1e-6)
+
+
+def test_an_evaluator_is_kept_in_timms_folder(model: Any, tmp_path: Path) -> None:
+    """Settings and net come back; timm reads the folder without them."""
+    evaluator = DenseEvaluator(model, (64, 131), flip=False, protocol="multi_crop", softmax_first=True, ceil_mode=True)
+    evaluator.save_pretrained(tmp_path)
+    loaded = DenseEvaluator.from_pretrained(tmp_path)
+    assert loaded.settings == evaluator.settings
+    assert (loaded.flip, loaded.protocol, loaded.softmax_first, loaded.ceil_mode) == (False, "multi_crop", True, True)
+    torch.testing.assert_close(loaded(photos()), evaluator(photos()))
+    assert timm.create_model(f"local-dir:{tmp_path}", pretrained=True).num_classes == 7
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "is not JSON"),
+        ('{"scales": [64]}', r"must have exactly the keys .*; it has \['scales'\]"),
+        ("[]", "it has list"),
+        (
+            '{"scales": 64, "flip": true, "protocol": "dense", "softmax_first": false, "ceil_mode": false}',
+            "scales must be a list; got 64",
+        ),
+    ],
+)
+def test_wrong_settings_files_are_refused(model: Any, text: str, message: str, tmp_path: Path) -> None:
+    """Rather than guessed at."""
+    DenseEvaluator(model, (64,)).save_pretrained(tmp_path)
+    (tmp_path / "dense_eval.json").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        DenseEvaluator.from_pretrained(tmp_path)
+
+
+def test_a_folder_without_settings_is_refused(tmp_path: Path) -> None:
+    """The message says what writes them."""
+    with pytest.raises(ValueError, match=r"has no dense_eval.json; `DenseEvaluator.save_pretrained` writes it"):
+        DenseEvaluator.from_pretrained(tmp_path)

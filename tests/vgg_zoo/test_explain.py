@@ -1,0 +1,364 @@
+"""What `vgg-zoo explain` draws, where, and what it refuses."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import timm
+import torch
+from PIL import Image
+from sklearn.datasets import load_sample_image
+from timm.models import save_for_hf
+
+from tests.forked import run_forked
+from tests.helpers import small
+from vgg_zoo.commands.explain import evaluator_of, main
+from vgg_zoo.evaluation import DenseEvaluator
+from vgg_zoo.explain import PlacedMap, draw, explain, window_centres
+from vgg_zoo.images.decoding import BadImageError
+
+BRIGHT, DARK = 3, 1
+
+
+def set_to_brightness(net: Any) -> Any:
+    """Weights with which class 3 scores the mean brightness of a window's cells, and class 1 always a little."""
+    first = True
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.zero_()
+        for module in net.features:
+            if isinstance(module, torch.nn.Conv2d):
+                middle = module.kernel_size[0] // 2
+                module.weight[0, : 3 if first else 1, middle, middle] = 1 / 3 if first else 1
+                first = False
+        net.pre_logits.fc1.weight[0, 0] = 1 / net.pre_logits.input_kernel_size**2
+        net.pre_logits.fc2.weight[0, 0] = 1
+        net.head.fc.weight[BRIGHT, 0] = 8
+        net.head.fc.bias[DARK] = 1
+    return net
+
+
+@pytest.fixture(scope="module")
+def brightness() -> Any:
+    """A net D whose window is 64 pixels and whose scores are known."""
+    return set_to_brightness(small("vgg_d"))
+
+
+@pytest.fixture(scope="module")
+def folder(brightness: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same net, kept with its scales."""
+    path = tmp_path_factory.mktemp("net")
+    DenseEvaluator(brightness, (64, 96)).save_pretrained(path)
+    return path
+
+
+@pytest.fixture
+def photo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A photo in the current folder, a new one."""
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(load_sample_image("china.jpg")).save("china.jpg")
+    return Path("china.jpg")
+
+
+def with_patch(height: int, width: int, box: tuple[int, int, int, int]) -> np.ndarray[Any, Any]:
+    """A dark picture with a bright patch: upper, lower, left, right."""
+    picture = np.zeros((height, width, 3), np.uint8)
+    picture[box[0] : box[1], box[2] : box[3]] = 255
+    return picture
+
+
+def slowly_placed(values: Any, centres: tuple[Any, Any], size: tuple[int, int]) -> Any:
+    """Bilinear between centres in fractions of the picture, one pixel at a time."""
+
+    def neighbours(middle: float, places: Any) -> tuple[int, int, float]:
+        if middle <= places[0]:
+            return 0, 0, 0.0
+        for place in range(len(places) - 1):
+            if middle <= places[place + 1]:
+                return place, place + 1, (middle - places[place]) / (places[place + 1] - places[place])
+        return len(places) - 1, len(places) - 1, 0.0
+
+    placed = np.zeros(size)
+    for y in range(size[0]):
+        for x in range(size[1]):
+            upper, lower, down = neighbours((y + 0.5) / size[0], centres[0])
+            left, right, across = neighbours((x + 0.5) / size[1], centres[1])
+            first = (1 - across) * values[upper, left] + across * values[upper, right]
+            second = (1 - across) * values[lower, left] + across * values[lower, right]
+            placed[y, x] = (1 - down) * first + down * second
+    return placed
+
+
+@pytest.mark.parametrize("cells", [(3, 5), (1, 4), (1, 1)])
+def test_a_map_lies_where_its_windows_do(cells: tuple[int, int]) -> None:
+    """As pixel by pixel, on a photo of another size than the rescaled one; a single place is one colour."""
+    values = np.random.default_rng(0).random((2, *cells))
+    rows, columns = (64 / 2 + 32 * np.arange(count) for count in cells)
+    placed = PlacedMap(scale=0, posteriors=values, rows=rows / 143, columns=columns / 207)
+    heat = placed.over(29, 53)
+    assert heat.shape == (2, 29, 53)
+    for one, expected in zip(heat, values, strict=True):
+        np.testing.assert_allclose(one, slowly_placed(expected, (rows / 143, columns / 207), (29, 53)), atol=1e-12)
+    if cells == (1, 1):
+        assert np.ptp(heat, axis=(1, 2)).max() == 0
+
+
+def test_the_papers_windows() -> None:
+    """224 pixels wide and 32 apart: the first centre is 112 pixels from the border."""
+    assert window_centres(3, 224).tolist() == [112, 144, 176]
+
+
+@pytest.mark.parametrize("ceil_mode", [False, True])
+@pytest.mark.parametrize("size", [(200, 330), (330, 200), (161, 161)])
+def test_the_map_of_a_photo_is_placed_by_its_rescaled_size(
+    brightness: Any, size: tuple[int, int], ceil_mode: bool
+) -> None:
+    """Windows of 64 pixels, from the upper left corner on; Caffe's pooling may add one across the border."""
+    (placed,) = explain(DenseEvaluator(brightness, (150,), ceil_mode=ceil_mode), with_patch(*size, (0, 9, 0, 9))).maps
+    for centres, side in zip((placed.rows, placed.columns), size, strict=True):
+        rescaled = int(150 * side / min(size))
+        cells = (-(-rescaled // 32) if ceil_mode else rescaled // 32) - 1
+        np.testing.assert_allclose(centres * rescaled, [32 * place + 32 for place in range(cells)])
+
+
+@pytest.mark.parametrize("box", [(0, 80, 0, 80), (0, 80, 240, 320), (120, 200, 0, 80), (120, 200, 240, 320)])
+def test_the_heat_is_over_the_bright_corner(brightness: Any, box: tuple[int, int, int, int]) -> None:
+    """The hottest pixels lie in the corner, those of another class outside; the net's one patch is 64 of 160 pixels."""
+    explanation = explain(DenseEvaluator(brightness, (160,)), with_patch(200, 320, box), top=2)
+    assert [name for name, _ in explanation.predictions] == [str(BRIGHT), str(DARK)]
+    (placed,) = explanation.maps
+    bright, dark = placed.over(200, 320)
+    inside = np.zeros((200, 320), bool)
+    inside[box[0] : box[1], box[2] : box[3]] = True
+    assert inside[bright >= bright.max() - 1e-9].all()
+    assert not inside[dark >= dark.max() - 1e-9].any()
+    assert bright.max() > 0.9 > 0.5 > bright.min()
+
+
+def test_the_heat_is_hottest_at_the_windows_centre(brightness: Any) -> None:
+    """A patch of exactly one window, at twice the size: rows 64–128 and columns 96–160 of the rescaled photo."""
+    (placed,) = explain(DenseEvaluator(brightness, (192,)), with_patch(384, 640, (128, 256, 192, 320))).maps
+    heat = placed.over(384, 640)[0]
+    y, x = np.unravel_index(heat.argmax(), heat.shape)
+    assert abs(y + 0.5 - 192) <= 0.5
+    assert abs(x + 0.5 - 256) <= 0.5
+
+
+def test_what_is_drawn_is_the_soft_max_at_every_place(brightness: Any) -> None:
+    """Of the evaluator's map, at every scale; the classes are the evaluator's, with its flips."""
+    picture = load_sample_image("flower.jpg")[:200, :300]
+    evaluator = DenseEvaluator(brightness, (64, 128))
+    explanation = explain(evaluator, picture, top=4)
+    assert list(explanation.predictions) == evaluator.predict([picture], top=4)[0]
+    for placed, scale in zip(explanation.maps, (64, 128), strict=True):
+        expected = evaluator.class_score_map(picture, scale).softmax(0)
+        assert placed.scale == scale
+        for (name, _), one in zip(explanation.predictions, placed.posteriors, strict=True):
+            np.testing.assert_allclose(one, expected[int(name)], atol=1e-6)
+    assert len(explain(evaluator, picture, top=50).predictions) == 5
+
+
+def test_classes_of_one_name_are_told_apart(brightness: Any) -> None:
+    """ImageNet has two cranes; the maps are those of the right ones."""
+    net = set_to_brightness(small("vgg_d"))
+    net.pretrained_cfg["label_names"] = ["crane"] * 5
+    explanation = explain(DenseEvaluator(net, (64,)), with_patch(64, 64, (0, 64, 0, 64)), top=2)
+    assert explanation.maps[0].posteriors[:, 0, 0].tolist() == pytest.approx([p for _, p in explanation.predictions])
+
+
+@pytest.mark.slow
+def test_timms_own_nets_are_explained() -> None:
+    """Full size: windows of 224 pixels."""
+    torch.manual_seed(0)
+    net = timm.create_model("vgg11", num_classes=3)
+    (placed,) = explain(DenseEvaluator(net, (256,)), load_sample_image("china.jpg")).maps
+    assert placed.posteriors.shape == (3, 2, 5)
+    np.testing.assert_allclose(placed.rows, [112 / 256, 144 / 256])
+    np.testing.assert_allclose(placed.columns, (112 + 32 * np.arange(5)) / 383)
+
+
+@pytest.mark.parametrize("shape", [(427, 640), (427, 120), (40, 640)])
+def test_the_png_is_of_sensible_size(brightness: Any, shape: tuple[int, int], tmp_path: Path) -> None:
+    """Whatever the photo's shape, with names that matplotlib would read as formulas; nothing else is left behind."""
+    net = set_to_brightness(small("vgg_d"))
+    net.pretrained_cfg["label_names"] = ["$x^$, dollar", "", "a name " * 20, "_{", "tench, Tinca tinca"]
+    draw(
+        explain(DenseEvaluator(net, (64, 128)), load_sample_image("china.jpg")[: shape[0], : shape[1]]),
+        tmp_path / "a.png",
+    )
+    assert [file.name for file in tmp_path.iterdir()] == ["a.png"]
+    with Image.open(tmp_path / "a.png") as picture:
+        picture.load()
+        assert picture.format == "PNG"
+        assert 600 < picture.width < 2500
+        assert 500 < picture.height < 3000
+        assert np.ptp(np.asarray(picture.convert("L"))) > 200
+
+
+def test_a_large_photo_is_drawn_small(brightness: Any) -> None:
+    """24 megapixels become at most 1024 pixels a side."""
+    explanation = explain(DenseEvaluator(brightness, (64,)), np.full((4000, 6000, 3), 90, np.uint8))
+    assert explanation.photo.shape == (683, 1024, 3)
+
+
+@pytest.mark.slow
+def test_matplotlibs_global_state_is_left_alone(brightness: Any, tmp_path: Path) -> None:
+    """Neither pyplot nor a window system is needed."""
+    code = (
+        "import sys; import vgg_zoo.explain; assert 'matplotlib' not in sys.modules; import numpy as np; "
+        "from vgg_zoo.explain import Explanation, PlacedMap, draw; one = np.full(1, 0.5); "
+        "placed = PlacedMap(scale=64, posteriors=np.ones((1, 1, 1)), rows=one, columns=one); "
+        "draw(Explanation(photo=np.zeros((9, 9, 3), np.uint8), predictions=(('a', 1.0),), maps=(placed,)), 'a.png'); "
+        "assert 'matplotlib' in sys.modules and 'matplotlib.pyplot' not in sys.modules"
+    )
+    root = Path(__file__).resolve().parents[2]
+    environment = {"PYTHONPATH": str(root), "MPLCONFIGDIR": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True)
+    assert (tmp_path / "a.png").is_file()
+
+
+def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own."""
+    return run_forked(["-m", "vgg_zoo", "explain", *arguments], cwd=Path.cwd())
+
+
+@pytest.mark.slow
+def test_the_command_writes_a_png(folder: Path, photo: Path) -> None:
+    """Beside the current folder's files; it prints the classes."""
+    done = run(photo, "--model", folder, "--scales", "96", "128", "--top", "3")
+    assert (done.returncode, done.stderr) == (0, "")
+    *classes, last = done.stdout.splitlines()
+    assert last == "see china.explained.png"
+    expected = DenseEvaluator(str(folder), (96, 128)).predict([photo], top=3)[0]
+    assert classes == [f"{posterior:.3f}  {name}" for name, posterior in expected]
+    with Image.open("china.explained.png") as picture:
+        assert picture.width > 600
+
+
+def test_an_error_is_one_line(folder: Path) -> None:
+    """Without a traceback, with exit code 1."""
+    done = run("nowhere.jpg", "--model", folder)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: nowhere.jpg: the file cannot be read")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_folders_settings_count(folder: Path) -> None:
+    """Its scales unless others are asked for, and its flip in both cases."""
+    assert evaluator_of(str(folder), None).scales == (64, 96)
+    assert evaluator_of(str(folder), [128]).scales == (128,)
+    DenseEvaluator(small(), (64,), flip=False, ceil_mode=True).save_pretrained(folder.parent / "kept")
+    kept = evaluator_of(str(folder.parent / "kept"), [96])
+    assert (kept.scales, kept.flip, kept.ceil_mode) == ((96,), False, True)
+
+
+def test_a_folder_without_settings_has_the_papers_scales(folder: Path, tmp_path: Path) -> None:
+    """As training writes it."""
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    assert evaluator_of(str(tmp_path), None).scales == (256, 384, 512)
+
+
+def test_only_a_named_output_is_replaced(folder: Path, photo: Path) -> None:
+    """The default one is not; an explicit one is."""
+    output = Path("china.explained.png")
+    output.write_bytes(b"mine")
+    assert main([str(photo), "--model", str(folder)]) == 1
+    assert output.read_bytes() == b"mine"
+    assert main([str(photo), "--model", str(folder), "--output", str(output)]) == 0
+    assert output.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--model", "vgg_dd"], "there is no net 'vgg_dd' and no folder of this name; near it are vgg_d, "),
+        (["--model", "some/folder"], "there is no net 'some/folder' and no folder of this name; the nets are vgg_a, "),
+        (["--model", "vgg_c"], "there are no weights 'vgg_c': nobody has published any for this net"),
+        (["--model", "vgg_d.oxford"], "there are no weights 'vgg_d.oxford': it has oxford_in1k, tv_in1k"),
+        (["--model", "resnet18"], "resnet18 is no VGG; choose one of the zoo's or timm's own: vgg_a, "),
+        (["--model", "."], "is no folder of a trained net: it has no config.json"),
+        (["--scales", "63", "96"], "scales must be smallest sides of at least 64 pixels, the net's crop; got (63, 96)"),
+        (["--top", "0"], "top must be at least 1, the likeliest class; got 0"),
+        (["--output", "nowhere/a.png"], "there is no folder nowhere to write a.png to"),
+        (["--output", "a.jpg"], "a.jpg does not end in .png"),
+        (["--output", "folder.png"], "folder.png is a folder"),
+    ],
+)
+def test_wrong_options_are_named(
+    folder: Path, photo: Path, options: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With what there is; nothing is written."""
+    Path("folder.png").mkdir()
+    before = sorted(Path().iterdir())
+    assert main([str(photo), "--model", str(folder), *options]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert message in error
+    assert sorted(Path().iterdir()) == before
+
+
+def test_the_photo_is_not_replaced(folder: Path, photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Even if it is named as the output."""
+    Image.open(photo).save("china.png")
+    before = Path("china.png").read_bytes()
+    assert main(["china.png", "--model", str(folder), "--output", "./china.png"]) == 1
+    assert "china.png is the photo" in capsys.readouterr().err
+    assert Path("china.png").read_bytes() == before
+
+
+def test_what_is_no_image_is_named(
+    brightness: Any, folder: Path, photo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the command with its file, by the function as `vgg_zoo.images.decoding` does."""
+    Path("text.jpg").write_text("no image")
+    assert main(["text.jpg", "--model", str(folder)]) == 1
+    assert capsys.readouterr().err == "error: text.jpg: no image format that Pillow knows\n"
+    with pytest.raises(BadImageError, match="no image format"):
+        explain(DenseEvaluator(brightness, (64,)), "text.jpg")
+
+
+def test_a_folder_of_another_net_is_refused(photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """No VGG; or no weights."""
+    save_for_hf(timm.create_model("resnet18", num_classes=2), "resnet")
+    assert main([str(photo), "--model", "resnet"]) == 1
+    assert "error: a ResNet cannot be applied densely: it takes a net of the zoo" in capsys.readouterr().err
+    for weights in Path("resnet").glob("*.*"):
+        if weights.name != "config.json":
+            weights.unlink()
+    assert main([str(photo), "--model", "resnet"]) == 1
+    assert "error: resnet has no weights, only config.json; model.safetensors is missing" in capsys.readouterr().err
+
+
+def test_weights_out_of_reach_are_an_error(photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The tests are offline."""
+    assert main([str(photo), "--model", "hf-hub:nobody/nothing"]) == 1
+    assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_missing_matplotlib_is_named(
+    folder: Path, photo: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the command that installs it."""
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert main([str(photo), "--model", str(folder)]) == 1
+    assert capsys.readouterr().err == "error: drawing needs matplotlib: pip install 'vgg-zoo[recipes]'\n"
+    assert list(Path().iterdir()) == [photo]
+
+
+def test_a_failed_write_leaves_nothing(brightness: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither half a file nor the temporary one; what was there stays."""
+    from matplotlib.figure import Figure
+
+    def fail(self: Figure, path: Path, **options: Any) -> None:
+        path.write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Figure, "savefig", fail)
+    (tmp_path / "a.png").write_bytes(b"before")
+    with pytest.raises(OSError, match="disk full"):
+        draw(explain(DenseEvaluator(brightness, (64,)), with_patch(64, 64, (0, 9, 0, 9))), tmp_path / "a.png")
+    assert [file.read_bytes() for file in tmp_path.iterdir()] == [b"before"]

@@ -1,0 +1,134 @@
+"""The frame that a net predicts boxes in (Appendix A), and how well two boxes agree.
+
+Boxes are (left, top, right, bottom). Of an image they are held as fractions of its width and height, from 0 to 1: so
+they are the same in the image and in the image rescaled to any S or Q.
+
+The paper predicts "its center coordinates, width, and height" and does not say in which frame. We take the net's own
+window, a crop of 224 pixels for the paper's nets: the origin is its centre, and the unit of all four numbers its side.
+A box whose centre is the crop's and which fills it is (0, 0, 1, 1). The numbers are then near the spread that the last
+layer begins with, and what a window shows gives the same numbers wherever the window lies, which is what lets the net
+be applied densely. A box is not cut at the window's border: the net is to tell the whole object from a part of it.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torchvision.ops import box_iou
+
+from vgg_zoo.configurations import STRIDE
+from vgg_zoo.images.preprocessing import CropPlace
+
+RIGHT_OVERLAP = 0.5
+"""A predicted box is right if its intersection over union with the true one is above this."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """The square part of a rescaled image that a net sees.
+
+    Attributes:
+        height: Of the rescaled image in pixels.
+        width: Likewise.
+        top: First row of the window in it.
+        left: First column.
+        side: Of the window in pixels.
+        mirrored: The net sees it mirrored.
+    """
+
+    height: int
+    width: int
+    top: int = 0
+    left: int = 0
+    side: int
+    mirrored: bool = False
+
+    @classmethod
+    def of_crop(cls, place: CropPlace, side: int, mirrored: bool = False) -> "Window":
+        """That of a crop which `vgg_zoo.images.preprocessing.crop_rescaled` takes."""
+        height, width, top, left = place
+        return cls(height=height, width=width, top=top, left=left, side=side, mirrored=mirrored)
+
+    def to_target(self, boxes: Tensor) -> Tensor:
+        """What the net is to predict.
+
+        Args:
+            boxes: (..., 4): left, top, right, bottom as fractions of the image's sides.
+
+        Returns:
+            (..., 4): centre (x, y), width and height in the window's frame.
+        """
+        left, top, right, bottom = self._scaled(boxes, (self.width, self.height)).unbind(-1)
+        x = ((left + right) / 2 - self.left) / self.side - 0.5
+        y = ((top + bottom) / 2 - self.top) / self.side - 0.5
+        x = -x if self.mirrored else x
+        return torch.stack([x, y, (right - left) / self.side, (bottom - top) / self.side], -1)
+
+    def to_boxes(self, targets: Tensor) -> Tensor:
+        """The boxes that a net's outputs mean: the inverse of `to_target`.
+
+        Args:
+            targets: (..., 4): centre (x, y), width and height in the window's frame. A negative width or height, which
+                an untrained net may say, counts as none.
+
+        Returns:
+            (..., 4): left, top, right, bottom as fractions of the image's sides; not clipped to the image.
+        """
+        x, y, w, h = targets.unbind(-1)
+        x = self.left + ((-x if self.mirrored else x) + 0.5) * self.side
+        y = self.top + (y + 0.5) * self.side
+        w, h = w.clamp(min=0) * self.side / 2, h.clamp(min=0) * self.side / 2
+        return self._scaled(torch.stack([x - w, y - h, x + w, y + h], -1), (1 / self.width, 1 / self.height))
+
+    @staticmethod
+    def _scaled(boxes: Tensor, by: tuple[float, float]) -> Tensor:
+        return boxes * boxes.new_tensor([*by, *by])
+
+
+def boxes_of_map(outputs: Tensor, height: int, width: int, side: int) -> Tensor:
+    """The boxes that a net predicts when it is applied densely: each place of its map is a window of its own.
+
+    Args:
+        outputs: (..., 4, h, w), in the frames of their windows; the next window is 32 pixels further.
+        height: Of the rescaled image that the map is of, in pixels.
+        width: Likewise.
+        side: Of a window in pixels.
+
+    Returns:
+        (..., h · w, 4), row by row: fractions of the image's sides; not clipped to the image.
+    """
+    rows, columns = outputs.shape[-2:]
+    steps = STRIDE / side
+    shift = torch.zeros(4, rows, columns, dtype=outputs.dtype, device=outputs.device)
+    shift[0] += torch.arange(columns).to(shift) * steps
+    shift[1] += torch.arange(rows).to(shift)[:, None] * steps
+    in_first = (outputs + shift).flatten(-2).movedim(-2, -1)
+    return Window(height=height, width=width, side=side).to_boxes(in_first)
+
+
+def cut(boxes: Tensor) -> Tensor:
+    """Boxes (..., 4), as fractions of the image's sides, cut at its border."""
+    return boxes.clamp(0, 1)
+
+
+def fractions(boxes: Tensor, height: int, width: int) -> Tensor:
+    """Boxes (..., 4) in pixels of an image as fractions of its sides."""
+    return boxes / boxes.new_tensor([width, height, width, height])
+
+
+def in_pixels(boxes: Tensor, height: int, width: int) -> Tensor:
+    """Boxes (..., 4) as fractions of an image's sides in its pixels."""
+    return boxes * boxes.new_tensor([width, height, width, height])
+
+
+def intersection_over_union(first: Tensor, second: Tensor) -> Tensor:
+    """How well boxes agree: the area that two have in common over the area that they cover together.
+
+    Args:
+        first: (N, 4), left, top, right, bottom in any unit: stretching an image along an axis changes nothing.
+        second: (M, 4).
+
+    Returns:
+        (N, M), from 0 to 1; 0 where both boxes are empty.
+    """
+    return box_iou(first, second).nan_to_num(0.0)

@@ -1,0 +1,208 @@
+"""The C++ kernels of `fast_inference` on tensors: this machine's compiler builds them, elsewhere they are done without.
+
+Nothing here runs when the package is imported. Where there is no compiler, or it fails, or what it built computes
+something wrong, `kernels()` is None, `why_not()` says why, and `vgg_zoo.fast.winograd` does the work in plain PyTorch.
+"""
+
+import ctypes
+import subprocess
+import threading
+from functools import lru_cache
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vgg_zoo.fast.library import NotBuiltError, library
+
+_FLOATS: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}  # whatever PyTorch's defaults are set to
+_lock = threading.Lock()
+_found: list[Any] = []  # once tried: the kernels, or why not
+
+
+def kernels() -> "Kernels | None":
+    """The kernels, built and loaded at the first call; None where that cannot be."""
+    with _lock:
+        if not _found:
+            try:
+                _found.append(_checked(Kernels(library())))
+            except (NotBuiltError, OSError, ValueError, AttributeError, subprocess.SubprocessError) as error:
+                _found.append(
+                    f"{type(error).__name__}: {error}" if not isinstance(error, NotBuiltError) else f"{error}"
+                )
+        return _found[0] if isinstance(_found[0], Kernels) else None
+
+
+def why_not() -> str | None:
+    """Why there are no kernels; None where there are."""
+    return None if kernels() is not None else str(_found[0])
+
+
+def _checked(found: "Kernels") -> "Kernels":
+    """The kernels, if each computes what PyTorch does: a compiler may be broken, too."""
+    generator = torch.Generator("cpu").manual_seed(0)
+    shapes = ((1, 32, 9, 11), (48, 32, 3, 3), (48,))
+    x, weight, bias = (torch.randn(shape, generator=generator, **_FLOATS) for shape in shapes)
+    image, first, matrix = x[:, :3], weight[:, :3], weight[:, :, 1, 1].contiguous()
+
+    def rows(maps: Tensor) -> Tensor:
+        return maps.permute(0, 2, 3, 1).contiguous()
+
+    def empty() -> Tensor:
+        return torch.empty(1, 9, 11, 48, **_FLOATS)
+
+    for name, y, expected in (
+        (
+            "winograd",
+            found.winograd(rows(x), found.transformed_weight(weight), bias, empty(), relu=False),
+            F.conv2d(x, weight, bias, padding=1),
+        ),
+        (
+            "first",
+            found.first(F.pad(image, (1, 1, 1, 1)).contiguous(), found.first_weight(first), bias, empty(), relu=False),
+            F.conv2d(image, first, bias, padding=1),
+        ),
+        (
+            "product",
+            found.product(rows(x).view(-1, 32), matrix, bias, relu=False).view(1, 9, 11, 48),
+            F.conv2d(x, matrix[:, :, None, None], bias),
+        ),
+        (
+            "normalise",
+            found.normalise(rows(x), k=2.0, scale=0.1),
+            F.local_response_norm(x, 5, alpha=0.5, beta=0.75, k=2.0),
+        ),
+    ):
+        if not torch.allclose(y, rows(expected), atol=1e-3):
+            raise NotBuiltError(f"what the compiler built computes something else than PyTorch does ({name})")
+    return found
+
+
+class Workspace(threading.local):
+    """Buffers that outlive a call, so that the system need not hand out their pages again; each thread has its own."""
+
+    most = 2**24
+    """Numbers that are kept (64 MB); larger buffers live as long as they are used."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, Tensor] = {}
+
+    def take(self, name: str, count: int) -> Tensor:
+        """(count,) numbers of any value, valid until the next call with this name."""
+        kept = self._kept.get(name)
+        if kept is None or kept.numel() < count:
+            kept = torch.empty(count, **_FLOATS)
+            if count <= self.most:
+                self._kept[name] = kept
+        return kept[:count]
+
+
+WORKSPACE = Workspace()
+
+
+def _at(tensor: Tensor) -> ctypes.c_void_p:
+    return ctypes.c_void_p(tensor.data_ptr())
+
+
+def _longs(*values: int) -> Any:
+    return (ctypes.c_long * len(values))(*values)
+
+
+@lru_cache(maxsize=16)
+def _zeros(count: int) -> Tensor:
+    return torch.zeros(count, **_FLOATS)
+
+
+class Kernels:
+    """The library's functions on tensors: float32, on the CPU, contiguous; maps are (B, h, w, C), NHWC."""
+
+    def __init__(self, library: ctypes.CDLL) -> None:
+        self._library = library
+        library.vgg_v_floats.restype = library.vgg_m_floats.restype = ctypes.c_long
+        self.panel, self.rows = int(library.vgg_panel()), int(library.vgg_rows())
+
+    def transformed_weight(self, weight: Tensor) -> Tensor:
+        """U of a weight (K, C, 3, 3), in the order in which the kernel reads it."""
+        outputs, channels = weight.shape[:2]
+        u = torch.empty(36 * -(-outputs // self.panel) * self.panel * channels, **_FLOATS)
+        weight = weight.contiguous()  # by name: it must live while the library reads it
+        self._library.vgg_transform_weight(_at(weight), _at(u), ctypes.c_long(channels), ctypes.c_long(outputs))
+        return u
+
+    def winograd(self, x: Tensor, u: Tensor, bias: Tensor, y: Tensor, *, relu: bool, pool: bool = False) -> Tensor:
+        """A 3 × 3 convolution with padding 1 by F(4×4, 3×3), into y; C and K multiples of 16.
+
+        Args:
+            x: (B, h, w, C).
+            u: Of `transformed_weight`.
+            bias: (K,).
+            y: (B, h, w, K), or with `pool` half of h and w, rounded up or down as y has it.
+            relu: Apply the ReLU.
+            pool: Apply the 2 × 2 max-pool, which takes a ReLU before it.
+        """
+        batch, height, width, channels = x.shape
+        outputs, threads = y.shape[3], torch.get_num_threads()
+        assert u.numel() == 36 * -(-outputs // self.panel) * self.panel * channels
+        assert bias.numel() == outputs
+        tiles = batch * -(-height // 4) * -(-width // 4)
+        together, block = self._blocks(channels * outputs, channels + outputs, tiles, threads)
+        floats = sum(
+            getattr(self._library, name)(ctypes.c_long(count), ctypes.c_long(block))
+            for name, count in (("vgg_v_floats", channels), ("vgg_m_floats", outputs))
+        )
+        space = WORKSPACE.take("V and M", floats * (1 if together else threads))
+        shape = _longs(batch, height, width, channels, outputs, y.shape[1], y.shape[2])
+        numbers = [ctypes.c_long(value) for value in (relu, pool, together, block)]
+        zeros = _zeros(channels)
+        self._library.vgg_winograd(
+            _at(x), _at(u), _at(bias), _at(y), shape, *numbers, _at(space), _at(zeros), ctypes.c_long(threads)
+        )
+        return y
+
+    def _blocks(self, weights: int, channels: int, tiles: int, threads: int) -> tuple[bool, int]:
+        """Whether threads share a block of tiles, and how many tiles it has.
+
+        Small weights (U under 10 MB, which stay in the cache): each thread has its own block, whose V and M stay in L2.
+        Larger ones are read once for as many tiles as 16 MB of V and M hold, each part by one thread.
+        """
+        block = 14 if self.rows == 14 else 3 * self.rows
+        if weights <= 2**16 and tiles >= 2 * threads * block:
+            return False, block
+        return True, max(1, min(tiles, 2**22 // (36 * channels)))
+
+    def first_weight(self, weight: Tensor) -> Tensor:
+        """The first layer's weight (K, C, 3, 3), in the order in which the kernel reads it."""
+        outputs, channels = weight.shape[:2]
+        ordered = torch.empty(-(-outputs // self.panel) * self.panel * channels * 9, **_FLOATS)
+        weight = weight.contiguous()  # likewise
+        self._library.vgg_first_weight(_at(weight), _at(ordered), ctypes.c_long(channels), ctypes.c_long(outputs))
+        return ordered
+
+    def first(self, x: Tensor, weight: Tensor, bias: Tensor, y: Tensor, *, relu: bool) -> Tensor:
+        """A 3 × 3 convolution of few channels with padding 1: x (B, C, h + 2, w + 2), padded; y (B, h, w, K)."""
+        assert weight.numel() == -(-y.shape[3] // self.panel) * self.panel * x.shape[1] * 9
+        shape = _longs(y.shape[0], y.shape[1], y.shape[2], x.shape[1], y.shape[3])
+        numbers = ctypes.c_long(relu), ctypes.c_long(torch.get_num_threads())
+        self._library.vgg_first(_at(x), _at(weight), _at(bias), _at(y), shape, *numbers)
+        return y
+
+    def normalise(self, x: Tensor, *, k: float, scale: float) -> Tensor:
+        """x / (k + scale · s)^(3/4), in place; s is the sum of the squares of the five channels around each number.
+
+        Args:
+            x: (B, h, w, C).
+            k, scale: Not negative, k above 0.
+        """
+        sizes = [ctypes.c_long(value) for value in (x.numel() // x.shape[3], x.shape[3])]
+        numbers = ctypes.c_float(k), ctypes.c_float(scale), ctypes.c_long(torch.get_num_threads())
+        self._library.vgg_normalise(_at(x), *sizes, *numbers)
+        return x
+
+    def product(self, x: Tensor, weight: Tensor, bias: Tensor, *, relu: bool) -> Tensor:
+        """x · weightᵀ + bias of x (N, inputs), weight (outputs, inputs): (N, outputs); inputs a multiple of 16."""
+        assert x.shape[1] == weight.shape[1]
+        y = x.new_empty(len(x), len(weight))
+        numbers = [ctypes.c_long(value) for value in (*x.shape, len(weight), relu, torch.get_num_threads())]
+        self._library.vgg_product(_at(x), _at(weight), _at(bias), _at(y), *numbers)
+        return y

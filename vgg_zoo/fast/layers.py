@@ -1,0 +1,291 @@
+"""The layers of `fast_inference`'s nets: each knows its arithmetic, and convolution, ReLU and max-pool run as one."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vgg_zoo.fast import kernels as compiled
+from vgg_zoo.fast import winograd
+from vgg_zoo.model import fc_over_map, fc_windows
+
+Step = Callable[[Tensor], Tensor]
+_MOST_WINDOWS = 256  # of the first FC layer at once: 25 MB of them at full width
+_MOST_PIXELS = 2**17  # of images whose first maps, 33 MB each, exist at once
+
+
+def _is_plain(x: Tensor) -> bool:
+    """Whether the kernels take it: elsewhere, and in other types, PyTorch computes every layer directly."""
+    return x.is_cpu and x.dtype == torch.float32 and x.numel() > 0
+
+
+def _as_rows(x: Tensor) -> Tensor:
+    """(B, C, h, w) → (B, h, w, C), contiguous; no copy of what is NHWC already."""
+    return x.permute(0, 2, 3, 1).contiguous()
+
+
+def _as_map(rows: Tensor) -> Tensor:
+    """(B, h, w, C) → (B, C, h, w), the same memory."""
+    return rows.permute(0, 3, 1, 2)
+
+
+class FastLayer:
+    """What the layers have in common: the kernel, "compiled" or "torch"."""
+
+    kernel: str
+
+    def use(self, kernel: str) -> None:
+        """Take a kernel."""
+        self.kernel = kernel
+
+
+class FastConv(FastLayer, nn.Conv2d):
+    """A convolution of the trunk; one that `winograd.choice` transforms keeps U beside the weight.
+
+    Args:
+        conv: The layer that it stands for.
+        weight: (K, C, k, k), of any strides; not copied.
+        bias: (K,).
+        kernel: "compiled" or "torch".
+    """
+
+    def __init__(self, conv: nn.Conv2d, weight: Tensor, bias: Tensor, kernel: str) -> None:
+        super().__init__(
+            conv.in_channels,
+            conv.out_channels,
+            conv.kernel_size,  # type: ignore[arg-type]  # torch's annotations have tuples of any length here
+            conv.stride,  # type: ignore[arg-type]
+            conv.padding,  # type: ignore[arg-type]
+            conv.dilation,  # type: ignore[arg-type]
+            conv.groups,
+            padding_mode=conv.padding_mode,
+            device="meta",
+        )
+        self.weight = nn.Parameter(weight, requires_grad=False)
+        self.bias = nn.Parameter(bias, requires_grad=False)
+        self.use(kernel)
+
+    def use(self, kernel: str) -> None:
+        """Take a kernel, and put the weight into its order."""
+        super().use(kernel)
+        self.ordered = self._ordered() if _is_plain(self.weight) else None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what is in the order of this machine's kernel; whoever reads it calls `use`."""
+        return {**self.__dict__, "ordered": None}
+
+    def _ordered(self) -> Tensor | None:
+        """The weight as its arithmetic wants it, on maps large enough."""
+        kind, weight = self.choice(224, 224)[0], self.weight.detach()
+        if kind == "direct":
+            return None
+        if self.kernel == "torch":
+            return winograd.transformed_weight(weight)
+        kernels = compiled.kernels()
+        assert kernels is not None
+        return kernels.first_weight(weight) if kind == "first" else kernels.transformed_weight(weight)
+
+    def choice(self, height: int, width: int) -> tuple[str, str]:
+        """Arithmetic and reason at a map's size; see `winograd.choice`."""
+        if not _is_plain(self.weight):
+            return "direct", f"{self.weight.dtype} on {self.weight.device}: only float32 on a CPU has another way"
+        return winograd.choice(self.kernel, self, height, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) → (B, K, h, w)."""
+        return self.run(x)
+
+    def run(self, x: Tensor, relu: bool = False, pool: nn.MaxPool2d | None = None, buffer: str | None = None) -> Tensor:
+        """The layer with what follows it.
+
+        Args:
+            x: (B, C, h, w).
+            relu: Apply the ReLU.
+            pool: And then this max-pool, of 2 × 2.
+            buffer: The name of the buffer of the workspace that the map may live in.
+        """
+        takes = _is_plain(x) and x.shape[1] == self.in_channels  # what does not fit is PyTorch's to refuse
+        kind = self.choice(x.shape[2], x.shape[3])[0] if takes else "direct"
+        kernels = compiled.kernels() if kind != "direct" and self.kernel == "compiled" else None
+        if kernels is not None:
+            y = self._compiled(kernels, x, kind, relu, pool, buffer)
+            return y if pool is None or kind == "winograd" else pool(y)
+        y = self._torch(x) if kind == "winograd" else self._conv_forward(x, self.weight, self.bias)
+        y = F.relu_(y) if relu else y
+        return y if pool is None else pool(y)
+
+    def _torch(self, x: Tensor) -> Tensor:
+        assert self.ordered is not None
+        assert self.bias is not None
+        return _as_map(winograd.convolve(_as_rows(x), self.ordered, self.bias))
+
+    def _compiled(
+        self, kernels: compiled.Kernels, x: Tensor, kind: str, relu: bool, pool: nn.MaxPool2d | None, buffer: str | None
+    ) -> Tensor:
+        assert self.ordered is not None
+        assert self.bias is not None
+        height, width = x.shape[2:]
+        pooled = pool is not None and kind == "winograd"
+        if pooled and pool is not None:
+            up = 1 if pool.ceil_mode else 0
+            height, width = (height + up) // 2, (width + up) // 2
+        shape = (x.shape[0], height, width, self.out_channels)
+        count = shape[0] * shape[1] * shape[2] * shape[3]
+        y = x.new_empty(shape) if buffer is None else compiled.WORKSPACE.take(buffer, count).view(shape)
+        if kind == "first":
+            padded = F.pad(x, (1, 1, 1, 1)).contiguous()
+            return _as_map(kernels.first(padded, self.ordered, self.bias, y, relu=relu))
+        return _as_map(kernels.winograd(_as_rows(x), self.ordered, self.bias, y, relu=relu, pool=pooled))
+
+
+class FastLRN(FastLayer, nn.LocalResponseNorm):
+    """A-LRN's normalisation (Table 1): one pass over the map, which PyTorch's takes many for.
+
+    Args:
+        norm: The layer that it stands for.
+        kernel: "compiled" or "torch".
+    """
+
+    def __init__(self, norm: nn.LocalResponseNorm, kernel: str) -> None:
+        super().__init__(norm.size, norm.alpha, norm.beta, norm.k)
+        self.use(kernel)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) → the same shape."""
+        return self.run(x, in_place=False)
+
+    def run(self, x: Tensor, in_place: bool) -> Tensor:
+        """The layer; `in_place` where nobody else needs x."""
+        suits = (self.size, self.beta) == (5, 0.75) and self.k > 0 and self.alpha >= 0
+        kernels = compiled.kernels() if self.kernel == "compiled" and suits and _is_plain(x) else None
+        if kernels is None:
+            return super().forward(x)
+        rows = _as_rows(x)
+        if not in_place and rows.data_ptr() == x.data_ptr():
+            rows = rows.clone()
+        return _as_map(kernels.normalise(rows, k=self.k, scale=self.alpha / self.size))
+
+
+class FastFullyConnected(FastLayer, nn.Conv2d):
+    """fc6 or fc7 as a matrix product over windows of the map (Sect. 3.2); it shares the model's weight.
+
+    Args:
+        weight: (out, C, k, k).
+        bias: (out,).
+        kernel: "compiled" or "torch".
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor, kernel: str) -> None:
+        super().__init__(weight.shape[1], weight.shape[0], (weight.shape[2], weight.shape[3]), device="meta")
+        self.weight = nn.Parameter(weight, requires_grad=False)
+        self.bias = nn.Parameter(bias, requires_grad=False)
+        self.use(kernel)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) → (B, out, h - k + 1, w - k + 1)."""
+        return self.run(x)
+
+    def run(self, x: Tensor, relu: bool = False) -> Tensor:
+        """The layer, with its ReLU if wanted; many windows in parts."""
+        columns = x.shape[3] - self.kernel_size[1] + 1
+        most = max(1, _MOST_WINDOWS // max(1, columns * x.shape[0]))
+        rows, kernel = x.shape[2] - self.kernel_size[0] + 1, self.kernel_size[0]
+        parts = [self._rows(x[:, :, top : top + most + kernel - 1], relu) for top in range(0, rows, most)]
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
+
+    def _rows(self, x: Tensor, relu: bool) -> Tensor:
+        assert self.bias is not None
+        plain = _is_plain(x) and _is_plain(self.weight) and x.shape[1] == self.in_channels
+        if self.kernel == "compiled" and plain:
+            windows, matrix = fc_windows(x, self.weight)
+            y = product(windows, matrix, self.bias, relu)
+            rows, columns = x.shape[2] - self.kernel_size[0] + 1, x.shape[3] - self.kernel_size[1] + 1
+            return _as_map(y.view(x.shape[0], rows, columns, -1))
+        y = fc_over_map(x, self.weight, self.bias)
+        return F.relu_(y) if relu else y
+
+
+class FastLinear(FastLayer, nn.Linear):
+    """fc8, which shares the model's weight."""
+
+    def __init__(self, weight: Tensor, bias: Tensor, kernel: str) -> None:
+        super().__init__(weight.shape[1], weight.shape[0], device="meta")
+        self.weight = nn.Parameter(weight, requires_grad=False)
+        self.bias = nn.Parameter(bias, requires_grad=False)
+        self.use(kernel)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., in) → (..., out)."""
+        if self.kernel != "compiled" or not (_is_plain(x) and _is_plain(self.weight)):
+            return F.linear(x, self.weight, self.bias)
+        return product(x.reshape(-1, x.shape[-1]), self.weight, self.bias, relu=False).view(*x.shape[:-1], -1)
+
+
+def product(x: Tensor, matrix: Tensor, bias: Tensor, relu: bool) -> Tensor:
+    """x · matrixᵀ + bias of (N, inputs) and (outputs, inputs), by the kernel where it takes them."""
+    kernels = compiled.kernels()
+    if kernels is None or x.shape[1] % 16 or x.shape[1] != matrix.shape[1] or not matrix.is_contiguous():
+        y = F.linear(x, matrix, bias)
+        return F.relu_(y) if relu else y
+    return kernels.product(x.contiguous(), matrix, bias, relu=relu)
+
+
+def run_steps(steps: Sequence[Step], x: Tensor) -> Tensor:
+    """Steps of a net one after the other, those that a kernel does at once as one.
+
+    Args:
+        steps: Modules and functions, of `vgg_zoo.layers.steps_of(net)` for example.
+        x: (B, C, h, w).
+
+    Returns:
+        A tensor of its own: nothing of it lies in a buffer.
+    """
+    place, turn = 0, 0
+    while place < len(steps):
+        step = steps[place]
+        if not isinstance(step, FastConv | FastFullyConnected):
+            x, place = step(x), place + 1
+            continue
+        relu = place + 1 < len(steps) and type(steps[place + 1]) is nn.ReLU
+        place += 1 + relu
+        if isinstance(step, FastFullyConnected):
+            x = step.run(x, relu)
+            continue
+        pool = steps[place] if relu and place < len(steps) and _is_two_by_two(steps[place]) else None
+        place += pool is not None
+        norm = steps[place] if place < len(steps) and isinstance(steps[place], FastLRN) else None
+        place += norm is not None
+        kept = place == len(steps) or not isinstance(steps[place], FastConv | nn.MaxPool2d)  # those make another map
+        buffer = None if kept else f"map {turn}"
+        x, turn = step.run(x, relu, pool, buffer), 1 - turn  # type: ignore[arg-type]  # a MaxPool2d, as we looked
+        x = x if norm is None else norm.run(x, in_place=True)  # type: ignore[attr-defined]  # a FastLRN, likewise
+    return x
+
+
+def _is_two_by_two(step: Any) -> bool:
+    """Whether a step is the paper's max-pool (Sect. 2.1)."""
+    if type(step) is not nn.MaxPool2d or step.return_indices:
+        return False
+    return all(
+        value in (wanted, (wanted, wanted))
+        for value, wanted in ((step.kernel_size, 2), (step.stride, 2), (step.padding, 0), (step.dilation, 1))
+    )
+
+
+class FastTrunk(nn.Sequential):
+    """Layers that run as `run_steps` does; a slice of it is one, too.
+
+    A batch's images go through the first three stages few at a time: the maps there are large, and stay in the cache.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) → the last layer's map."""
+        steps = [inner for child in self for inner in (child if isinstance(child, nn.Sequential) else [child])]
+        pools = [place for place, step in enumerate(steps, start=1) if isinstance(step, nn.MaxPool2d)]
+        some = max(1, _MOST_PIXELS // max(1, x.shape[2] * x.shape[3]))
+        if len(pools) < 3 or len(x) <= some:
+            return run_steps(steps, x)
+        parts = [run_steps(steps[: pools[2]], part).permute(0, 2, 3, 1) for part in x.split(some)]
+        return run_steps(steps[pools[2] :], torch.cat(parts).permute(0, 3, 1, 2))

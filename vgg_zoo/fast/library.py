@@ -1,0 +1,99 @@
+"""The compiled library: built once for this machine by its compiler, kept in a cache that nobody else can write to."""
+
+import ctypes
+import hashlib
+import os
+import platform
+import shlex
+import shutil
+import stat
+import subprocess
+import tempfile
+from pathlib import Path
+
+SOURCE = Path(__file__).with_name("winograd.cpp")
+COMPILE = ("-O3", "-march=native", "-fno-math-errno", "-std=c++17", "-fPIC", "-fopenmp", "-c")
+LINK = ("-shared",)  # OpenMP is PyTorch's own, already loaded: a second one would have threads of its own
+_SECONDS = 300
+_DIGEST = 32
+
+
+class NotBuiltError(Exception):
+    """Why there is no library, in a few words."""
+
+
+def cache_folder() -> Path:
+    """Where the built library is kept: `$VGG_ZOO_CACHE`, or `vgg_zoo` in the user's cache folder."""
+    named = os.environ.get("VGG_ZOO_CACHE")
+    return Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vgg_zoo"
+
+
+def library() -> ctypes.CDLL:
+    """The library, from the cache or built.
+
+    Raises:
+        NotBuiltError: No compiler, or it fails.
+        OSError, subprocess.SubprocessError: What else can go wrong with files and commands.
+    """
+    if platform.system() != "Linux":
+        raise NotBuiltError(f"they are built on Linux, not on {platform.system()}")
+    compiler = shlex.split(os.environ.get("CXX") or "g++")
+    if not compiler or shutil.which(compiler[0]) is None:
+        raise NotBuiltError(f"there is no compiler {' '.join(compiler)!r}; $CXX names another one")
+    name = f"kernels-{_key(compiler)}.so"
+    try:
+        folder = cache_folder() / "kernels"  # its own: other files of the cache may be a group's
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not (folder / name).is_file() or not _is_whole(folder / name):
+            _build(compiler, folder / name)
+        if not _is_ours(folder / name):
+            raise OSError("others may write to it")
+        return ctypes.CDLL(str(folder / name))
+    except (OSError, RuntimeError):  # a home that cannot be written to or does not exist, or is somebody else's
+        with tempfile.TemporaryDirectory() as private:
+            _build(compiler, Path(private) / name)
+            return ctypes.CDLL(str(Path(private) / name))
+
+
+def _key(compiler: list[str]) -> str:
+    """Of everything that the library depends on: source, flags, compiler and CPU."""
+    version = subprocess.run([*compiler, "--version"], capture_output=True, timeout=_SECONDS, check=True).stdout  # noqa: S603
+    parts = [SOURCE.read_bytes(), " ".join([*compiler, *COMPILE, *LINK]).encode(), version, _cpu().encode()]
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:24]
+
+
+def _cpu() -> str:
+    """What -march=native depends on."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else [platform.processor()]
+    told = ("vendor_id", "cpu family", "model\t", "model name", "flags", "CPU implementer", "CPU part", "Features")
+    return "\n".join([platform.machine(), *sorted({line for line in lines if line.startswith(told)})])
+
+
+def _build(compiler: list[str], target: Path) -> None:
+    """Compile next to the target and move it there at once: other processes may be at it, too."""
+    with tempfile.TemporaryDirectory(dir=target.parent) as work:
+        compiled, library = Path(work) / "kernels.o", Path(work) / "kernels.so"
+        for arguments in ([*COMPILE, SOURCE, "-o", compiled], [*LINK, compiled, "-o", library]):
+            command = [*compiler, *map(str, arguments)]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)  # noqa: S603
+            if done.returncode:
+                raise NotBuiltError(f"{' '.join(command)} failed: {done.stderr.strip()[-500:]}")
+        content = library.read_bytes()
+        library.write_bytes(content + hashlib.sha256(content).digest())  # what follows an ELF file is not looked at
+        library.chmod(0o700)  # a umask of 002 lets the group write, and such a library is not loaded
+        library.replace(target)
+
+
+def _is_whole(library: Path) -> bool:
+    """A damaged library must not be mapped: reading beyond its end would end the process."""
+    content = library.read_bytes()
+    return hashlib.sha256(content[:-_DIGEST]).digest() == content[-_DIGEST:]
+
+
+def _is_ours(library: Path) -> bool:
+    """Nobody else can have put code there that we would run."""
+    if not hasattr(os, "getuid"):
+        return True
+    told = [library.stat(), library.parent.stat()]
+    return all(one.st_uid == os.getuid() and not one.st_mode & (stat.S_IWGRP | stat.S_IWOTH) for one in told)

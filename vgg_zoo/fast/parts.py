@@ -1,0 +1,117 @@
+"""The parts of a VGG, each made of fast layers: trunk, fc6 with fc7, and head."""
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import timm.models
+import torch
+from timm.layers import ClassifierHead
+from timm.models.vgg import ConvMlp
+from torch import Tensor, nn
+
+from vgg_zoo.fast.layers import FastConv, FastFullyConnected, FastLinear, FastLRN, FastTrunk, run_steps
+from vgg_zoo.model import VGG, FullyConnected, HiddenLayers, at_least
+
+_KNOWN = (
+    *(nn.Conv2d, FullyConnected, nn.BatchNorm2d, nn.Linear),
+    *(nn.Sequential, HiddenLayers, ConvMlp, ClassifierHead),
+)
+
+
+def check_can_be_copied(model: nn.Module) -> None:
+    """Refuse a net with something in it that a copy would leave out.
+
+    Raises:
+        ValueError: Hooks, a forward of its own, or a layer with weights that is none of these nets'.
+    """
+    for name in ("forward", "forward_features", "forward_head"):
+        if getattr(type(model), name) not in (getattr(VGG, name), getattr(timm.models.VGG, name)):
+            raise ValueError(f"a {type(model).__name__} has a {name} of its own; use the model itself")
+    for name, module in model.named_modules():
+        if isinstance(module, nn.BatchNorm2d) and module.running_mean is None:
+            raise ValueError(f"{name} is a batch norm without running statistics; use the model itself")
+        if module._forward_hooks or module._forward_pre_hooks:
+            raise ValueError(f"{name or 'the model'} has hooks, which a copy would not call; remove them first")
+        if module is not model and type(module) not in _KNOWN and next(module.parameters(), None) is not None:
+            raise ValueError(
+                f"{name} is a {type(module).__name__}, which is no layer of the paper's nets or timm's VGGs; "
+                "use the model itself"
+            )
+
+
+def fast_trunk(features: nn.Module, kernel: str) -> FastTrunk:
+    """The trunk; layers keep their places, and a batch norm folded into its convolution leaves an `nn.Identity`."""
+    return FastTrunk(*_layers(list(features.children()), kernel))
+
+
+class FastHiddenLayers(nn.Module):
+    """fc6 and fc7, with the names of `HiddenLayers`."""
+
+    def __init__(self, hidden: Any, kernel: str) -> None:
+        super().__init__()
+        self.input_kernel_size = int(hidden.input_kernel_size)
+        self.fc1 = FastFullyConnected(hidden.fc1.weight.detach(), _bias(hidden.fc1), kernel)
+        self.act1 = copy.deepcopy(hidden.act1)
+        self.drop = nn.Identity()
+        self.fc2 = FastFullyConnected(hidden.fc2.weight.detach(), _bias(hidden.fc2), kernel)
+        self.act2 = copy.deepcopy(hidden.act2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) → (B, hidden, max(h, k) - k + 1, max(w, k) - k + 1)."""
+        x = at_least(x, self.input_kernel_size)
+        return run_steps([self.fc1, self.act1, self.fc2, self.act2], x)
+
+
+def fast_hidden_layers(hidden: Any, kernel: str) -> Any:
+    """fc6 and fc7, or what a net without FC layers has in their place."""
+    return FastHiddenLayers(hidden, kernel) if hasattr(hidden, "fc1") else copy.deepcopy(hidden)
+
+
+def fast_head(head: Any, kernel: str) -> Any:
+    """The head with its pooling, and fc8 if it has one."""
+    if not isinstance(head, ClassifierHead):
+        return copy.deepcopy(head)
+    fc = head.fc
+    memo = {id(tensor): tensor for tensor in head.parameters()}  # not copied only to be thrown away
+    found = copy.deepcopy(head, memo)
+    if isinstance(fc, nn.Linear):
+        bias = torch.zeros_like(fc.weight[:, 0]) if fc.bias is None else fc.bias.detach()
+        found.fc = FastLinear(fc.weight.detach(), bias, kernel)
+    return found
+
+
+def _layers(children: Sequence[nn.Module], kernel: str) -> list[nn.Module]:
+    layers: list[nn.Module] = []
+    for place, child in enumerate(children):
+        following = children[place + 1] if place + 1 < len(children) else None
+        if isinstance(child, nn.Sequential):
+            layers.append(nn.Sequential(*_layers(list(child.children()), kernel)))
+        elif isinstance(child, nn.Conv2d):
+            weight, bias = child.weight.detach(), _bias(child)
+            if isinstance(following, nn.BatchNorm2d):
+                weight, bias = _folded(weight, bias, following)
+            layers.append(FastConv(child, weight, bias, kernel))
+        elif isinstance(child, nn.BatchNorm2d):
+            layers.append(nn.Identity())
+        elif isinstance(child, nn.LocalResponseNorm):
+            layers.append(FastLRN(child, kernel))
+        else:
+            layers.append(copy.deepcopy(child))
+    return layers
+
+
+def _folded(weight: Tensor, bias: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """A convolution's weight and bias with the batch norm behind it, in float64 on the way."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    scale = (norm.running_var.double() + norm.eps).rsqrt()
+    shift = -norm.running_mean.double() * scale
+    if norm.affine:
+        scale, shift = scale * norm.weight.double(), shift * norm.weight.double() + norm.bias.double()
+    folded = weight.double() * scale.view(-1, 1, 1, 1)
+    return folded.to(weight.dtype), (bias.double() * scale + shift).to(bias.dtype)
+
+
+def _bias(layer: Any) -> Tensor:
+    return torch.zeros_like(layer.weight[:, 0, 0, 0]) if layer.bias is None else layer.bias.detach()

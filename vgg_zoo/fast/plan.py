@@ -1,0 +1,59 @@
+"""Which arithmetic each layer of a `fast_inference` copy has, as a table."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from vgg_zoo.fast.layers import FastConv
+from vgg_zoo.layers import layers_of, trunk_modules
+from vgg_zoo.model import prepare
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedLayer:
+    """A layer of a plan: the paper's name, its map "C×h×w", the arithmetic, billions of multiplications, the reason."""
+
+    name: str
+    map: str
+    arithmetic: str
+    multiplications: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What `FastVGG.plan` returns."""
+
+    kernel: str
+    layers: tuple[PlannedLayer, ...]
+
+    def __str__(self) -> str:
+        rows = [("layer", "map", "arithmetic", "10⁹ mult.", "reason")]
+        rows += [(one.name, one.map, one.arithmetic, f"{one.multiplications:.2f}", one.reason) for one in self.layers]
+        lines = [f"{row[0]:8} {row[1]:>13}  {row[2]:10} {row[3]:>9}  {row[4]}" for row in rows]
+        return "\n".join([f"kernel: {self.kernel}", *lines])
+
+
+def planned_layers(net: Any, height: int, width: int, batch: int) -> Iterator[PlannedLayer]:
+    """The convolutions and the hidden FC layers of a copy, for images of a size in pixels."""
+    prepare(torch.empty(1, 1, height, width, device="meta"))
+    convs = iter(layer.name for layer in layers_of(net).values() if layer.name.startswith("conv"))
+    for module in trunk_modules(net):
+        if isinstance(module, nn.MaxPool2d):
+            up = 1 if module.ceil_mode else 0
+            height, width = (height + up) // 2, (width + up) // 2
+        elif isinstance(module, FastConv):
+            kind, reason = module.choice(height, width)
+            places = 36 / 9 * -(-height // 4) * -(-width // 4) if kind == "winograd" else height * width
+            count = batch * places * module.weight.numel() / 1e9
+            yield PlannedLayer(next(convs), f"{module.out_channels}×{height}×{width}", kind, count, reason)
+    hidden: Any = net.pre_logits
+    for name in ("fc1", "fc2") if hasattr(hidden, "fc1") else ():
+        layer = getattr(hidden, name)
+        side = layer.kernel_size[0]
+        height, width = (max(length, side) - side + 1 for length in (height, width))
+        shape, count = f"{layer.out_channels}×{height}×{width}", batch * height * width * layer.weight.numel() / 1e9
+        yield PlannedLayer("fc6" if name == "fc1" else "fc7", shape, "product", count, "bound by reading the weights")

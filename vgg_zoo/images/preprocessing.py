@@ -1,0 +1,255 @@
+"""From an image to the net's input: rescaling to S or Q, crops, flips, and the mean (Sect. 3.1, 3.2).
+
+Pixels stay 8-bit until the whole batch is on its device; only there the mean is subtracted.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vgg_zoo.configurations import IMAGENET_MEAN
+from vgg_zoo.images.decoding import Pixels
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Colours:
+    """The colours of a training set: its mean, and the principal components that Krizhevsky's colour shift follows.
+
+    Attributes:
+        mean: RGB in 0–255.
+        eigenvalues: Of the covariance of RGB in [0, 1], times 255: Krizhevsky's λ for pixels in 0–255.
+        eigenvectors: One row for each of R, G, B; columns are the components.
+    """
+
+    mean: tuple[float, ...]
+    eigenvalues: tuple[float, ...]
+    eigenvectors: tuple[tuple[float, ...], ...]
+
+
+IMAGENET_COLOURS = Colours(
+    mean=IMAGENET_MEAN,
+    eigenvalues=(0.2175 * 255, 0.0188 * 255, 0.0045 * 255),
+    eigenvectors=((-0.5675, 0.7192, 0.4009), (-0.5808, -0.0045, -0.8140), (-0.5836, -0.6948, 0.4203)),
+)
+"""The ILSVRC training set's, as published with the code of Krizhevsky et al. (2012)."""
+
+
+def rescaled_size(width: int, height: int, smallest_side: int) -> tuple[int, int]:
+    """(width, height) of an image isotropically rescaled to `smallest_side` pixels.
+
+    The longer side is cut to whole pixels as torchvision's and timm's transforms do it, so that ours give their pixels.
+    """
+    smaller = min(width, height)
+    return int(smallest_side * width / smaller), int(smallest_side * height / smaller)
+
+
+def rescale(pixels: Pixels, smallest_side: int) -> Tensor:
+    """Rescale isotropically to a smallest side of S (training) or Q (testing) pixels, bilinear and antialiased.
+
+    Args:
+        pixels: (H, W, 3), uint8.
+        smallest_side: S or Q in pixels.
+
+    Returns:
+        (3, h, w), uint8, with min(h, w) == smallest_side.
+    """
+    height, width = pixels.shape[:2]
+    to_width, to_height = rescaled_size(width, height, smallest_side)
+    return _part_of_resized(pixels, (to_height, to_width), (0, 0), (to_height, to_width))
+
+
+def crop_rescaled(
+    pixels: Pixels, smallest_side: int, side: int, left: float, top: float, mirrored: bool = False
+) -> Tensor:
+    """The square crop of `rescale(pixels, smallest_side)`, computed without rescaling most of what the crop leaves out.
+
+    Args:
+        pixels: (H, W, 3), uint8.
+        smallest_side: S or Q in pixels.
+        side: Of the crop in pixels, at most `smallest_side`.
+        left: Where the crop lies, from 0 (at the left border) to 1 (at the right border).
+        top: Likewise, from the upper border to the lower.
+        mirrored: Mirror the crop.
+
+    Returns:
+        (3, side, side), uint8.
+
+    Raises:
+        ValueError: The crop is larger than the rescaled image.
+    """
+    place = crop_place(pixels.shape[0], pixels.shape[1], smallest_side, side, left, top)
+    size = (place.height, place.width)
+    return _part_of_resized(pixels, size, (place.top, place.left), (side, side), mirrored)
+
+
+class CropPlace(NamedTuple):
+    """Where a crop lies: the size of the rescaled image and the crop's first row and column in it, in pixels."""
+
+    height: int
+    width: int
+    top: int
+    left: int
+
+
+def crop_place(height: int, width: int, smallest_side: int, side: int, left: float, top: float) -> CropPlace:
+    """Where `crop_rescaled` of an image of height × width pixels lies; arguments and errors as there."""
+    if side > smallest_side:
+        raise ValueError(
+            f"a crop of {side} pixels does not fit an image with a smallest side of {smallest_side} pixels"
+        )
+    to_width, to_height = rescaled_size(width, height, smallest_side)
+    return CropPlace(to_height, to_width, round((to_height - side) * top), round((to_width - side) * left))
+
+
+def _part_of_resized(
+    pixels: Pixels, size: tuple[int, int], place: tuple[int, int], part: tuple[int, int], mirrored: bool = False
+) -> Tensor:
+    """A rectangle of the image resized to `size`; pairs are (vertical, horizontal), in pixels.
+
+    PyTorch's 8-bit kernel is three times as fast as Pillow's, but resizes from a corner on. So the image is turned for
+    the rectangle to lie near that corner, and cut behind it.
+    """
+    spans = [_span(*numbers) for numbers in zip(pixels.shape, size, place, part, strict=False)]
+    turned = [dimension for dimension, span in enumerate(spans, 2) if span.turned]
+    source = np.require(pixels[spans[0].source, spans[1].source], requirements=["C", "W"])
+    image = torch.from_numpy(source).permute(2, 0, 1)[None]  # NHWC to PyTorch, which turns and resizes it fastest
+    if turned:
+        image = image.flip(turned)
+    if spans[0].factor != 1 or spans[1].factor != 1:
+        image = F.interpolate(image, scale_factor=[span.factor for span in spans], mode="bilinear", antialias=True)
+    image = image[:, :, spans[0].result, spans[1].result]
+    back = [dimension for dimension in (2, 3) if (dimension in turned) != (mirrored and dimension == 3)]
+    return (image.flip(back) if back else image)[0].contiguous()
+
+
+class _Span(NamedTuple):
+    """One dimension of `_part_of_resized`."""
+
+    turned: bool
+    source: slice
+    factor: float
+    result: slice
+
+
+def _span(length: int, resized: int, start: int, part: int) -> _Span:
+    """What of `length` pixels to resize by which factor, and where `part` pixels from `start` on are in the result."""
+    behind = resized - start - part
+    turned = behind < start
+    end = min(start, behind) + part
+    pixel = length / resized
+    needed = math.ceil(end * pixel + max(pixel, 1)) + 1  # what the last pixel's triangle filter reaches
+    if resized > length:  # PyTorch takes a dimension whose size stays for one that is not resized
+        needed = max(needed, math.ceil(length / (resized - length)))
+    needed = min(needed, length)
+    source = slice(length - needed, length) if turned else slice(0, needed)
+    factor = 1.0 if resized == length else resized / length * (1 + 1e-12)  # PyTorch multiplies, and rounds down
+    return _Span(turned, source, factor, slice(end - part, end))
+
+
+def training_crop(
+    pixels: Pixels, scales: tuple[int, int], side: int, flip: bool, generator: np.random.Generator
+) -> Tensor:
+    """One random crop of a training image (Sect. 3.1): S drawn from a range, a place, and a flip.
+
+    Args:
+        pixels: (H, W, 3), uint8.
+        scales: Smallest and largest S in pixels, both included; equal for single-scale training.
+        side: Of the crop in pixels.
+        flip: Mirror the crop with probability 1/2.
+        generator: The only source of randomness. Four numbers are always drawn, whatever the arguments.
+
+    Returns:
+        (3, side, side), uint8.
+    """
+    smallest_side = int(generator.integers(scales[0], scales[1], endpoint=True))
+    left, top, mirror = generator.random(3)
+    return crop_rescaled(pixels, smallest_side, side, left, top, mirrored=flip and mirror < 0.5)
+
+
+def resized_crop(
+    pixels: Pixels,
+    side: int,
+    flip: bool,
+    generator: np.random.Generator,
+    area: tuple[float, float] = (0.08, 1.0),
+    shape: tuple[float, float] = (3 / 4, 4 / 3),
+) -> Tensor:
+    """A random part of the image stretched to a square: not the paper's crop, but that of later trainings.
+
+    Args:
+        pixels: (H, W, 3), uint8.
+        side: Of the crop in pixels.
+        flip: Mirror the crop with probability 1/2.
+        generator: The only source of randomness.
+        area: Least and largest part of the image's area.
+        shape: Least and largest width over height, drawn evenly in their logarithm.
+
+    Returns:
+        (3, side, side), uint8.
+    """
+    height, width = pixels.shape[:2]
+    for _ in range(10):
+        wanted, ratio = generator.uniform(*area) * width * height, np.exp(generator.uniform(*np.log(shape)))
+        h, w = round((wanted / ratio) ** 0.5), round((wanted * ratio) ** 0.5)
+        if 0 < w <= width and 0 < h <= height:
+            break
+    else:  # an image so long or so high that none of ten fitted: a square of it
+        h = w = min(height, width)
+    left, top, mirror = generator.random(3)
+    y, x = round((height - h) * top), round((width - w) * left)
+    whole = (side, side)
+    return _part_of_resized(pixels[y : y + h, x : x + w], whole, (0, 0), whole, mirrored=flip and mirror < 0.5)
+
+
+def centre_crop(pixels: Pixels, smallest_side: int, side: int) -> Tensor:
+    """The centre crop of the image rescaled to Q: what most libraries call evaluation. (3, side, side), uint8."""
+    return crop_rescaled(pixels, smallest_side, side, 0.5, 0.5)
+
+
+def subtract_mean(pixels: Tensor, mean: tuple[float, ...], dtype: torch.dtype = torch.float32) -> Tensor:
+    """The paper's only preprocessing (Sect. 2.1): RGB in 0–255 minus the training mean; no division by a deviation.
+
+    Args:
+        pixels: (B, 3, H, W), uint8.
+        mean: RGB in 0–255.
+        dtype: Of the result.
+    """
+    return pixels.to(dtype) - torch.tensor(mean, dtype=dtype, device=pixels.device).view(1, -1, 1, 1)
+
+
+def colour_shifts(amounts: Tensor, colours: Colours) -> Tensor:
+    """Krizhevsky's colour shift (Sect. 3.1): what is added to every pixel of each image.
+
+    Args:
+        amounts: (B, 3), the α of each component, drawn from N(0, 0.1²) once for each use of an image.
+        colours: The training set's.
+
+    Returns:
+        (B, 3): [p1 p2 p3][α1λ1, α2λ2, α3λ3]ᵀ, for RGB in 0–255.
+    """
+    vectors, values = (amounts.new_tensor(numbers) for numbers in (colours.eigenvectors, colours.eigenvalues))
+    return (amounts * values) @ vectors.T
+
+
+def jitter_colours(images: Tensor, factors: Tensor) -> Tensor:
+    """Brightness, contrast and saturation of each image times its factors, in this order: not in the paper.
+
+    Args:
+        images: (B, 3, H, W), RGB in 0–255.
+        factors: (B, 3), around 1.
+
+    Returns:
+        (B, 3, H, W), RGB in 0–255.
+    """
+    brightness, contrast, saturation = factors.to(images)[:, :, None, None, None].unbind(1)
+    luma = torch.tensor((0.299, 0.587, 0.114), dtype=images.dtype, device=images.device).view(1, 3, 1, 1)
+    images = (images * brightness).clamp(0, 255)
+    middle = (images * luma).sum(1, keepdim=True).mean((2, 3), keepdim=True)
+    images = (middle + (images - middle) * contrast).clamp(0, 255)
+    grey = (images * luma).sum(1, keepdim=True)
+    return (grey + (images - grey) * saturation).clamp(0, 255)

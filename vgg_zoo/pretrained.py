@@ -1,0 +1,95 @@
+"""A net with its weights, by a name or a folder; and whether the weights in the cache are those that were published."""
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+import timm
+from timm.models import get_pretrained_cfg
+
+from vgg_zoo.entrypoints import BOX_NETS, NETS
+from vgg_zoo.weights.folder import CONFIG, WEIGHTS
+from vgg_zoo.weights.hub_file import checked_file
+from vgg_zoo.weights.oxford import OXFORD, SUFFIX, converted_again
+from vgg_zoo.weights.published import PUBLISHED
+
+
+def name_for_timm(source: str | Path) -> str:
+    """A folder's path as timm takes it, "local-dir:FOLDER"; any other name, such as "vgg_d.tv_in1k", as it is."""
+    return f"local-dir:{source}" if Path(source).is_dir() else str(source)
+
+
+def pretrained_net(source: str | Path) -> Any:
+    """A net with its weights, in eval mode.
+
+    Args:
+        source: A folder that training or `DenseEvaluator.save_pretrained` wrote, or a name that timm loads with its
+            weights: "vgg_d.tv_in1k", "vgg16", "hf-hub:org/name".
+
+    Raises:
+        ValueError: No such net, no VGG, no weights, or weights that do not fit; the message names what there is.
+        OSError: The weights cannot be fetched.
+    """
+    name = name_for_timm(source)
+    if name.startswith("local-dir:"):
+        _check_folder(Path(name.removeprefix("local-dir:")))
+    elif ":" not in name:
+        check_name(name)
+    return timm.create_model(name, pretrained=True).eval()
+
+
+def _check_folder(folder: Path) -> None:
+    if not (folder / CONFIG).is_file():
+        raise ValueError(f"{folder} is no folder of a trained net: it has no {CONFIG}")
+    if not any(file.suffix in (".safetensors", ".bin", ".pth", ".pt") for file in folder.iterdir()):
+        raise ValueError(f"{folder} has no weights, only {CONFIG}; {WEIGHTS} is missing")
+
+
+def check_name(name: str) -> None:
+    """Refuse, before anything is fetched, what timm would refuse with less to go on or load for nothing."""
+    architecture, _, tag = name.partition(".")
+    vggs = [*NETS, *BOX_NETS, *timm.list_models(module="vgg")]
+    if not timm.is_model(architecture):
+        near = difflib.get_close_matches(architecture, vggs)
+        hint = f"near it are {', '.join(near)}" if near else f"the nets are {', '.join(vggs)}"
+        raise ValueError(
+            f"there is no net {name!r} and no folder of this name; {hint}. "
+            "`python -m vgg_zoo` lists the zoo's nets and their weights"
+        )
+    module = timm.model_entrypoint(architecture).__module__
+    if module.startswith("timm.") and module != "timm.models.vgg":
+        raise ValueError(f"{name} is no VGG; choose one of the zoo's or timm's own: {', '.join(vggs)}")
+    tags = {full.partition(".")[2] for full in timm.list_pretrained(f"{architecture}.*")}
+    if tag not in tags | {""} or not tags:
+        published = f"it has {', '.join(sorted(tags))}" if tags else "nobody has published any for this net"
+        raise ValueError(f"there are no weights {name!r}: {published}. `python -m vgg_zoo` lists what there is")
+
+
+def verify_weights(name: str) -> Path:
+    """Hash the cached weights of a net, and fetch them again if a byte of them is not right.
+
+    The Hub's client loads a file whose length is right, whatever its bytes are. Nets that this project published are
+    checked whenever they are loaded; this checks any net, and brings the weights where they are not in the cache yet.
+
+    Args:
+        name: A net of the zoo or timm's own, with its tag: "vgg_d.tv_in1k", "vgg16.tv_in1k"; without one, the default.
+
+    Returns:
+        The file, with the right bytes.
+
+    Raises:
+        ValueError: No such net or weights; or the source has other bytes than it published.
+        OSError: The weights cannot be fetched.
+    """
+    check_name(name)
+    cfg = get_pretrained_cfg(name)
+    assert cfg is not None  # check_name found it
+    full = f"{cfg.architecture}.{cfg.tag}"
+    if full in PUBLISHED:
+        return PUBLISHED[full].weights()
+    if cfg.hf_hub_id:
+        repository, _, revision = str(cfg.hf_hub_id).partition("@")
+        return checked_file(repository, cfg.hf_hub_filename or WEIGHTS, revision or None)
+    if cfg.architecture in OXFORD and str(cfg.url).endswith(SUFFIX):
+        return converted_again(cfg.architecture)
+    raise ValueError(f"{name} comes from {cfg.url!r}, where no hash of it was published")

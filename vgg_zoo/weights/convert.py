@@ -1,0 +1,161 @@
+"""Weights of a VGG from any of the files in which they are published → timm's folder."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor
+
+from vgg_zoo.configurations import FC_KEYS, NAMES, TABLE_1
+from vgg_zoo.initialisation import initialise
+from vgg_zoo.model import VGG
+from vgg_zoo.weights.fit import check_fit
+from vgg_zoo.weights.folder import WEIGHTS, save_folder
+from vgg_zoo.weights.layout import arguments_of, is_trunk, net_of
+from vgg_zoo.weights.read import SourceInfo, read_weights
+from vgg_zoo.weights.state_dict import from_torchvision, is_torchvision
+
+Channels = Sequence[float]
+
+
+def convert(
+    source: Path,
+    folder: Path,
+    *,
+    net: str | None = None,
+    mean: Channels | None = None,
+    deviation: Channels | None = None,
+    tag: str | None = None,
+    licence: str | None = None,
+    class_names: Sequence[str] | None = None,
+    random_head: int | None = None,
+    overwrite: bool = False,
+) -> str:
+    """Read weights, find their net, and write timm's folder; nothing is written unless all of it fits.
+
+    Args:
+        source: The file.
+        folder: Made if it is missing.
+        net: Its timm name, where the weights do not tell: net A-LRN has those of A.
+        mean: Of the training images, RGB in 0–255; by default what is usual for the kind of file.
+        deviation: What pixels minus the mean are divided by, in 0–255; likewise.
+        tag: Name of these weights; by default the kind of file.
+        licence: Of these weights; None leaves it out.
+        class_names: In the order of the net's outputs.
+        random_head: Outputs of new FC layers, for a file that has only convolutions (or whose FC layers are not a
+            number). timm's nets have FC layers even with `num_classes=0`, so there is no folder without them.
+        overwrite: Replace the weights that the folder holds.
+
+    Returns:
+        A sentence that says what was found and written.
+
+    Raises:
+        ValueError: What is wrong with the file, its net or these arguments.
+        ImportError: h5py or SciPy, which some kinds of file need, is not installed.
+    """
+    if (folder / WEIGHTS).exists() and not overwrite:
+        raise ValueError(f"{folder} holds weights already; name another folder, or replace them with --overwrite")
+    tensors, info = read_weights(source)
+    try:
+        model = net_with(tensors, net, random_head)
+    except ValueError as error:
+        raise ValueError(f"{source} ({info.kind}): {error}") from error
+    mean, deviation = mean or info.mean, deviation or info.deviation
+    _check_settings(model, mean, deviation, class_names)
+    side = 32 * model.pre_logits.input_kernel_size
+    save_folder(
+        model,
+        folder,
+        tag=tag or info.tag,
+        licence=licence,
+        mean=mean,
+        deviation=deviation,
+        input_size=(model.in_chans, side, side),
+        crop_pct=0.875,
+        class_names=class_names,
+        description=f"converted from {source.name} ({info.kind})" + (", FC layers random" if random_head else ""),
+    )
+    return _sentence(source, info, model, folder, random_head)
+
+
+def net_with(tensors: Mapping[str, Tensor], net: str | None = None, random_head: int | None = None) -> VGG:
+    """The net that weights are of, holding them.
+
+    Args:
+        tensors: In timm's or torchvision's layout, float32. They become the net's own, without a copy.
+        net: timm's name of it; None finds it by their shapes.
+        random_head: Outputs of random FC layers, the same in every call; those of `tensors` are left out.
+
+    Raises:
+        ValueError: They fit no net (the message has the first differences), have no FC layers, or hold infinities
+            or NaN.
+    """
+    if random_head is not None:
+        tensors = {key: value for key, value in tensors.items() if is_trunk({key: value})}
+    elif is_trunk(tensors):
+        raise ValueError(
+            "there are only convolutions in it, no FC layers. timm's VGG has them in every form; give it new, random "
+            "ones with --random-head CLASSES, or take the file with its top"
+        )
+    if net is not None and net not in NAMES:
+        raise ValueError(f"unknown net {net!r}; the zoo has {', '.join(NAMES)}")
+    configuration = TABLE_1[NAMES[net] if net else net_of(tensors)]
+    arguments = arguments_of(tensors, configuration)
+    if random_head is not None:
+        arguments["num_classes"] = random_head
+    name = net or next(name for name, paper in NAMES.items() if paper == configuration.name)
+    model = timm.create_model(name, **arguments, device="meta")
+    assert isinstance(model, VGG)
+    if is_torchvision(tensors):
+        tensors = from_torchvision(tensors, model)
+    head = [key for key in model.state_dict() if key.rpartition(".")[0] in FC_KEYS.values()]
+    check_fit(model, tensors, optional=head if random_head is not None else ())
+    _check_finite(tensors)
+    if random_head is not None:
+        tensors = {**_random(name, arguments, head), **tensors}
+    model.load_state_dict(tensors, assign=True)
+    return model
+
+
+def _random(name: str, arguments: dict[str, Any], keys: list[str]) -> dict[str, Tensor]:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = timm.create_model(name, **arguments)
+        initialise(model)
+    return {key: value for key, value in model.state_dict().items() if key in keys}
+
+
+def _check_finite(tensors: Mapping[str, Tensor]) -> None:
+    wrong = [
+        key
+        for key, value in tensors.items()
+        if not torch.stack(value.aminmax()).isfinite().all()  # needs no memory, unlike value.isfinite()
+    ]
+    if wrong:
+        trunk_only = all(not key.startswith("features.") for key in wrong)
+        way_out = "keep the convolutions with --random-head CLASSES" if trunk_only else "fetch the file again"
+        raise ValueError(f"not finite: {', '.join(wrong[:4])}; {way_out}")
+
+
+def _check_settings(model: VGG, mean: Channels, deviation: Channels, class_names: Sequence[str] | None) -> None:
+    for option, values in (("--mean", mean), ("--std", deviation)):
+        if len(values) != model.in_chans:
+            raise ValueError(f"the net takes {model.in_chans} channels and {option} has {len(values)} numbers")
+    if not all(value > 0 for value in deviation):
+        raise ValueError(f"--std must be above 0; got {deviation}")
+    if class_names is not None and len(class_names) != model.num_classes:
+        raise ValueError(f"{len(class_names)} class names for a net with {model.num_classes} outputs")
+
+
+def _sentence(source: Path, info: SourceInfo, model: VGG, folder: Path, random_head: int | None) -> str:
+    name = str(model.pretrained_cfg["architecture"])
+    head = f"{model.num_classes} outputs" if model.num_classes else "no last layer"
+    if random_head is not None:
+        head += " from random FC layers"
+    doubt = "; net A-LRN has the same weights (--net vgg_a_lrn)" if name == "vgg_a" else ""
+    return (
+        f"{source} ({info.kind}) is net {model.configuration.name} of Table 1 with {head}{doubt}.\n"
+        f'Written to {folder}: timm.create_model("local-dir:{folder}", pretrained=True) after `import vgg_zoo`.'
+    )
