@@ -26,7 +26,7 @@ import vgg_zoo  # noqa: F401 (registers the nets)
 from recipes.data.source import add_data_options, data_source
 from recipes.evaluation.net import arithmetic_in, description_of
 from recipes.features.descriptors import Descriptors, describe, of_folders
-from recipes.features.protocols import PROTOCOLS, Protocol, Request, protocol_named
+from recipes.features.protocols import PROTOCOLS, Request, SvmProtocol, protocol_named
 from recipes.features.report import SvmReport
 from recipes.features.samples import Samples
 from recipes.features.split import run_split
@@ -89,7 +89,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def check(args: argparse.Namespace, protocol: Protocol) -> None:
+def check(args: argparse.Namespace, protocol: SvmProtocol) -> None:
     """Refuse options that do not go together, before anything is loaded.
 
     Raises:
@@ -110,7 +110,7 @@ def check(args: argparse.Namespace, protocol: Protocol) -> None:
     solver_for(args.solver, np.zeros(0))
 
 
-def descriptor_of(args: argparse.Namespace, protocol: Protocol, model: str) -> DenseDescriptor:
+def descriptor_of(args: argparse.Namespace, protocol: SvmProtocol, model: str) -> DenseDescriptor:
     """The net's descriptor with the command's settings, else the protocol's, else what its folder says."""
     _, usual = usual_settings(model)
     settings: dict[str, Any] = {name: usual[name] for name in ("scales", "flip", "ceil_mode") if name in usual}
@@ -124,7 +124,7 @@ def descriptor_of(args: argparse.Namespace, protocol: Protocol, model: str) -> D
 
 def compute(
     args: argparse.Namespace,
-    protocol: Protocol,
+    protocol: SvmProtocol,
     samples: Samples,
     folder: OutputFolder,
     accelerator: Accelerator,
@@ -155,7 +155,7 @@ def compute(
 
 def test(
     args: argparse.Namespace,
-    protocol: Protocol,
+    protocol: SvmProtocol,
     request: Request,
     samples: Samples,
     descriptors: Descriptors,

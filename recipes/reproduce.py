@@ -74,7 +74,7 @@ def chain(names: Sequence[str], output: Path) -> list[Run]:
 def names_of(nets: Sequence[str], kind: str) -> list[str]:
     """The recipes of some nets: the paper's, their Glorot variants, the modern ones, or those that learn boxes."""
 
-    def kind_of(name: str) -> str:
+    def variant_of(name: str) -> str:
         if load_recipe(name).objective == "boxes":
             return "boxes"
         return next((other for other in KINDS[1:] if name.endswith(other)), "paper")
@@ -82,7 +82,7 @@ def names_of(nets: Sequence[str], kind: str) -> list[str]:
     models = {f"vgg_{net}{last}" for net in nets for last in ("", "_box")}
     names = [name for name in recipe_names() if name.startswith("vgg_") and load_recipe(name).model in models]
     # All nets at one scale before the next scale: the first tables are there first.
-    return sorted((name for name in names if kind_of(name) == kind), key=lambda name: load_recipe(name).test_scale)
+    return sorted((name for name in names if variant_of(name) == kind), key=lambda name: load_recipe(name).test_scale)
 
 
 def plan(runs: Sequence[Run], images: int, rate: float) -> str:

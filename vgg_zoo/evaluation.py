@@ -199,9 +199,11 @@ class DenseEvaluator:
 
     def _scale_posteriors(self, pixels: Tensor) -> Tensor:
         """(B, num_classes) posteriors of images of one shape at one scale."""
-        views = (pixels, pixels.flip(-1)) if self.flip else (pixels,)
-        parts = [sum(part(self, view) for view in views) / len(views) for part in PROTOCOLS[self.protocol]]
-        return torch.stack(parts).mean(0)
+
+        def flipped(part: Callable[[DenseEvaluator, Tensor], Tensor]) -> Tensor:
+            return (part(self, pixels) + part(self, pixels.flip(-1))) / 2 if self.flip else part(self, pixels)
+
+        return torch.stack([flipped(part) for part in PROTOCOLS[self.protocol]]).mean(0)
 
     def maps(self, pixels: Tensor) -> Tensor:
         """Class scores at every position: (B, num_classes, h, w) of (B, 3, H, W) of uint8, at their scale."""

@@ -17,8 +17,8 @@ VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
-    """A kind of results.
+class Format:
+    """What the results of a kind are like.
 
     Attributes:
         command: That writes them.
@@ -31,20 +31,20 @@ class Kind:
     again: str
 
 
-def _kind(command: str, fields: str, again: str = "give its command again with --overwrite") -> Kind:
-    return Kind(command, frozenset(fields.split()), again)
+def _format(command: str, fields: str, again: str = "give its command again with --overwrite") -> Format:
+    return Format(command, frozenset(fields.split()), again)
 
 
 KINDS = {
-    "training": _kind(
+    "training": _format(
         "recipes/train.py",
         "recipe settings data finished steps epochs processes weights_sha256 results example",
         "train the net again, or bring the file into the form of docs/results.md by hand",
     ),
-    "classes": _kind("recipes/evaluate.py", "nets data outputs_of_classes results"),
-    "boxes": _kind("recipes/localise.py", "protocol nets classifiers close arithmetic data results"),
-    "features": _kind("recipes/extract_features.py", "net data precision features"),
-    "svm": _kind("recipes/linear_svm.py", "protocol measure nets descriptor data svm splits results"),
+    "classes": _format("recipes/evaluate.py", "nets data outputs_of_classes results"),
+    "boxes": _format("recipes/localise.py", "protocol nets classifiers close arithmetic data results"),
+    "features": _format("recipes/extract_features.py", "net data precision features"),
+    "svm": _format("recipes/linear_svm.py", "protocol measure nets descriptor data svm splits results"),
 }
 """Errors of classes (Sect. 4), errors of boxes (Appendix A), descriptors and linear SVMs (Appendix B), by `kind`."""
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from hub.results.kind import Kind, Measure, Row
-from hub.results.provenance import provenance, without_folder
+from hub.results.provenance import origin, without_folder
 from vgg_zoo.boxes.frame import boxes_of_map
 from vgg_zoo.boxes.merging import CLOSE
 from vgg_zoo.boxes.net import BoxVGG
@@ -79,7 +79,7 @@ class Boxes(Kind):
                 train_scales=sorted(set(settings["train_scales"])),
                 trainable=settings["trainable"],
                 data={**data, "split": "validation", "unusable_images": None},
-                about=provenance(content, content["weights_sha256"]),
+                about=origin(content, content["weights_sha256"]),
             )
 
     def tested_rows(self, content: Mapping[str, Any]) -> Iterable[Row]:
@@ -96,7 +96,7 @@ class Boxes(Kind):
             close=content["close"],
             classifiers=[_classifier(each) for each in content["classifiers"]],
             data=content["data"],
-            about=provenance(content, net["weights_sha256"]),
+            about=origin(content, net["weights_sha256"]),
         )
 
     def about(self, net: VGG) -> Row:

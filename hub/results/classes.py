@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from hub.results.kind import Kind, Measure, Row
-from hub.results.provenance import provenance, without_folder
+from hub.results.provenance import origin, without_folder
 from vgg_zoo.evaluation import DenseEvaluator
 from vgg_zoo.images.decoding import Pixels
 from vgg_zoo.model import VGG
@@ -58,7 +58,7 @@ class Classes(Kind):
                 "data_set": without_folder(data["spec"]),
                 "split": "validation",
                 "classes": data["classes"],
-                **provenance(content, content["weights_sha256"]),
+                **origin(content, content["weights_sha256"]),
             }
 
     def tested_rows(self, content: Mapping[str, Any]) -> Iterable[Row]:
@@ -76,7 +76,7 @@ class Classes(Kind):
             "split": data["split"],
             "classes": data["classes"],
             "unreadable_images": data["unreadable_images"],
-            **provenance(content, net["weights_sha256"]),
+            **origin(content, net["weights_sha256"]),
         }
 
     def about(self, net: VGG) -> Row:

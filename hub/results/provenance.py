@@ -7,7 +7,7 @@ from typing import Any
 _KEPT = ("command", "commit", "python", "versions")
 
 
-def provenance(content: Mapping[str, Any], sha256: str) -> dict[str, Any]:
+def origin(content: Mapping[str, Any], sha256: str) -> dict[str, Any]:
     """Of a results.json: the weights that were measured, and how."""
     kept = {name: content.get(name) for name in _KEPT}
     return {"weights_sha256": sha256, **kept, "command": without_folders(content.get("command") or [])}

@@ -58,7 +58,7 @@ def annotated(boxes: list[Box], bad: list[str], none: str) -> Annotated:
     return Annotated(boxes, bad, "" if boxes else bad[0] if bad else none)
 
 
-def kind_of(reason: str) -> str:
+def kind_of_reason(reason: str) -> str:
     """The kind of a reason, without the numbers and names in it."""
     return next((kind for beginning, kind in _KINDS.items() if reason.startswith(beginning)), UNREADABLE)
 
@@ -67,7 +67,7 @@ def kinds(reasons: Iterable[str]) -> dict[str, int]:
     """How many reasons there are of each kind, the most frequent first."""
     counts: dict[str, int] = {}
     for reason in reasons:
-        counts[kind_of(reason)] = counts.get(kind_of(reason), 0) + 1
+        counts[kind_of_reason(reason)] = counts.get(kind_of_reason(reason), 0) + 1
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 

@@ -23,7 +23,7 @@ from recipes.runtime.command import command_parser, run_command
 
 RECIPE = "digits_vgg_a"
 PROCESSES = 2
-HELD_OUT = 360
+TESTED = 360
 MOST_ERRORS = 0.3
 """Of the held-out digits, by either test; a net that guesses gets 90% wrong. Three seeds on an Intel Xeon, in one or
 two processes, with AVX-512 and with AVX2, gave 0.6 to 3.6% on a crop and 1.9 to 2.5% densely: the bound is eight times
@@ -114,8 +114,8 @@ def check_errors(errors: dict[str, float], images: set[int]) -> None:
     Raises:
         ValueError: It is not so.
     """
-    if images != {HELD_OUT}:
-        raise ValueError(f"{sorted(images)} digits were counted, not {HELD_OUT} by each test")
+    if images != {TESTED}:
+        raise ValueError(f"{sorted(images)} digits were counted, not {TESTED} by each test")
     for name, error in errors.items():
         if error > MOST_ERRORS:
             raise ValueError(
@@ -138,7 +138,7 @@ def summary(output: Path, results: dict[str, Any], errors: dict[str, float], loa
     rates = ", ".join(f"{name} {error:.1%}" for name, error in errors.items())
     lines = {
         "trained": [f"net A, a quarter as wide, on {images:,} digits in {processes} processes, {steps} steps"],
-        "errors": [f"{rates} of {HELD_OUT} held-out digits (a guess: 90%)"],
+        "errors": [f"{rates} of {TESTED} held-out digits (a guess: 90%)"],
         "loaded": [loaded],
         "files": [
             f"{net}: the net, for timm.create_model('local-dir:{net}', pretrained=True)",

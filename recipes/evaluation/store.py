@@ -56,11 +56,11 @@ class Rows:
         return len(self.labels)
 
 
-Kind = TypeVar("Kind", bound=Rows)
+RowsKind = TypeVar("RowsKind", bound=Rows)
 
 
 @dataclass(frozen=True, slots=True)
-class Store(Generic[Kind]):
+class Store(Generic[RowsKind]):
     """The rows of a split in a folder, chunk by chunk.
 
     Attributes:
@@ -71,13 +71,13 @@ class Store(Generic[Kind]):
 
     path: Path
     images: int
-    kind: type[Kind]
+    kind: type[RowsKind]
 
     def chunks(self) -> list[range]:
         """The images of each chunk."""
         return [range(start, min(start + CHUNK, self.images)) for start in range(0, self.images, CHUNK)]
 
-    def write(self, chunk: int, rows: Kind) -> None:
+    def write(self, chunk: int, rows: RowsKind) -> None:
         """Write a chunk, whole or not at all."""
         self.path.mkdir(parents=True, exist_ok=True)
         tensors = {name: getattr(rows, name).contiguous() for name in self._tensors()}
@@ -87,7 +87,7 @@ class Store(Generic[Kind]):
         with whole(self._file(chunk)) as writing:
             save_file(tensors, writing, metadata)
 
-    def read(self, chunk: int) -> Kind | None:
+    def read(self, chunk: int) -> RowsKind | None:
         """A chunk; None if it is missing, damaged, or not of so many images."""
         try:
             with safe_open(self._file(chunk), "pt") as file:
@@ -111,7 +111,7 @@ class Store(Generic[Kind]):
         problems = [problem for rows in found if rows is not None for problem in rows.problems]
         return [chunk for chunk, rows in enumerate(found) if rows is None], problems
 
-    def read_all(self) -> Kind:
+    def read_all(self) -> RowsKind:
         """Every image, in order.
 
         Raises:
@@ -132,7 +132,7 @@ class Store(Generic[Kind]):
         lists: dict[str, Any] = {name: [item for rows in found for item in getattr(rows, name)] for name in names}
         return self.kind(**tensors, **lists)
 
-    def write_all(self, rows: Kind) -> None:
+    def write_all(self, rows: RowsKind) -> None:
         """Write every chunk."""
         for chunk, images in enumerate(self.chunks()):
             part = slice(images.start, images.stop)
@@ -211,7 +211,7 @@ def _hash(pixels: Pixels) -> int:
 
 
 def fill(
-    store: Store[Kind],
+    store: Store[RowsKind],
     images: RescaledImages,
     compute: Callable[[Sequence[Rescaled | None]], Tensor],
     accelerator: Accelerator,

@@ -80,7 +80,7 @@ class WholeImages:
 
 
 @dataclass(frozen=True, slots=True)
-class Boxes:
+class BoxImages:
     """The box of every sample as an image of its own, likewise."""
 
     samples: Samples
@@ -153,7 +153,7 @@ def describe(
     ]
     found = [Descriptors(images.descriptors.numpy()[image_of], bad)]
     if samples.box is not None:
-        boxes = computed(Boxes(samples), BOX, len(samples))
+        boxes = computed(BoxImages(samples), BOX, len(samples))
         named = [BadSample(BOX, one.index, one.name, one.reason) for one in boxes.problems if one.split == BOX]
         found.append(Descriptors(boxes.descriptors.numpy(), named))
     return Descriptors.stacked(found)

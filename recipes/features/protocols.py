@@ -48,7 +48,7 @@ class Request:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Protocol:
+class SvmProtocol:
     """How a data set is split, described and measured.
 
     Attributes:
@@ -125,7 +125,7 @@ def folder_samples(source: DataSource) -> Samples:
 
 
 PROTOCOLS = {
-    "voc2007": Protocol(
+    "voc2007": SvmProtocol(
         title="PASCAL VOC-2007 classification",
         scales=VOC_SCALES,
         combine="average",
@@ -134,7 +134,7 @@ PROTOCOLS = {
         sizes=(5011, 4952),
         results="results/VOC2007/Main/comp2_cls_{set}_{name}.txt",
     ),
-    "voc2012": Protocol(
+    "voc2012": SvmProtocol(
         title="PASCAL VOC-2012 classification",
         scales=VOC_SCALES,
         combine="average",
@@ -143,7 +143,7 @@ PROTOCOLS = {
         sizes=(11540, 10991),
         results="results/VOC2012/Main/comp2_cls_{set}_{name}.txt",
     ),
-    "caltech101": Protocol(
+    "caltech101": SvmProtocol(
         title="Caltech-101",
         scales=CALTECH_SCALES,
         combine="stack",
@@ -151,7 +151,7 @@ PROTOCOLS = {
         load=lambda request: CALTECH_101.samples(request.folder, request.seed),
         classes=CALTECH_101.classes,
     ),
-    "caltech256": Protocol(
+    "caltech256": SvmProtocol(
         title="Caltech-256",
         scales=CALTECH_SCALES,
         combine="stack",
@@ -159,7 +159,7 @@ PROTOCOLS = {
         load=lambda request: CALTECH_256.samples(request.folder, request.seed),
         classes=CALTECH_256.classes,
     ),
-    "voc2012-action": Protocol(
+    "voc2012-action": SvmProtocol(
         title="PASCAL VOC-2012 actions",
         scales=VOC_SCALES,
         combine="average",
@@ -168,7 +168,7 @@ PROTOCOLS = {
         has_boxes=True,
         results="results/VOC2012/Action/comp10_action_{set}_{name}.txt",
     ),
-    "folder": Protocol(
+    "folder": SvmProtocol(
         title="a data set with one class an image",
         scales=None,
         combine="average",
@@ -178,7 +178,7 @@ PROTOCOLS = {
 }
 
 
-def protocol_named(name: str) -> Protocol:
+def protocol_named(name: str) -> SvmProtocol:
     """The protocol.
 
     Raises:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from recipes.features.descriptors import BadSample, Descriptors
-from recipes.features.protocols import Protocol, Request
+from recipes.features.protocols import Request, SvmProtocol
 from recipes.features.samples import Samples
 from recipes.features.split import SplitResult
 from recipes.runtime.files import markdown, write_rows, write_text
@@ -37,7 +37,7 @@ class SvmReport:
     """
 
     name: str
-    protocol: Protocol
+    protocol: SvmProtocol
     request: Request
     samples: Samples
     nets: Sequence[dict[str, Any]]

@@ -10,7 +10,7 @@ from recipes.data.boxes import Box
 from vgg_zoo.images.decoding import Pixels
 
 Numbers = np.ndarray[Any, Any]
-HELD_OUT = 0.2
+HELD_OUT_FOR_C = 0.2
 """Of the training images, for the choice of C (Appendix B)."""
 
 
@@ -78,5 +78,5 @@ def hold_out(labels: Numbers, images: Sequence[str], seed: int) -> tuple[Numbers
     group = np.where(has.any(1), rarity.argmin(1), -1)
     order = np.lexsort((np.random.default_rng(seed).random(len(names)), group))
     held = np.zeros(len(names), dtype=bool)
-    held[order[2 :: round(1 / HELD_OUT)]] = True
+    held[order[2 :: round(1 / HELD_OUT_FOR_C)]] = True
     return np.flatnonzero(~held[image_of]), np.flatnonzero(held[image_of])

@@ -10,7 +10,7 @@ import pytest
 
 from recipes.check_data import check
 from recipes.data.box_splits import load_all_box_splits, load_box_splits
-from recipes.data.boxes import kind_of
+from recipes.data.boxes import kind_of_reason
 from recipes.data.source import DataSource, add_data_options, data_arguments, data_source
 from tests.recipes.box_sets import WNIDS, ilsvrc, objects, write
 from tests.recipes.commands import command, run, succeed
@@ -43,7 +43,7 @@ def test_boxes_are_counted_and_the_bad_ones_named(folder: Path) -> None:
         "unreadable annotation": 1,
     }
     assert (report["bad_boxes"], report["bad_boxes_because"]) == (3, {"reversed box": 2, "box outside the image": 1})
-    assert [(problem.index, Path(problem.name).stem[-2:], kind_of(problem.reason)) for problem in problems] == [
+    assert [(problem.index, Path(problem.name).stem[-2:], kind_of_reason(problem.reason)) for problem in problems] == [
         (0, "_0", "reversed box"),
         (2, "_2", "reversed box"),
         (2, "_2", "box outside the image"),

@@ -15,7 +15,7 @@ from PIL import Image
 
 from recipes.data.box_columns import annotated_value
 from recipes.data.box_splits import load_box_splits, load_box_test_split
-from recipes.data.boxes import BadBoxError, check_corners, clip_to_image, finite, kind_of, kinds
+from recipes.data.boxes import BadBoxError, check_corners, clip_to_image, finite, kind_of_reason, kinds
 from recipes.data.source import DataSource
 from recipes.data.splits import load_splits, load_test_split
 
@@ -95,13 +95,13 @@ def test_each_kind_of_bad_box_is_named(tmp_path: Path, kind: str) -> None:
     training, validation, left_out = load_box_splits(spec)
     found = [boxed.problem for boxed in validation.read_boxed(range(len(validation)))]
     assert found[0] is None
-    assert [(p.split, p.index, p.name, kind_of(p.reason)) for p in found[1:] if p] == [
+    assert [(p.split, p.index, p.name, kind_of_reason(p.reason)) for p in found[1:] if p] == [
         ("validation", place + 1, str(place + 1), kind) for place in range(len(BAD[kind]))
     ]
     assert all(len(boxed.boxes) == (boxed.problem is None) for boxed in validation.read_boxed(range(len(validation))))
     assert len(training) + len(left_out) == len(BAD[kind]) + 1
     if kind != "box outside the image":
-        assert [(p.split, p.index, kind_of(p.reason)) for p in left_out] == [
+        assert [(p.split, p.index, kind_of_reason(p.reason)) for p in left_out] == [
             ("training", place + 1, kind) for place in range(len(BAD[kind]))
         ]
 
@@ -239,7 +239,7 @@ def test_a_box_is_cut_to_the_image_or_refused(box: list[float], height: int, wid
         assert 0 <= max(left, box[0]) == left < right == min(right, box[2]) <= width
         assert 0 <= max(top, box[1]) == top < bottom == min(bottom, box[3]) <= height
         return
-    assert kind_of(reason) in BAD
+    assert kind_of_reason(reason) in BAD
     large = all(map(math.isfinite, box)) and box[2] - box[0] >= 1 and box[3] - box[1] >= 1
     assert not (large and min(box[0], box[1]) >= 0 and box[2] <= width and box[3] <= height)
 
@@ -258,4 +258,4 @@ def test_whatever_a_column_holds_is_boxes_or_reasons(value: Any, sizes: bool) ->
     boxes, bad, problem = annotated_value(value, sizes)
     assert bool(boxes) == (problem == "")
     assert all(len(box) == 4 and all(map(math.isfinite, box)) for box in boxes)
-    assert all(kind_of(reason) != "unreadable annotation" for reason in [*bad, problem] if reason)
+    assert all(kind_of_reason(reason) != "unreadable annotation" for reason in [*bad, problem] if reason)

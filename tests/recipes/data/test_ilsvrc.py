@@ -7,7 +7,7 @@ import pytest
 
 from recipes.data.box_splits import load_box_splits, load_box_test_split
 from recipes.data.boxed_images import Boxed
-from recipes.data.boxes import kind_of
+from recipes.data.boxes import kind_of_reason
 from recipes.data.images import UNLABELLED
 from recipes.data.source import load
 from recipes.data.splits import load_splits, load_test_split
@@ -128,7 +128,7 @@ def test_each_bad_annotation_is_named(tmp_path: Path, text: str, kind: str, reas
     assert first.problem is not None
     assert (first.problem.split, first.problem.index) == ("validation", 0)
     assert Path(first.problem.name).name == "ILSVRC2012_val_00000001.JPEG"
-    assert kind_of(first.problem.reason) == kind
+    assert kind_of_reason(first.problem.reason) == kind
     assert reason in first.problem.reason
 
 
