@@ -19,7 +19,7 @@ if __name__ == "__main__":  # run as a script, Python looks for modules beside t
 
 import vgg_zoo  # noqa: F401 (registers the nets)
 from recipes.data.images import LabelledImages
-from recipes.data.source import add_data_options, column_options, data_source
+from recipes.data.source import about_data, add_data_options, column_options, data_source
 from recipes.data.splits import load_test_split
 from recipes.evaluation.class_order import outputs_of_classes
 from recipes.evaluation.net import arithmetic_in, load_net
@@ -83,12 +83,6 @@ def identity(net: dict[str, Any], args: argparse.Namespace, split: LabelledImage
     """What decides the scores: the same in every part of an interrupted test."""
     data = about_data(args, split) | {"images": len(split), "columns": column_options(args)}
     return {"net": net, "data": data, "precision": precision}
-
-
-def about_data(args: argparse.Namespace, split: LabelledImages) -> dict[str, Any]:
-    """What results.json says of the data set."""
-    named = args.validation_split or split.name
-    return {"spec": args.data, "split": named, "classes": len(split.class_names)}
 
 
 def run(args: argparse.Namespace) -> None:

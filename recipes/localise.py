@@ -30,7 +30,7 @@ import vgg_zoo  # noqa: F401 (registers the nets)
 from recipes.data.box_splits import load_box_test_split
 from recipes.data.boxed_images import BoxedImages
 from recipes.data.images import Problem
-from recipes.data.source import add_data_options, column_options, data_source
+from recipes.data.source import about_data, add_data_options, column_options, data_source
 from recipes.evaluation.boxes import FoundBoxes, RescaledWithBoxes, box_rates, localisation_errors
 from recipes.evaluation.class_order import outputs_of_classes, targets
 from recipes.evaluation.error_rates import Protocol, wilson_interval
@@ -178,12 +178,6 @@ def run(args: argparse.Namespace) -> None:
     if accelerator.is_main_process:
         finish(folder, content, results, problems)
     accelerator.end_training()
-
-
-def about_data(args: argparse.Namespace, split: BoxedImages) -> dict[str, Any]:
-    """What results.json says of the data set."""
-    named = args.validation_split or split.name
-    return {"spec": args.data, "split": named, "classes": len(split.class_names)}
 
 
 def true_class(

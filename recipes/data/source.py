@@ -136,6 +136,12 @@ def column_options(args: argparse.Namespace) -> dict[str, Any]:
     return {name: None if value is None else str(value) for name, value in given.items()}
 
 
+def about_data(args: argparse.Namespace, split: Any) -> dict[str, Any]:
+    """What results.json says of the images that a net is tested on, a `LabelledImages`."""
+    named = args.validation_split or split.name
+    return {"spec": args.data, "split": named, "classes": len(split.class_names)}
+
+
 def data_arguments(args: argparse.Namespace) -> list[str]:
     """The same options, for another command."""
     given = asdict(data_source(args))

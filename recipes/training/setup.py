@@ -20,6 +20,7 @@ from recipes.data.box_splits import load_box_splits
 from recipes.data.source import DataSource
 from recipes.data.splits import load_splits
 from recipes.recipe import Recipe
+from recipes.runtime.command import weights_dtype
 from recipes.training.batches import GlobalBatches, training_loader
 from recipes.training.boxes import Localisation
 from recipes.training.checkpoint import Checkpoints
@@ -107,7 +108,7 @@ def limits_of(args: argparse.Namespace) -> Limits:
         device_batch=args.device_batch,
         checkpoint_every=args.checkpoint_every,
         workers=args.workers,
-        dtype=torch.float64 if args.precision == "fp64" else torch.float32,
+        dtype=weights_dtype(args.precision),
         channels_last=args.channels_last,
         strict=args.strict,
     )
