@@ -1,4 +1,4 @@
-"""Net A, small, on digits pasted on photos: the classifier of the localisation demo, about 7% top-1 error.
+"""Net A, small, on digits pasted on photos: the classifier of the localisation demo, about 4% top-1 error.
 
 Begins with the net that `digits_vgg_a` has trained on digits alone: from random weights it takes long to find them.
 
