@@ -1,7 +1,8 @@
 """results.json: what the commands in recipes/ measured. docs/results.md describes it field by field.
 
 Everything that writes or reads one goes through this module: the commands, the library, which takes a trained net's
-settings from it, and hub, which publishes its figures.
+settings from it, and hub, which publishes its figures. The fields are filled where they are measured: by `finish` in
+recipes/train.py, `recipes.evaluation.scores.write_results`, recipes/localise.py and so on.
 """
 
 import json
