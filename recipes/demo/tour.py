@@ -1,4 +1,4 @@
-"""What the zoo does besides the main job, in some six minutes on two CPU cores: what `make tour` runs.
+"""What the zoo does besides the main job, in some five minutes on two CPU cores: what `make tour` runs.
 
 Tests the net that `make demo` trained by the paper's crops, fuses that with its dense test, shows both as the paper's
 tables, builds and checks the repository that could be published, trains a linear SVM on the net's descriptors, trains
@@ -149,7 +149,7 @@ def run(args: argparse.Namespace) -> None:
         "crops, fusion and the paper's tables, half a minute": tour.crops_and_fusion,
         "the repository for the Hub, some seconds": tour.repository,
         "a linear SVM on the net's descriptors, some seconds": tour.linear_svm,
-        "digits found on photos, about three minutes": tour.localisation,
+        "digits found on photos, about two minutes": tour.localisation,
         "a net D of full size on two photos, a minute": tour.photos,
     }
     for number, (name, visit) in enumerate(stations.items(), start=1):
