@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 from csv import DictReader
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import get_type_hints
 
 GOALS: dict[tuple[str, int, int], dict[str, float]] = {
     ("E", 224, 1): {"ONNX Runtime": 1.25, "timm": 2.4, "torchvision": 1.7},
@@ -78,27 +79,13 @@ def read_csv(path: Path) -> list[Result]:
     Raises:
         ValueError: It has other columns.
     """
+    kinds = get_type_hints(Result) | {"done_of_peak": lambda text: float(text) if text else None}
     with path.open(newline="") as file:
         lines = DictReader(file)
-        lacking = [each.name for each in fields(Result) if each.name not in (lines.fieldnames or ())]
+        lacking = [name for name in kinds if name not in (lines.fieldnames or ())]
         if lacking:
             raise ValueError(f"{path} has no column {', '.join(lacking)}: measure the whole table, without --add")
-        return [
-            Result(
-                net=line["net"],
-                side=int(line["side"]),
-                batch=int(line["batch"]),
-                implementation=line["implementation"],
-                seconds=float(line["seconds"]),
-                rounds=int(line["rounds"]),
-                difference=float(line["difference"]),
-                peak=float(line["peak"]),
-                machine=line["machine"],
-                of_peak=float(line["of_peak"]),
-                done_of_peak=float(line["done_of_peak"]) if line["done_of_peak"] else None,
-            )
-            for line in lines
-        ]
+        return [Result(**{name: kind(line[name]) for name, kind in kinds.items()}) for line in lines]
 
 
 def with_others(results: Sequence[Result], others: Iterable[Result], nets: Sequence[str]) -> list[Result]:

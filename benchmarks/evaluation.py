@@ -9,8 +9,6 @@ own: the largest memory that the process ever held (weights and libraries includ
 
 import argparse
 import json
-import subprocess
-import sys
 import tempfile
 import time
 from functools import partial
@@ -25,7 +23,7 @@ from sklearn.datasets import load_sample_image
 
 import vgg_zoo
 from benchmarks.memory import peak_memory
-from benchmarks.timing import machine, medians, save
+from benchmarks.timing import benchmark_parser, in_own_process, machine, medians, save
 
 SCALES = (256, 384, 512)
 SIZES = ((1500, 1000), (3000, 2000), (6000, 4000))
@@ -62,25 +60,23 @@ def speeds(net: str, rounds: int) -> list[dict[str, str]]:
     return lines
 
 
-def one_photo(width: int, height: int, most_pixels: int, result: Path) -> None:
-    """Net E's class score map of one photo, and what it took."""
+def one_photo(width: int, height: int, most_pixels: int, file: str) -> None:
+    """Save net E's class score map of one photo, and print what it took."""
     photo = np.asarray(Image.fromarray(load_sample_image("china.jpg")).resize((width, height)))
     model = untrained("vgg_e")
     evaluator = vgg_zoo.DenseEvaluator(model, [height], flip=False, most_pixels=most_pixels)
     start = time.perf_counter()
     scores = evaluator.class_score_map(photo, height)
     seconds = time.perf_counter() - start
-    result.write_text(json.dumps({"seconds": seconds, "peak": peak_memory()}))
-    torch.save(scores, result.with_suffix(".pt"))
+    print(json.dumps({"seconds": seconds, "peak": peak_memory()}))
+    torch.save(scores, file)
 
 
 def measured(size: tuple[int, int], most_pixels: int, folder: Path) -> tuple[float, float, torch.Tensor]:
     """Peak in GB, seconds and the map, from a process of its own."""
-    result = folder / f"{size[0]}_{most_pixels}.json"
-    command = [sys.executable, "-m", "benchmarks.evaluation", "--photo", *map(str, size), str(most_pixels), str(result)]
-    subprocess.run(command, check=True)
-    found = json.loads(result.read_text())
-    return found["peak"], found["seconds"], torch.load(result.with_suffix(".pt"), weights_only=True)
+    file = folder / f"{size[0]}_{most_pixels}.pt"
+    found = in_own_process("benchmarks.evaluation", "--photo", *map(str, (*size, most_pixels, file)))
+    return found["peak"], found["seconds"], torch.load(file, weights_only=True)
 
 
 def memory() -> list[dict[str, str]]:
@@ -109,15 +105,13 @@ def memory() -> list[dict[str, str]]:
 
 def main() -> None:
     """Both tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = benchmark_parser(__doc__, "evaluation", 5)
     parser.add_argument("--net", default="vgg_d", help="of the first table")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--output", type=Path, default=Path("benchmarks/results/evaluation"))
     parser.add_argument("--photo", nargs=4, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.photo:
         width, height, most_pixels = map(int, args.photo[:3])
-        one_photo(width, height, most_pixels, Path(args.photo[3]))
+        one_photo(width, height, most_pixels, args.photo[3])
         return
     save(args.output, speeds(args.net, args.rounds), f"Medians of {args.rounds} on: {machine()}.")
     save(args.output.with_name(f"{args.output.name}_memory"), memory(), f"Net E on: {machine()}.")

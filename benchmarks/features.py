@@ -7,11 +7,9 @@ batched beforehand, and on their mirror images. The descriptor begins with JPEG 
 normalises them, averages over positions and flips, and stacks the scales. Both run in one process, in turn.
 """
 
-import argparse
 import io
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +19,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 
 import vgg_zoo
-from benchmarks.timing import machine, medians, save
+from benchmarks.timing import benchmark_parser, machine, medians, save
 from vgg_zoo.images.decoding import read_pixels
 from vgg_zoo.images.inputs import at_scales, net_input
 
@@ -47,14 +45,13 @@ def photos(count: int) -> list[bytes]:
 
 def bare(net: Any, layer: str) -> Callable[[torch.Tensor], torch.Tensor]:
     """The net up to the layer, and nothing around it."""
-    if layer == "fc7":
-        return lambda images: net.pre_logits(net.forward_features(images))
-    if layer == "fc6":
-        return lambda images: net.pre_logits.act1(net.pre_logits.fc1(net.forward_features(images)))
-    if layer == "pool5":
-        return net.forward_features
     conv3_3 = net.features[:16]
-    return lambda images: conv3_3(images.contiguous(memory_format=torch.channels_last))
+    return {
+        "fc7": lambda images: net.pre_logits(net.forward_features(images)),
+        "fc6": lambda images: net.pre_logits.act1(net.pre_logits.fc1(net.forward_features(images))),
+        "pool5": net.forward_features,
+        "conv3_3": lambda images: conv3_3(images.contiguous(memory_format=torch.channels_last)),
+    }[layer]
 
 
 @torch.inference_mode()
@@ -96,10 +93,8 @@ def speeds(rounds: int, batch: int) -> list[dict[str, str]]:
 
 def main() -> None:
     """The table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser = benchmark_parser(__doc__, "features", 5)
     parser.add_argument("--batch", type=int, default=4)
-    parser.add_argument("--output", type=Path, default=Path("benchmarks/results/features"))
     args = parser.parse_args()
     note = f"Seconds an image, medians of {args.rounds} on batches of {args.batch} JPEG files on: {machine()}."
     save(args.output, speeds(args.rounds, args.batch), note)

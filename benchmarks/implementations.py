@@ -115,22 +115,6 @@ def _pytorch(model: Callable[[Tensor], Tensor]) -> Prepare:
     return lambda images: partial(scores, model, images)
 
 
-def _ours(subject: Subject) -> Prepare:
-    return _pytorch(subject.fast)
-
-
-def _exact(subject: Subject) -> Prepare:
-    return _pytorch(subject.net)
-
-
-def _timm(subject: Subject) -> Prepare:
-    return _pytorch(timms_net(subject.name, subject.net).eval())
-
-
-def _torchvision(subject: Subject) -> Prepare:
-    return _pytorch(torchvisions_net(subject.name, subject.net).eval())
-
-
 def _torch_compile(subject: Subject) -> Prepare:
     """The zoo's net, which is faster than timm's as it stands; compiled again for each shape."""
     if not any(map(shutil.which, COMPILERS)):
@@ -182,10 +166,10 @@ def _openvino(subject: Subject) -> Prepare:
 
 
 BUILDERS: dict[str, Callable[[Subject], Prepare]] = {
-    "ours": _ours,
-    "ours, exact": _exact,
-    "timm": _timm,
-    "torchvision": _torchvision,
+    "ours": lambda subject: _pytorch(subject.fast),
+    "ours, exact": lambda subject: _pytorch(subject.net),
+    "timm": lambda subject: _pytorch(timms_net(subject.name, subject.net).eval()),
+    "torchvision": lambda subject: _pytorch(torchvisions_net(subject.name, subject.net).eval()),
     "torch.compile": _torch_compile,
     "ONNX Runtime": _onnx_runtime,
     "OpenVINO": _openvino,

@@ -10,11 +10,11 @@ ours ends with 8-bit pixels, as mean and colour shift are added to the whole bat
 that takes where the device is the CPU.
 """
 
-import argparse
 import io
 import statistics
+from collections import deque
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import datasets
@@ -23,10 +23,10 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_sample_image
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, default_collate
 from torchvision.transforms import functional as reference
 
-from benchmarks.timing import machine, medians, save
+from benchmarks.timing import benchmark_parser, machine, medians, save
 from recipes.data.images import LabelledImages
 from recipes.recipe import Recipe
 from recipes.training.batches import GlobalBatches, TrainingCrops, training_images, training_loader
@@ -76,21 +76,20 @@ def of_ours(file: bytes, scale: int, left: float, top: float, mirrored: bool) ->
 def one_core(files: Sequence[bytes], scale: int, rounds: int) -> dict[str, str]:
     """A row of the table."""
     generator = np.random.default_rng(scale)
-    places = [(*generator.random(2).tolist(), bool(generator.random() < 0.5)) for _ in files]
+    crops = [(file, scale, *generator.random(2).tolist(), bool(generator.random() < 0.5)) for file in files]
 
     def run(pipeline: Callable[..., Tensor]) -> Callable[[], object]:
-        return lambda: [pipeline(file, scale, *place) for file, place in zip(files, places, strict=True)]
+        return lambda: [pipeline(*crop) for crop in crops]
 
     seconds = medians({"torchvision": run(of_torchvision), "ours": run(of_ours)}, rounds)
     worst = max(
-        int(np.abs(of_ours(file, scale, *place).permute(1, 2, 0).numpy().astype(int) - np.asarray(expected)).max())
-        for file, place in zip(files[:50], places, strict=False)
-        for expected in [np.asarray(resize_then_crop(file, scale, *place), dtype=int)]
+        int((of_ours(*crop).int() - reference.pil_to_tensor(resize_then_crop(*crop))).abs().max())
+        for crop in crops[:50]
     )
     return row(f"one core, S={scale}", seconds, len(files), str(worst))
 
 
-def row(what: str, seconds: dict[str, float], images: int, worst: str) -> dict[str, str]:
+def row(what: str, seconds: dict[str, float], images: int, worst: str = "–") -> dict[str, str]:
     """A line of the table."""
     return {
         "pipeline": what,
@@ -101,19 +100,14 @@ def row(what: str, seconds: dict[str, float], images: int, worst: str) -> dict[s
     }
 
 
-class _Reference(Dataset[Any]):
-    """torchvision's pipeline as a data set, with the paper's random crop."""
-
-    def __init__(self, files: Sequence[bytes]) -> None:
-        self.files = files
-
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+def reference_batch(files: Sequence[bytes]) -> Any:
+    """A batch of torchvision's pipeline, with the paper's random crop."""
+    samples = []
+    for file in files:
         scale = int(torch.randint(256, 513, ()))
         left, top, mirror = torch.rand(3).tolist()
-        return of_torchvision(self.files[index], scale, left, top, mirror < 0.5), 0
+        samples.append((of_torchvision(file, scale, left, top, mirror < 0.5), 0))
+    return default_collate(samples)
 
 
 def with_workers(files: Sequence[bytes], workers: int, rounds: int) -> list[dict[str, str]]:
@@ -123,28 +117,24 @@ def with_workers(files: Sequence[bytes], workers: int, rounds: int) -> list[dict
     columns = {"image": [{"bytes": file, "path": None} for file in files], "label": [0] * len(files)}
     split = LabelledImages("training", datasets.Dataset.from_dict(columns, features=features), ("photo",))
     ours = training_loader(TrainingCrops(split, recipe), GlobalBatches(len(files), 50, 0, 0, 1), workers)
+    data_set: Any = files  # as any sequence is
     theirs: DataLoader[Any] = DataLoader(
-        _Reference(files), batch_size=50, shuffle=True, num_workers=workers, persistent_workers=True
+        data_set, 50, shuffle=True, num_workers=workers, collate_fn=reference_batch, persistent_workers=True
     )
-
-    def run(loader: DataLoader[Any]) -> Callable[[], object]:
-        return lambda: [None for _ in loader]
-
-    seconds = medians({"torchvision": run(theirs), "ours": run(ours)}, rounds)
+    through = partial(deque[Any], maxlen=0)  # reads, and keeps nothing
+    seconds = medians({"torchvision": partial(through, theirs), "ours": partial(through, ours)}, rounds)
     batch = next(iter(ours))
     rest = medians({"ours": lambda: training_images(batch, recipe, IMAGENET_COLOURS, torch.float32)}, rounds)
     return [
-        row(f"{workers} workers, S in [256; 512]", seconds, len(files), "–"),
-        row("mean and colour shift of a batch", rest, len(batch.labels), "–"),
+        row(f"{workers} workers, S in [256; 512]", seconds, len(files)),
+        row("mean and colour shift of a batch", rest, len(batch.labels)),
     ]
 
 
 def main() -> None:
     """Measure, print and save the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = benchmark_parser(__doc__, "input_pipeline", 7)
     parser.add_argument("--images", type=int, default=200)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--output", type=Path, default=Path("benchmarks/results/input_pipeline"))
     args = parser.parse_args()
     torch.set_num_threads(1)
     files = photos(args.images)

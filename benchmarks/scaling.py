@@ -6,7 +6,6 @@ Both train the same net on the same global batches of made-up images, by `recipe
 the table gives the median of their steps behind the first.
 """
 
-import argparse
 import os
 import re
 import statistics
@@ -14,10 +13,10 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from benchmarks.timing import machine, save
+from benchmarks.timing import ROOT, machine, save
+from recipes.runtime.command import command_parser
 from recipes.runtime.processes import ON_CPU, launch_command
 
-ROOT = Path(__file__).resolve().parents[1]
 RECIPE = """from recipes.recipe import Recipe
 def recipe():
     return Recipe(model={net!r}, batch_size={batch})
@@ -36,7 +35,7 @@ def steps(recipe: Path, processes: int, count: int) -> list[float]:
 
 def main() -> None:
     """Measure, print and save the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument("--net", default="vgg_a")
     parser.add_argument("--batch", type=int, default=32, help="global batch")
     parser.add_argument("--steps", type=int, default=3, help="timed steps of each start")

@@ -1,16 +1,44 @@
-"""What the benchmarks share: interleaved medians, the machine's peak, and tables."""
+"""What the benchmarks share: options, interleaved medians, processes, the machine's peak, and tables."""
 
+import argparse
 import csv
+import json
 import math
+import os
 import platform
+import re
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
 import torchvision
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def benchmark_parser(
+    description: str | None, name: str, rounds: int, help_of_rounds: str | None = None
+) -> argparse.ArgumentParser:
+    """The options of most benchmarks: `--rounds`, and `--output` in `benchmarks/results`."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=rounds, help=help_of_rounds)
+    parser.add_argument("--output", type=Path, default=Path("benchmarks/results") / name, help=".md and .csv are added")
+    return parser
+
+
+def in_own_process(module: str, *arguments: str) -> Any:
+    """What a module of the benchmarks prints in a process of its own, as JSON."""
+    # Without compiled files each process would compile ours again, but not timm's, which pip has compiled.
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    command = [sys.executable, "-m", module, *arguments]
+    done = subprocess.run(command, check=True, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+    return json.loads(done.stdout)
 
 
 def interleaved(
@@ -59,10 +87,8 @@ def markdown(lines: Sequence[Mapping[str, str]]) -> str:
 def machine() -> str:
     """What the figures were measured on."""
     cpuinfo = Path("/proc/cpuinfo")
-    names = (
-        [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")] if cpuinfo.exists() else []
-    )
-    name = names[0].partition(":")[2].strip() if names else platform.processor()
+    named = re.search("^model name.*?:(.*)", cpuinfo.read_text() if cpuinfo.exists() else "", re.MULTILINE)
+    name = named[1].strip() if named else platform.processor()
     return (
         f"{name}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}, torch "
         f"{torch.__version__}, timm {timm.__version__}, torchvision {torchvision.__version__}"

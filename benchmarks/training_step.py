@@ -7,16 +7,14 @@ in turn, so that a slow spell of the machine falls on all of them; the table giv
 ours: above 1 means that ours is faster). `benchmarks.cpu` is the forward pass.
 """
 
-import argparse
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from benchmarks.implementations import timms_net, torchvisions_net, zoos_net
 from benchmarks.nets import PEERS
-from benchmarks.timing import machine, markdown, medians, save
+from benchmarks.timing import benchmark_parser, machine, markdown, medians, save
 
 BATCH, SIDE = 8, 224
 
@@ -49,13 +47,9 @@ def row(net: str, rounds: int) -> dict[str, str]:
 
 def main() -> None:
     """Measure, print and save the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = benchmark_parser(__doc__, "training_step", 9, "timed runs of each implementation")
     parser.add_argument("--nets", nargs="+", choices=sorted(PEERS), default=["E"])
-    parser.add_argument("--rounds", type=int, default=9, help="timed runs of each implementation")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument(
-        "--output", type=Path, default=Path("benchmarks/results/training_step"), help=".md and .csv are added"
-    )
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)

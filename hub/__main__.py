@@ -55,11 +55,8 @@ def _in_words(found: Plan, folder: Path) -> list[str]:
         return [f"{repository} is up to date: commit {found.published}{tagged}"]
     if found.tag_differs:
         return [f"{repository} has a git tag {version} of another content ({found.tag}): publish would refuse"]
-    lines = [
-        f"{repository} is at {found.head}"
-        if found.head
-        else f"{repository} is not there, or not yours to see; it would be made"
-    ]
+    state = f"at {found.head}" if found.head else "not there, or not yours to see; it would be made"
+    lines = [f"{repository} is {state}"]
     lines += [f"  would add     {name} ({(folder / name).stat().st_size:,} bytes)" for name in found.changes.added]
     lines += [f"  would change  {name} ({(folder / name).stat().st_size:,} bytes)" for name in found.changes.changed]
     lines += [f"  would remove  {name}" for name in found.changes.removed]

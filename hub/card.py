@@ -16,6 +16,7 @@ from hub.results.kind import Kind, Row
 from hub.results.rows import kind_of
 from vgg_zoo.layers import smallest_side
 from vgg_zoo.model import VGG
+from vgg_zoo.paper import ILSVRC
 from vgg_zoo.weights.files import file_digest
 
 TEMPLATE = Path(__file__).parent / "templates" / "card.md.jinja"
@@ -47,8 +48,9 @@ def card_of(folder: Path) -> str:
         usage=_usage(kind, folder, net, address, config, rows),
         sha256=file_digest(folder / WEIGHTS),
         size=f"{(folder / WEIGHTS).stat().st_size:,}",
+        requirement=_requirement(config, address),
+        import_line=_import_line(config),
         **_about(net),
-        **_requirement(config, address),
     )
     return str(card).rstrip() + "\n"
 
@@ -81,35 +83,32 @@ def _metadata(kind: Kind, address: Address, config: dict[str, Any], rows: Sequen
         library_name="timm",
         pipeline_tag=kind.task,
         tags=[kind.task, "timm", "vgg", "vgg_zoo", "arxiv:1409.1556"],
-        eval_results=[result for row in rows for result in _eval_results(kind, row)],
+        eval_results=[
+            EvalResult(
+                task_type=kind.task,
+                dataset_type=row["data_set"],
+                dataset_name=row["data_set"],
+                dataset_split=row["split"],
+                metric_type=measure.kind,
+                metric_name=measure.name,
+                metric_value=round(measure.percent, 2),
+            )
+            for row in rows
+            for measure in kind.measures(row)
+        ],
     )
 
 
-def _eval_results(kind: Kind, row: Row) -> list[EvalResult]:
-    """One row in the Hub's terms, in percent."""
-    return [
-        EvalResult(
-            task_type=kind.task,
-            dataset_type=row["data_set"],
-            dataset_name=row["data_set"],
-            dataset_split=row["split"],
-            metric_type=measure.kind,
-            metric_name=measure.name,
-            metric_value=round(measure.percent, 2),
-        )
-        for measure in kind.measures(row)
-    ]
-
-
 def figures(kind: Kind, rows: Sequence[Row], full: bool) -> str:
-    """The errors; the paper's beside those of a net of full width only, which its figures are of."""
+    """The errors; the paper's beside those of a net of full width on the paper's images, which its figures are of."""
     lines: list[tuple[str, ...]] = [
         ("protocol", "data set, split", "images", *kind.columns),
         ("---", "---", "---:", *("---:" for _ in kind.columns[:-1]), "---"),
     ]
     for row in rows:
         data = f"{row['data_set']}, {row['split']}"
-        cells = (kind.named(row), data, _images(row), *kind.cells(row, full))
+        comparable = full and (row["classes"], row["images"]) == ILSVRC
+        cells = (kind.named(row), data, _images(row), *kind.cells(row, comparable))
         lines.append(tuple(map(_plain, cells)))
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
@@ -160,19 +159,17 @@ def _recipe(folder: Path) -> dict[str, Any] | None:
     return {**recipe, "command": " ".join(recipe["command"][1:])}
 
 
-def _requirement(config: dict[str, Any], address: Address) -> dict[str, str]:
-    """What must be installed to load the net, in words and as a line of the snippets."""
-    if not _import_line(config):
-        words = (
-            f"Plain `timm` loads it (as `{config['architecture']}`), and so does transformers' `TimmWrapper`. With "
-            f"`pip install vgg-zoo` it is `{address.net}`, and its dense evaluation is there."
-        )
-    else:
-        words = (
+def _requirement(config: dict[str, Any], address: Address) -> str:
+    """What must be installed to load the net."""
+    if _import_line(config):
+        return (
             "timm has no such net: `pip install vgg-zoo`, and `import vgg_zoo` before timm's `create_model`. The ONNX "
             "file needs neither."
         )
-    return {"requirement": words, "import_line": _import_line(config)}
+    return (
+        f"Plain `timm` loads it (as `{config['architecture']}`), and so does transformers' `TimmWrapper`. With "
+        f"`pip install vgg-zoo` it is `{address.net}`, and its dense evaluation is there."
+    )
 
 
 def _import_line(config: dict[str, Any]) -> str:

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -45,6 +44,9 @@ TOLERANCE = 1e-4
 """Of logits, beside the largest of them: another order of additions."""
 
 _MOST_PIXELS = 2**20  # that go through the net at once
+
+_SIZES = ((1, 0, 0), (2, 0, 32), (1, 65, 33), (3, 31, 0), (1, 96, 160))
+"""Images, and what is added to the smallest side: one cell of the map, odd sizes, both orientations, several images."""
 
 _PICKLES = (b"\x80", b"PK\x03\x04")
 
@@ -133,7 +135,9 @@ def _check_figures(folder: Path, kind: Kind) -> None:
 
 
 def _check_loading(folder: Path, config: dict[str, Any], address: Address, net: VGG) -> None:
-    images = _images(net, smallest_side(net), smallest_side(net))
+    side = smallest_side(net)
+    mean, std = (torch.tensor(net.pretrained_cfg[key]).view(1, -1, 1, 1) for key in ("mean", "std"))
+    images = (_pixels(2, side, side) / 255 - mean) / std
     with torch.inference_mode():
         expected = net(images)
         named = pretrained_net(folder)
@@ -180,7 +184,9 @@ def _check_onnx(folder: Path, net: VGG, ceil_mode: bool) -> None:
     import onnxruntime  # a checker's need, and slow to import
 
     session = onnxruntime.InferenceSession(str(folder / ONNX), providers=["CPUExecutionProvider"])
-    for batch, height, width in _sizes(smallest_side(net)):
+    side = smallest_side(net)
+    for batch, taller, wider in _SIZES:
+        height, width = side + taller, side + wider
         pixels = _pixels(batch, height, width)
         expected = expected_outputs(net, score_maps(net, pixels, ceil_mode, _MOST_PIXELS, exact=True))
         if (names := {output.name for output in session.get_outputs()}) != set(expected):
@@ -190,25 +196,9 @@ def _check_onnx(folder: Path, net: VGG, ceil_mode: bool) -> None:
             _compare(f"{ONNX} at {batch} × {height} × {width}, {name},", torch.from_numpy(values), expected[name])
 
 
-def _sizes(side: int) -> Iterable[tuple[int, int, int]]:
-    """(batch, height, width): one cell of the map, odd sizes, both orientations, several images."""
-    return (
-        (1, side, side),
-        (2, side, side + 32),
-        (1, side + 65, side + 33),
-        (3, side + 31, side),
-        (1, side + 96, side + 160),
-    )
-
-
 def _pixels(batch: int, height: int, width: int) -> Tensor:
     generator = np.random.Generator(np.random.PCG64(height * width))
     return torch.from_numpy(generator.integers(0, 256, (batch, 3, height, width), dtype=np.uint8))
-
-
-def _images(net: VGG, height: int, width: int) -> Tensor:
-    mean, std = (torch.tensor(net.pretrained_cfg[key]).view(1, -1, 1, 1) for key in ("mean", "std"))
-    return (_pixels(2, height, width) / 255 - mean) / std
 
 
 def _compare(what: str, found: Tensor, expected: Tensor) -> None:

@@ -5,18 +5,19 @@ commit that names its parent can land once only, whether its answer was lost or 
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
-from huggingface_hub.errors import HfHubHTTPError, HTTPError, LocalTokenNotFoundError
+from huggingface_hub.errors import HTTPError, LocalTokenNotFoundError
 
 from hub.repository.address import Address
 from hub.repository.files import SUMS, address_of, sums_of
 from hub.repository.record import Record, write_record
-from hub.repository.remote import Changes, Remote, explained
+from hub.repository.remote import Changes, Remote, explained, is_refused, status_of
 
 ATTEMPTS = 3
 PAUSE = 1.0
@@ -31,6 +32,15 @@ Failure = (HTTPError, OSError, RuntimeError)
 
 class PublishError(Exception):
     """Nothing was published, or it cannot be told; the message says what the repository holds."""
+
+
+@contextmanager
+def _told(before: str, after: str = "") -> Iterator[None]:
+    """Raise a failure of the client as a PublishError: its explanation between these words."""
+    try:
+        yield
+    except Failure as error:
+        raise PublishError(f"{before}{explained(error)}{after}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +77,11 @@ def plan(folder: Path, api: HfApi) -> Plan:
     """
     address = address_of(folder)
     remote = Remote(api, address.repository)
-    try:
+    with _told(f"cannot read {address.repository}: ", ". No file was sent"):
         head = _retried(remote.head)
         tag = _retried(remote.tags).get(address.version) if head else None
         tag_differs = tag is not None and bool(_retried(lambda: remote.changes(folder, tag)))
         return Plan(address, head, _retried(lambda: remote.changes(folder, head)), tag, tag_differs)
-    except Failure as error:
-        raise PublishError(f"cannot read {address.repository}: {explained(error)}. No file was sent") from error
 
 
 def publish(folder: Path, api: HfApi, *, pull_request: bool = False, private: bool = False) -> str:
@@ -125,14 +133,9 @@ def _user(api: HfApi) -> str:
 
 
 def _ensure_repository(remote: Remote, private: bool) -> None:
-    def create() -> None:
-        remote.api.create_repo(remote.repository, exist_ok=True, private=private or None)
-
-    try:
-        _retried(create)
+    with _told(f"cannot make {remote.repository}: ", ". No file was sent"):
+        _retried(lambda: remote.api.create_repo(remote.repository, exist_ok=True, private=private or None))
         open_to_all = private and not _retried(lambda: remote.api.repo_info(remote.repository)).private
-    except Failure as error:
-        raise PublishError(f"cannot make {remote.repository}: {explained(error)}. No file was sent") from error
     if open_to_all:
         raise PublishError(
             f"{remote.repository} is there already and public; no file was sent. Make it private on the Hub, or leave "
@@ -146,7 +149,7 @@ def _retried(call: Callable[[], T]) -> T:
         try:
             return call()
         except HTTPError as error:
-            if isinstance(error, HfHubHTTPError) and error.response.status_code < 500:
+            if is_refused(error):
                 raise
             time.sleep(attempt * PAUSE)
     return call()
@@ -154,12 +157,11 @@ def _retried(call: Callable[[], T]) -> T:
 
 def _send(remote: Remote, folder: Path, found: Plan, pull_request: bool = False) -> Any:
     """All files and the commit, on top of the head that was planned for, or not at all."""
-    changes, title = found.changes, f"{found.address.name} {found.address.version}"
-    sent = [CommitOperationAdd(name, folder / name) for name in changes.sent]
+    sent = [CommitOperationAdd(name, folder / name) for name in found.changes.sent]
     return remote.api.create_commit(
         remote.repository,
-        [*sent, *(CommitOperationDelete(name) for name in changes.removed)],
-        commit_message=title,
+        [*sent, *(CommitOperationDelete(name) for name in found.changes.removed)],
+        commit_message=f"{found.address.name} {found.address.version}",
         parent_commit=found.head,
         create_pr=pull_request,
     )
@@ -169,27 +171,20 @@ def _commit(remote: Remote, folder: Path, found: Plan) -> str:
     """One commit on top of the head that was planned for; returns its id."""
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            info = _send(remote, folder, found)
+            return str(_send(remote, folder, found).oid)
         except Failure as error:
-            landed = _settle(remote, folder, found, error, last=attempt == ATTEMPTS)
-            if landed:
+            if landed := _settle(remote, folder, found, error, last=attempt == ATTEMPTS):
                 return landed
             time.sleep(attempt * PAUSE)
-        else:
-            return str(info.oid)
     raise AssertionError("the last attempt returns or raises")
 
 
 def _check_landed(remote: Remote, folder: Path, commit: str) -> None:
     """A git tag is for ever: before it is made, the commit must hold what `check` saw. (The client leaves files out
     that the repository's .gitignore names, and a folder may change while it is sent.)"""
-    try:
+    unread = f"{remote.repository} has the commit {commit}, which cannot be read ("
+    with _told(unread, "); it has no git tag yet. The same command looks again"):
         differs = bool(_retried(lambda: remote.changes(folder, commit)))
-    except Failure as error:
-        raise PublishError(
-            f"{remote.repository} has the commit {commit}, which cannot be read ({explained(error)}); it has no git "
-            "tag yet. The same command looks again"
-        ) from error
     if differs or (folder / SUMS).read_text() != sums_of(folder):
         raise PublishError(
             f"the commit {commit} of {remote.repository} does not hold the folder's files, because of its .gitignore "
@@ -216,8 +211,7 @@ def _settle(remote: Remote, folder: Path, found: Plan, error: Exception, last: b
             f"{repository} was moved by somebody else: {told}. Nothing of the folder was published; look at it, then "
             "`plan` and `publish` again"
         ) from error
-    status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
-    refused = status is not None and status < 500 and status != _STALE
+    refused = is_refused(error) and status_of(error) != _STALE
     if last or refused or isinstance(error, RuntimeError):  # the client had retried what ends in a RuntimeError
         raise PublishError(
             f"publishing failed: {explained(error)}. {repository} is as it was; the same command tries again"
@@ -227,23 +221,19 @@ def _settle(remote: Remote, folder: Path, found: Plan, error: Exception, last: b
 
 def _tag(remote: Remote, address: Address, commit: str) -> None:
     """Give the commit its version, unless it has it."""
+    holds = f"{remote.repository} holds the folder in the commit {commit}, but"
 
     def create() -> None:
         if remote.tags().get(address.version) is None:
             remote.api.create_tag(remote.repository, tag=address.version, revision=commit, exist_ok=True)
 
-    try:
+    with _told(f"{holds} its git tag {address.version} could not be made: ", ". The same command makes it"):
         _retried(create)
         named = _retried(remote.tags).get(address.version)
-    except Failure as error:
-        raise PublishError(
-            f"{remote.repository} holds the folder in the commit {commit}, but its git tag {address.version} could not "
-            f"be made: {explained(error)}. The same command makes it"
-        ) from error
     if named != commit:
         raise PublishError(
-            f"{remote.repository} holds the folder in the commit {commit}, but somebody else's git tag "
-            f"{address.version} names {named}, and a tag is never moved. Build the folder again for another version"
+            f"{holds} somebody else's git tag {address.version} names {named}, and a tag is never moved. Build the "
+            "folder again for another version"
         )
 
 
@@ -255,8 +245,7 @@ def _open_pull_request(remote: Remote, folder: Path, found: Plan, user: str) -> 
         info = _send(remote, folder, found, pull_request=True)
     except Failure as error:
         # No answer is no proof that it was not opened.
-        refused = isinstance(error, HfHubHTTPError) and error.response.status_code < 500
-        if not refused and (there := _pull_request_with(remote, folder, user)):
+        if not is_refused(error) and (there := _pull_request_with(remote, folder, user)):
             return f"{remote.repository}: opened the pull request {there}"
         raise PublishError(
             f"no pull request was opened: {explained(error)}. {remote.repository} is as it was"
@@ -266,15 +255,9 @@ def _open_pull_request(remote: Remote, folder: Path, found: Plan, user: str) -> 
 
 def _pull_request_with(remote: Remote, folder: Path, user: str) -> str | None:
     """An open pull request of this user whose files are the folder's."""
-    try:
-        requests = list(
-            remote.api.get_repo_discussions(
-                remote.repository, author=user, discussion_type="pull_request", discussion_status="open"
-            )
+    with _told(f"cannot read the pull requests of {remote.repository}: "):
+        requests = remote.api.get_repo_discussions(
+            remote.repository, author=user, discussion_type="pull_request", discussion_status="open"
         )
-        for request in requests:
-            if not remote.changes(folder, f"refs/pr/{request.num}"):
-                return f"refs/pr/{request.num}"
-    except Failure as error:
-        raise PublishError(f"cannot read the pull requests of {remote.repository}: {explained(error)}") from error
-    return None
+        names = (f"refs/pr/{request.num}" for request in requests)
+        return next((name for name in names if not remote.changes(folder, name)), None)

@@ -10,11 +10,12 @@ from typing import Any
 
 import timm
 import torch
-from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub import HfApi
 
 from hub.repository.files import SUMS, files_of, sums_of
 from hub.repository.net import load_net
 from hub.repository.record import read_record, write_record
+from hub.repository.remote import OF_THE_HUB
 from hub.results.kind import Kind
 from hub.results.rows import kind_of
 from vgg_zoo.layers import smallest_side
@@ -41,7 +42,7 @@ def verify(folder: Path, api: HfApi) -> str:
             f"{folder} was published to {record.endpoint}, and the Hub here is {api.endpoint}; set HF_ENDPOINT"
         )
     with tempfile.TemporaryDirectory() as cache:
-        there = _downloaded(record.repository, record.revision, Path(cache), api)
+        there = Path(api.snapshot_download(record.repository, revision=record.revision, cache_dir=cache))
         _compare_bytes(folder, there, record.repository)
         model = f"hf-hub:{record.repository}@{record.revision}"
         net: Any = timm.create_model(model, pretrained=True, cache_dir=cache).eval()
@@ -52,14 +53,9 @@ def verify(folder: Path, api: HfApi) -> str:
     return f"{record.repository} at {record.revision}: {found}"
 
 
-def _downloaded(repository: str, revision: str, cache: Path, api: HfApi) -> Path:
-    options: dict[str, Any] = {"revision": revision, "cache_dir": cache, "token": api.token, "endpoint": api.endpoint}
-    return Path(snapshot_download(repository, **options))
-
-
 def _compare_bytes(folder: Path, there: Path, repository: str) -> None:
     """The same files with the same hashes; the snapshot is links into the cache, whose bytes are what is hashed."""
-    found = {path.relative_to(there).as_posix() for path in there.rglob("*") if path.is_file()} - {".gitattributes"}
+    found = {path.relative_to(there).as_posix() for path in there.rglob("*") if path.is_file()} - OF_THE_HUB
     expected = set(files_of(folder))
     if found != expected:
         raise ValueError(f"{repository} has {sorted(found)}, and the folder {sorted(expected)}")

@@ -124,66 +124,32 @@ FC_KEYS = {"fc6": "pre_logits.fc1", "fc7": "pre_logits.fc2", "fc8": "head.fc"}
 """The three FC layers under the names that Oxford's files give them, and timm's keys."""
 
 
-def _stage(*entries: str) -> tuple[str, ...]:
-    return (*entries, _POOL)
-
-
 TABLE_1: dict[str, Configuration] = {
-    name: Configuration(name, sum(stages, ()))
-    for name, stages in {
-        "A": (
-            _stage("conv3-64"),
-            _stage("conv3-128"),
-            _stage("conv3-256", "conv3-256"),
-            _stage("conv3-512", "conv3-512"),
-            _stage("conv3-512", "conv3-512"),
-        ),
-        "A-LRN": (
-            _stage("conv3-64", "LRN"),
-            _stage("conv3-128"),
-            _stage("conv3-256", "conv3-256"),
-            _stage("conv3-512", "conv3-512"),
-            _stage("conv3-512", "conv3-512"),
-        ),
+    name: Configuration(name, tuple(column.replace("|", _POOL).split()))
+    for name, column in {
+        "A": "conv3-64 | conv3-128 | conv3-256 conv3-256 | conv3-512 conv3-512 | conv3-512 conv3-512 |",
+        "A-LRN": "conv3-64 LRN | conv3-128 | conv3-256 conv3-256 | conv3-512 conv3-512 | conv3-512 conv3-512 |",
         "B": (
-            _stage("conv3-64", "conv3-64"),
-            _stage("conv3-128", "conv3-128"),
-            _stage("conv3-256", "conv3-256"),
-            _stage("conv3-512", "conv3-512"),
-            _stage("conv3-512", "conv3-512"),
+            "conv3-64 conv3-64 | conv3-128 conv3-128 | conv3-256 conv3-256 | "
+            "conv3-512 conv3-512 | conv3-512 conv3-512 |"
         ),
         # Not a column of Table 1: Sect. 4.1 derives it from B, each pair of 3×3 convs replaced by one 5×5 conv.
-        "shallow B": (
-            _stage("conv5-64"),
-            _stage("conv5-128"),
-            _stage("conv5-256"),
-            _stage("conv5-512"),
-            _stage("conv5-512"),
-        ),
+        "shallow B": "conv5-64 | conv5-128 | conv5-256 | conv5-512 | conv5-512 |",
         "C": (
-            _stage("conv3-64", "conv3-64"),
-            _stage("conv3-128", "conv3-128"),
-            _stage("conv3-256", "conv3-256", "conv1-256"),
-            _stage("conv3-512", "conv3-512", "conv1-512"),
-            _stage("conv3-512", "conv3-512", "conv1-512"),
+            "conv3-64 conv3-64 | conv3-128 conv3-128 | conv3-256 conv3-256 conv1-256 | "
+            "conv3-512 conv3-512 conv1-512 | conv3-512 conv3-512 conv1-512 |"
         ),
         "D": (
-            _stage("conv3-64", "conv3-64"),
-            _stage("conv3-128", "conv3-128"),
-            _stage("conv3-256", "conv3-256", "conv3-256"),
-            _stage("conv3-512", "conv3-512", "conv3-512"),
-            _stage("conv3-512", "conv3-512", "conv3-512"),
+            "conv3-64 conv3-64 | conv3-128 conv3-128 | conv3-256 conv3-256 conv3-256 | "
+            "conv3-512 conv3-512 conv3-512 | conv3-512 conv3-512 conv3-512 |"
         ),
         "E": (
-            _stage("conv3-64", "conv3-64"),
-            _stage("conv3-128", "conv3-128"),
-            _stage("conv3-256", "conv3-256", "conv3-256", "conv3-256"),
-            _stage("conv3-512", "conv3-512", "conv3-512", "conv3-512"),
-            _stage("conv3-512", "conv3-512", "conv3-512", "conv3-512"),
+            "conv3-64 conv3-64 | conv3-128 conv3-128 | conv3-256 conv3-256 conv3-256 conv3-256 | "
+            "conv3-512 conv3-512 conv3-512 conv3-512 | conv3-512 conv3-512 conv3-512 conv3-512 |"
         ),
     }.items()
 }
-
+"""The nets by the paper's names; each | is a max-pool, which ends a stage."""
 
 NAMES = {
     "vgg_a": "A",

@@ -121,8 +121,9 @@ def create(
                 **kwargs,
             )
     except SafetensorError as error:
+        cfg = resolve_pretrained_cfg(variant, kwargs["pretrained_cfg"], kwargs.get("pretrained_cfg_overlay"))
         raise ValueError(
-            f"the weights of {variant} at {_place(cfgs[variant], kwargs)} are not a whole safetensors file ({error}): "
+            f"the weights of {variant} at {cfg.file or cfg.hf_hub_id} are not a whole safetensors file ({error}): "
             "cut short or damaged. Delete the file and fetch it again."
         ) from error
 
@@ -151,11 +152,3 @@ def _converted(variant: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
     folder = Path(kwargs["cache_dir"]) if kwargs.get("cache_dir") else None
     file = oxford_weights(variant, Path(named) if named else None, folder)
     return {"pretrained_cfg_overlay": {**overlay, "file": str(file)}}
-
-
-def _place(row: DefaultCfg, kwargs: dict[str, Any]) -> str:
-    given = kwargs.get("pretrained_cfg")
-    registered = row.cfgs[given] if isinstance(given, str) else row.default
-    fields = {**vars(registered), **(given if isinstance(given, dict) else {})}
-    fields |= kwargs.get("pretrained_cfg_overlay") or {}
-    return str(fields.get("file") or fields.get("hf_hub_id"))

@@ -98,11 +98,8 @@ default_cfgs = generate_default_cfgs({**_OWN, **{name: _cfg(**net.cfg) for name,
 
 
 def _create(net: str, pretrained: bool, **kwargs: Any) -> Any:
-    return create(net, NAMES[net], pretrained, cfgs=default_cfgs, **kwargs)
-
-
-def _create_box(net: str, pretrained: bool, **kwargs: Any) -> Any:
-    return create(f"{net}_box", NAMES[net], pretrained, cfgs=default_cfgs, kind=BoxVGG, **kwargs)
+    kind = BoxVGG if net in BOX_NETS else VGG
+    return create(net, NAMES[net.removesuffix("_box")], pretrained, cfgs=default_cfgs, kind=kind, **kwargs)
 
 
 @lru_cache
@@ -163,40 +160,40 @@ def vgg_e(pretrained: bool = False, **kwargs: Any) -> VGG:
 @register_model
 def vgg_a_box(pretrained: bool = False, **kwargs: Any) -> BoxVGG:
     """Configuration A, predicting boxes: `regression="pcr"` or `"scr"`."""
-    return _create_box("vgg_a", pretrained, **kwargs)
+    return _create("vgg_a_box", pretrained, **kwargs)
 
 
 @register_model
 def vgg_a_lrn_box(pretrained: bool = False, **kwargs: Any) -> BoxVGG:
     """Configuration A-LRN, predicting boxes: `regression="pcr"` or `"scr"`."""
-    return _create_box("vgg_a_lrn", pretrained, **kwargs)
+    return _create("vgg_a_lrn_box", pretrained, **kwargs)
 
 
 @register_model
 def vgg_b_box(pretrained: bool = False, **kwargs: Any) -> BoxVGG:
     """Configuration B, predicting boxes: `regression="pcr"` or `"scr"`."""
-    return _create_box("vgg_b", pretrained, **kwargs)
+    return _create("vgg_b_box", pretrained, **kwargs)
 
 
 @register_model
 def vgg_b_shallow_box(pretrained: bool = False, **kwargs: Any) -> BoxVGG:
     """Configuration shallow B, predicting boxes: `regression="pcr"` or `"scr"`."""
-    return _create_box("vgg_b_shallow", pretrained, **kwargs)
+    return _create("vgg_b_shallow_box", pretrained, **kwargs)
 
 
 @register_model
 def vgg_c_box(pretrained: bool = False, **kwargs: Any) -> BoxVGG:
     """Configuration C, predicting boxes: `regression="pcr"` or `"scr"`."""
-    return _create_box("vgg_c", pretrained, **kwargs)
+    return _create("vgg_c_box", pretrained, **kwargs)
 
 
 @register_model
 def vgg_d_box(pretrained: bool = False, **kwargs: Any) -> BoxVGG:
     """Configuration D, predicting boxes: `regression="pcr"` or `"scr"`."""
-    return _create_box("vgg_d", pretrained, **kwargs)
+    return _create("vgg_d_box", pretrained, **kwargs)
 
 
 @register_model
 def vgg_e_box(pretrained: bool = False, **kwargs: Any) -> BoxVGG:
     """Configuration E, predicting boxes: `regression="pcr"` or `"scr"`."""
-    return _create_box("vgg_e", pretrained, **kwargs)
+    return _create("vgg_e_box", pretrained, **kwargs)

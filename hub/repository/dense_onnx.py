@@ -3,7 +3,7 @@
 The graph is written layer by layer from Table 1 instead of being traced: the same bytes with every version of PyTorch.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 
 from vgg_zoo.boxes.net import BoxVGG
-from vgg_zoo.configurations import FC_KEYS, Configuration
+from vgg_zoo.configurations import FC_KEYS
 from vgg_zoo.model import VGG
 
 OPSET, IR_VERSION = 17, 8
@@ -22,7 +22,6 @@ OPSET, IR_VERSION = 17, 8
 INPUT, MAP, POSTERIORS = "images", "class_score_map", "posteriors"
 BOX_MAP = "box_map"
 """Of a net that predicts boxes, and all that it gives: what is left, adding each window's place, is arithmetic."""
-
 
 Shapes = dict[str, tuple[int | str, ...]]
 
@@ -41,16 +40,23 @@ def write_dense_onnx(net: VGG, path: Path, ceil_mode: bool = False) -> None:
         path: Of the file.
         ceil_mode: Max-pools round their size up, as Caffe's do.
     """
-    weights = {key: value.detach().cpu().numpy() for key, value in net.state_dict().items()}
     cfg: Mapping[str, Any] = net.pretrained_cfg
-    graph = _Graph()
+    graph = _Graph(net)
     for name, key in (("mean", "mean"), ("deviation", "std")):
         graph.constant(name, np.asarray(cfg[key], np.float32).reshape(1, -1, 1, 1) * np.float32(255))
     graph.add("Sub", [INPUT, "mean"], "centred")
     last = graph.add("Div", ["centred", "deviation"], "input")
-    last = _trunk(graph, net.configuration, weights, last, ceil_mode)
-    for name, key in FC_KEYS.items():
-        last = graph.convolution(name, _as_kernel(weights[f"{key}.weight"]), weights[f"{key}.bias"], last, padding=0)
+    for layer in net.configuration.layers():
+        if layer.kind == "conv":
+            last = graph.convolution(layer.name, last, padding=layer.kernel // 2)
+            last = graph.add("Relu", [last], f"{layer.name}_relu")
+        elif layer.kind == "LRN":  # ONNX divides α by the size, as PyTorch does
+            last = graph.add("LRN", [last], layer.name, alpha=5e-4, beta=0.75, bias=2.0, size=5)
+        else:
+            sides = {"kernel_shape": [2, 2], "strides": [2, 2], "ceil_mode": int(ceil_mode)}
+            last = graph.add("MaxPool", [last], layer.name, **sides)
+    for name in FC_KEYS:
+        last = graph.convolution(name, last, padding=0)
         if name != "fc8":
             last = graph.add("Relu", [last], f"{name}_relu")
     outputs = net.head.fc.out_features
@@ -62,7 +68,7 @@ def write_dense_onnx(net: VGG, path: Path, ceil_mode: bool = False) -> None:
         graph.add("ReduceMean", [MAP], "class_scores", axes=[2, 3], keepdims=0)
         graph.add("Softmax", ["class_scores"], POSTERIORS, axis=1)
         shapes = {MAP: ("batch", outputs, "rows", "columns"), POSTERIORS: ("batch", outputs)}
-    onnx.save(graph.model(net, shapes, f"VGG, configuration {net.configuration.name}, applied densely"), path)
+    onnx.save(graph.model(shapes), path)
 
 
 def expected_outputs(net: VGG, dense_map: Tensor) -> dict[str, Tensor]:
@@ -72,33 +78,11 @@ def expected_outputs(net: VGG, dense_map: Tensor) -> dict[str, Tensor]:
     return {MAP: dense_map, POSTERIORS: dense_map.mean((2, 3)).softmax(1)}
 
 
-def _trunk(
-    graph: "_Graph", configuration: Configuration, weights: Mapping[str, Any], last: str, ceil_mode: bool
-) -> str:
-    keys = configuration.layer_keys()
-    for layer in configuration.layers():
-        if layer.kind == "conv":
-            key = keys[layer.name]
-            padding = layer.kernel // 2
-            last = graph.convolution(layer.name, weights[f"{key}.weight"], weights[f"{key}.bias"], last, padding)
-            last = graph.add("Relu", [last], f"{layer.name}_relu")
-        elif layer.kind == "LRN":  # ONNX divides α by the size, as PyTorch does
-            last = graph.add("LRN", [last], layer.name, alpha=5e-4, beta=0.75, bias=2.0, size=5)
-        else:
-            sides = {"kernel_shape": [2, 2], "strides": [2, 2], "ceil_mode": int(ceil_mode)}
-            last = graph.add("MaxPool", [last], layer.name, **sides)
-    return last
-
-
-def _as_kernel(weight: Any) -> Any:
-    """An FC layer's weight as a convolution's: fc8 is a matrix in timm's layout."""
-    return weight if weight.ndim == 4 else weight[:, :, None, None]
-
-
 class _Graph:
-    """Nodes and constants in the order in which they are added."""
+    """Nodes and constants of a net in the order in which they are added."""
 
-    def __init__(self) -> None:
+    def __init__(self, net: VGG) -> None:
+        self.net, self.keys, self.weights = net, net.configuration.layer_keys(), net.state_dict()
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
 
@@ -106,26 +90,29 @@ class _Graph:
         self.constants.append(numpy_helper.from_array(np.ascontiguousarray(values, np.float32), name))
         return name
 
-    def add(self, kind: str, inputs: Iterable[str], output: str, **attributes: Any) -> str:
-        self.nodes.append(helper.make_node(kind, list(inputs), [output], name=output, **attributes))
+    def add(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
+        self.nodes.append(helper.make_node(kind, inputs, [output], name=output, **attributes))
         return output
 
-    def convolution(self, name: str, weight: Any, bias: Any, last: str, padding: int) -> str:
+    def convolution(self, name: str, last: str, padding: int) -> str:
+        weight, bias = (self.weights[f"{self.keys[name]}.{kind}"].cpu().numpy() for kind in ("weight", "bias"))
+        if weight.ndim == 2:  # fc8 is a matrix in timm's layout
+            weight = weight[:, :, None, None]
         inputs = [last, self.constant(f"{name}.weight", weight), self.constant(f"{name}.bias", bias)]
         sides = {"kernel_shape": list(weight.shape[2:]), "pads": [padding] * 4, "strides": [1, 1]}
         return self.add("Conv", inputs, name, **sides)
 
-    def model(self, net: VGG, outputs: Shapes, description: str) -> Any:
+    def model(self, outputs: Shapes) -> Any:
         def tensor(name: str, *shape: int | str) -> Any:
             return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
 
         graph = helper.make_graph(
             self.nodes,
             "vgg",
-            [tensor(INPUT, "batch", net.in_chans, "height", "width")],
+            [tensor(INPUT, "batch", self.net.in_chans, "height", "width")],
             [tensor(name, *shape) for name, shape in outputs.items()],
             self.constants,
-            doc_string=description,
+            doc_string=f"VGG, configuration {self.net.configuration.name}, applied densely",
         )
         return helper.make_model(
             graph, producer_name="vgg_zoo", ir_version=IR_VERSION, opset_imports=[helper.make_opsetid("", OPSET)]

@@ -1,19 +1,20 @@
 """A repository on the Hub as the commands see it: its head, its files beside a folder's, its tags, who moved it."""
 
-import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, HTTPError, RepositoryNotFoundError, RevisionNotFoundError
 from huggingface_hub.hf_api import RepoFile
+from huggingface_hub.utils.sha import git_hash
 
 from hub.repository.files import files_of
 from vgg_zoo.weights.files import file_digest
 
-_OF_THE_HUB = (".gitattributes",)
+OF_THE_HUB = {".gitattributes"}
 """Written by the Hub itself when a repository is made."""
 
 
@@ -46,17 +47,17 @@ class Remote:
     api: HfApi
     repository: str
 
-    def head(self, revision: str = "main") -> str | None:
-        """The commit of a branch or tag; None where the repository or the revision is not there."""
+    def head(self) -> str | None:
+        """The commit of the main branch; None where the repository or the branch is not there."""
         try:
-            return str(self.api.repo_info(self.repository, revision=revision).sha)
+            return str(self.api.repo_info(self.repository, revision="main").sha)
         except (RepositoryNotFoundError, RevisionNotFoundError):
             return None
 
     def files(self, revision: str) -> dict[str, RepoFile]:
         """The files at a revision, but for the Hub's own."""
         tree = self.api.list_repo_tree(self.repository, recursive=True, revision=revision)
-        return {entry.path: entry for entry in tree if isinstance(entry, RepoFile) and entry.path not in _OF_THE_HUB}
+        return {entry.path: entry for entry in tree if isinstance(entry, RepoFile) and entry.path not in OF_THE_HUB}
 
     def changes(self, folder: Path, revision: str | None) -> Changes:
         """What a commit would change; everything is new where there is no revision."""
@@ -74,12 +75,8 @@ class Remote:
 
     def commits_since(self, parent: str | None) -> dict[str, str]:
         """The commits on top of a commit, newest first: their ids, and what the Hub says of them."""
-        told = {}
-        for commit in self.api.list_repo_commits(self.repository):
-            if commit.commit_id == parent:
-                break
-            told[commit.commit_id] = f"{commit.title!r} by {', '.join(commit.authors) or 'somebody'}"
-        return told
+        since = takewhile(lambda commit: commit.commit_id != parent, self.api.list_repo_commits(self.repository))
+        return {commit.commit_id: f"{commit.title!r} by {', '.join(commit.authors) or 'somebody'}" for commit in since}
 
 
 def _same(file: Path, there: RepoFile) -> bool:
@@ -87,27 +84,30 @@ def _same(file: Path, there: RepoFile) -> bool:
         return False
     if there.lfs is not None:
         return bool(there.lfs.sha256 == file_digest(file))
-    return there.blob_id == _git_blob(file.read_bytes())
+    return there.blob_id == git_hash(file.read_bytes())
 
 
-def _git_blob(content: bytes) -> str:
-    """git's own name of a file's content."""
-    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+def status_of(error: Exception) -> int | None:
+    """The Hub's answer, where it gave one, to what failed."""
+    return error.response.status_code if isinstance(error, HfHubHTTPError) else None
+
+
+def is_refused(error: Exception) -> bool:
+    """Whether the Hub answered, and not that it failed itself: the same request will get the same answer."""
+    status = status_of(error)
+    return status is not None and status < 500
 
 
 def explained(error: Exception) -> str:
     """A failure of the client in words, with the way out."""
-    status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
+    lines = (line.strip() for line in str(error).splitlines())
+    said = next(filter(None, lines), type(error).__name__)
+    said = re.sub(r"hf_\w+|Bearer [^'\"]+", "[token]", said)  # the client quotes a header that it cannot send
+    status = status_of(error)
     if status == 401:
         return "the Hub does not know the token; `hf auth login` stores a valid one, or set HF_TOKEN"
     if status == 403:
-        return f"the token may not do this: {_first_line(error)}. It needs write access to this owner's repositories"
+        return f"the token may not do this: {said}. It needs write access to this owner's repositories"
     if isinstance(error, HTTPError) and status is None:
-        return f"the Hub does not answer ({type(error).__name__}: {_first_line(error)})"
-    return _first_line(error)
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    said = lines[0] if lines else type(error).__name__
-    return re.sub(r"hf_\w+|Bearer [^'\"]+", "[token]", said)  # the client quotes a header that it cannot send
+        return f"the Hub does not answer ({type(error).__name__}: {said})"
+    return said

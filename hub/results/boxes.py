@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, ClassVar, cast
 
 import torch
@@ -18,7 +17,7 @@ from vgg_zoo.images.decoding import Pixels
 from vgg_zoo.images.preprocessing import rescale
 from vgg_zoo.layers import smallest_side
 from vgg_zoo.model import VGG
-from vgg_zoo.paper import ILSVRC, PaperBoxNet, PaperBoxResult, paper_box_result
+from vgg_zoo.paper import PaperBoxNet, paper_box_result
 from vgg_zoo.weights.settings import LOCALISE_FILE, read_localise
 
 TRUE_CLASS, CLASSES_AND_BOXES = "true_class", "classes_and_boxes"
@@ -47,6 +46,7 @@ class Boxes(Kind):
     }
     tested_by: ClassVar[str] = "recipes/localise.py --protocol 1 --net"
     settings_file: ClassVar[str] = LOCALISE_FILE
+    read_settings = staticmethod(read_localise)
     answer: ClassVar[str] = "boxes"
     # The Hub has no task for one box of a given class. Without a tag it takes every net of timm's for a classifier,
     # which this is not; among detectors it is found by those who look for boxes, and the card's limits say what it is.
@@ -70,34 +70,35 @@ class Boxes(Kind):
 
     def training_rows(self, content: Mapping[str, Any]) -> Iterable[Row]:
         """The true class given, one centre crop."""
-        settings, data = content["settings"], content["data"]
+        settings = content["settings"]
         for result in content["results"].values():
-            yield _row(
-                TRUE_CLASS,
-                result,
-                scales=[result["scale"]],
-                train_scales=sorted(set(settings["train_scales"])),
-                trainable=settings["trainable"],
-                data={**data, "split": "validation", "unusable_images": None},
-                about=origin(content, content["weights_sha256"]),
-            )
+            yield {
+                "protocol": TRUE_CLASS,
+                "scales": [result["scale"]],
+                "close": None,
+                "classifiers": [],
+                "train_scales": sorted(set(settings["train_scales"])),
+                "trainable": settings["trainable"],
+                **_figures(TRUE_CLASS, result),
+                **origin(content, content["weights_sha256"], "validation", unusable_images=None),
+            }
 
     def tested_rows(self, content: Mapping[str, Any]) -> Iterable[Row]:
         """The one row of recipes/localise.py."""
         if len(content["nets"]) != 1:
             raise ValueError(f"the boxes of {len(content['nets'])} nets together; name the test of this one net")
-        (net,) = content["nets"]
-        yield _row(
-            _NUMBERS[content["protocol"]],
-            content["results"],
-            scales=sorted(net["scales"]),
-            train_scales=net["train_scales"],
-            trainable=net["trainable"],
-            close=content["close"],
-            classifiers=[_classifier(each) for each in content["classifiers"]],
-            data=content["data"],
-            about=origin(content, net["weights_sha256"]),
-        )
+        (net,), data = content["nets"], content["data"]
+        protocol = _NUMBERS[content["protocol"]]
+        yield {
+            "protocol": protocol,
+            "scales": sorted(net["scales"]),
+            "close": content["close"],
+            "classifiers": [{**each, "model": without_folder(each["model"])} for each in content["classifiers"]],
+            "train_scales": net["train_scales"],
+            "trainable": net["trainable"],
+            **_figures(protocol, content["results"]),
+            **origin(content, net["weights_sha256"], data["split"], unusable_images=data["unusable_images"]),
+        }
 
     def about(self, net: VGG) -> Row:
         """The paper's name of the net, and whether it has a box for each class."""
@@ -124,10 +125,6 @@ class Boxes(Kind):
         close = CLOSE if best["close"] is None else float(best["close"])
         return {"scales": best["scales"], "close": close, "ceil_mode": False}
 
-    def read_settings(self, file: Path) -> dict[str, Any]:
-        """The Localiser's arguments."""
-        return read_localise(file)
-
     @torch.inference_mode()
     def answers(self, net: VGG, settings: Mapping[str, Any], photos: Sequence[Pixels]) -> Tensor:
         """(N, 4): the boxes of all places at all scales of all photos, as fractions of their sides."""
@@ -148,7 +145,8 @@ class Boxes(Kind):
 
     def cells(self, row: Row, full: bool) -> tuple[str, ...]:
         """Errors and overlap in percent; the paper's error is that of five guesses, or of the given class."""
-        paper = _paper_of(row) if full else None
+        number = 1 if row["protocol"] == TRUE_CLASS else 2
+        paper = paper_box_result([PaperBoxNet.described(row)], number) if full else None
         rates = {"error": row.get("box_error"), **self.rates(row)}
         columns = ("error", "top1_error", "class_error", "mean_overlap")
         return (
@@ -168,43 +166,5 @@ class Boxes(Kind):
         return {"classifier": json.dumps(tested[-1] if tested else "path/to/classifier")}
 
 
-def _row(
-    protocol: str,
-    result: Mapping[str, Any],
-    *,
-    scales: list[int],
-    train_scales: Any,
-    trainable: Any,
-    close: float | None = None,
-    classifiers: Sequence[Any] = (),
-    data: Mapping[str, Any],
-    about: Row,
-) -> Row:
-    return {
-        "protocol": protocol,
-        "scales": scales,
-        "close": close,
-        "classifiers": list(classifiers),
-        "train_scales": train_scales,
-        "trainable": trainable,
-        **{name: result[name] for name in _RATES[protocol]},
-        "images": result["images"],
-        "data_set": without_folder(data["spec"]),
-        "split": data["split"],
-        "classes": data["classes"],
-        "unusable_images": data["unusable_images"],
-        **about,
-    }
-
-
-def _classifier(described: Mapping[str, Any]) -> Row:
-    """A net that classified, without where it is on somebody's machine."""
-    return {**described, "model": without_folder(described["model"])}
-
-
-def _paper_of(row: Row) -> PaperBoxResult | None:
-    """The paper's figure, where it measured the same net, S, Q and protocol on the same images."""
-    if (row["classes"], row["images"]) != ILSVRC:
-        return None
-    number = next(number for number, name in _NUMBERS.items() if name == row["protocol"])
-    return paper_box_result([PaperBoxNet.described(row)], number)
+def _figures(protocol: str, result: Mapping[str, Any]) -> Row:
+    return {name: result[name] for name in (*_RATES[protocol], "images")}

@@ -1,17 +1,16 @@
 """Nets that classify: errors among the likeliest class and the likeliest five (Sect. 4)."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 from torch import Tensor
 
 from hub.results.kind import Kind, Measure, Row
-from hub.results.provenance import origin, without_folder
+from hub.results.provenance import origin
 from vgg_zoo.evaluation import DenseEvaluator
 from vgg_zoo.images.decoding import Pixels
 from vgg_zoo.model import VGG
-from vgg_zoo.paper import ILSVRC, PaperNet, PaperResult, paper_result
+from vgg_zoo.paper import PaperNet, paper_result
 from vgg_zoo.weights.settings import SETTINGS_FILE, read_settings
 
 SINGLE_CROP = "single_crop"
@@ -33,6 +32,7 @@ class Classes(Kind):
     }
     tested_by: ClassVar[str] = "recipes/evaluate.py --model"
     settings_file: ClassVar[str] = SETTINGS_FILE
+    read_settings = staticmethod(read_settings)
     answer: ClassVar[str] = "posteriors"
     task: ClassVar[str] = "image-classification"
     usage: ClassVar[str] = "usage_classes.md.jinja"
@@ -45,7 +45,6 @@ class Classes(Kind):
 
     def training_rows(self, content: Mapping[str, Any]) -> Iterable[Row]:
         """One centre crop, and dense at one scale."""
-        settings, data = content["settings"], content["data"]
         for result in content["results"].values():
             yield {
                 "protocol": SINGLE_CROP if result["crop_size"] else "dense",
@@ -53,12 +52,9 @@ class Classes(Kind):
                 "flip": result["flip"],
                 "softmax_first": False,
                 "ceil_mode": False,
-                "train_scales": sorted(set(settings["train_scales"])),
+                "train_scales": sorted(set(content["settings"]["train_scales"])),
                 **_errors(result),
-                "data_set": without_folder(data["spec"]),
-                "split": "validation",
-                "classes": data["classes"],
-                **origin(content, content["weights_sha256"]),
+                **origin(content, content["weights_sha256"], "validation"),
             }
 
     def tested_rows(self, content: Mapping[str, Any]) -> Iterable[Row]:
@@ -72,11 +68,7 @@ class Classes(Kind):
             **{name: net[name] for name in ("protocol", "scales", "flip", "softmax_first", "ceil_mode")},
             "train_scales": net["train_scales"],
             **_errors(content["results"]),
-            "data_set": without_folder(data["spec"]),
-            "split": data["split"],
-            "classes": data["classes"],
-            "unreadable_images": data["unreadable_images"],
-            **origin(content, net["weights_sha256"]),
+            **origin(content, net["weights_sha256"], data["split"], unreadable_images=data["unreadable_images"]),
         }
 
     def about(self, net: VGG) -> Row:
@@ -116,10 +108,6 @@ class Classes(Kind):
         best = max(dense, key=lambda row: len(row["scales"]))
         return {name: best[name] for name in _SETTINGS}
 
-    def read_settings(self, file: Path) -> dict[str, Any]:
-        """The evaluator's arguments."""
-        return read_settings(file)
-
     def answers(self, net: VGG, settings: Mapping[str, Any], photos: Sequence[Pixels]) -> Tensor:
         """(N, classes) posteriors of the dense wrapper."""
         return DenseEvaluator(net, **settings)(photos)
@@ -132,7 +120,7 @@ class Classes(Kind):
 
     def cells(self, row: Row, full: bool) -> tuple[str, ...]:
         """Errors in percent."""
-        paper = _paper_of(row) if full else None
+        paper = paper_result([PaperNet.described(row)]) if full else None
         return (
             f"{100 * row['top1_error']:.2f}",
             f"{100 * row['top5_error']:.2f}" if row["classes"] > TOP else "–",
@@ -142,10 +130,3 @@ class Classes(Kind):
 
 def _errors(result: Mapping[str, Any]) -> Row:
     return {"top1_error": result["top1"], "top5_error": result["top5"], "images": result["images"]}
-
-
-def _paper_of(row: Row) -> PaperResult | None:
-    """The paper's figures, where it measured the same net, S, Q and protocol on the same images."""
-    if (row["classes"], row["images"]) != ILSVRC:
-        return None
-    return paper_result([PaperNet.described(row)])

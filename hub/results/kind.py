@@ -53,11 +53,6 @@ class Kind(ABC):
     columns: ClassVar[tuple[str, ...]]
     limits: ClassVar[tuple[str, ...]]
 
-    @property
-    def recipe(self) -> str:
-        """The recipe that tests such nets, without options."""
-        return self.tested_by.partition(" ")[0]
-
     @abstractmethod
     def training_rows(self, content: Mapping[str, Any]) -> Iterable[Row]:
         """The tests that end a training, from its results.json.
@@ -94,8 +89,9 @@ class Kind(ABC):
             ValueError: They do not follow from the rows.
         """
 
+    @staticmethod
     @abstractmethod
-    def read_settings(self, file: Path) -> dict[str, Any]:
+    def read_settings(file: Path) -> dict[str, Any]:
         """The same from the file.
 
         Raises:
@@ -112,7 +108,7 @@ class Kind(ABC):
 
     @abstractmethod
     def cells(self, row: Row, full: bool) -> tuple[str, ...]:
-        """The row under `columns`; the paper's figure beside it if the net is `full`, of the paper's widths."""
+        """The row under `columns`; the paper's figure beside it if `full`: of the paper's widths and images."""
 
     def last_layer(self, net: VGG) -> str:
         """What the last layer gives, in words, where it is no class scores."""
@@ -121,9 +117,3 @@ class Kind(ABC):
     def for_usage(self, rows: Sequence[Row]) -> dict[str, Any]:
         """What the usage template needs to know of the results."""
         return {}
-
-
-def order(kind: Kind, row: Row) -> Any:
-    """Rows sort by protocol, then by the number of scales, then by the scales."""
-    key = (*kind.told_apart(row), row["data_set"], row["split"])
-    return list(kind.protocols).index(row["protocol"]), len(row["scales"]), row["scales"], str(key)

@@ -7,10 +7,18 @@ from typing import Any
 _KEPT = ("command", "commit", "python", "versions")
 
 
-def origin(content: Mapping[str, Any], sha256: str) -> dict[str, Any]:
-    """Of a results.json: the weights that were measured, and how."""
-    kept = {name: content.get(name) for name in _KEPT}
-    return {"weights_sha256": sha256, **kept, "command": without_folders(content.get("command") or [])}
+def origin(content: Mapping[str, Any], sha256: str, split: str, **lost: int | None) -> dict[str, Any]:
+    """Of a results.json: the images, with those that were `lost`, the weights that were measured on them, and how."""
+    data = content["data"]
+    return {
+        "data_set": without_folder(data["spec"]),
+        "split": split,
+        "classes": data["classes"],
+        **lost,
+        "weights_sha256": sha256,
+        **{name: content.get(name) for name in _KEPT},
+        "command": without_folders(content.get("command") or []),
+    }
 
 
 def without_folders(command: Sequence[str]) -> list[str]:

@@ -10,14 +10,13 @@ from typing import Any
 from hub.repository.files import EVALUATION
 from hub.results.boxes import Boxes
 from hub.results.classes import Classes
-from hub.results.kind import Kind, Row, order
+from hub.results.kind import Kind, Row
 from vgg_zoo.entrypoints import predicts
 from vgg_zoo.model import VGG
 from vgg_zoo.results import KINDS as KINDS_OF_RESULTS
 from vgg_zoo.results import RESULTS, read_results
 
-CLASSES, BOXES = Classes(), Boxes()
-KINDS: tuple[Kind, ...] = (CLASSES, BOXES)
+KINDS: tuple[Kind, ...] = (Classes(), Boxes())
 """Each of the nets that it is about predict, "classes" or "boxes"."""
 
 
@@ -65,7 +64,7 @@ def rows_of(kind: Kind, run: Path, tests: Iterable[Path], sha256: str, net: VGG)
             f"nothing tells what {run} scores; run {kind.tested_by} {run} --output FOLDER, and name the folder with "
             "--results"
         )
-    return sorted(found.values(), key=lambda row: order(kind, row))
+    return sorted(found.values(), key=lambda row: _order(kind, row))
 
 
 def check_rows(kind: Kind, rows: list[Row], sha256: str, net: VGG, file: Path) -> None:
@@ -89,6 +88,11 @@ def check_rows(kind: Kind, rows: list[Row], sha256: str, net: VGG, file: Path) -
 
 def _key(kind: Kind, row: Row) -> tuple[Any, ...]:
     return (*kind.told_apart(row), row["data_set"], row["split"])
+
+
+def _order(kind: Kind, row: Row) -> tuple[Any, ...]:
+    """Rows sort by protocol, then by the number of scales, then by the scales."""
+    return list(kind.protocols).index(row["protocol"]), len(row["scales"]), row["scales"], str(_key(kind, row))
 
 
 def _read(kind: Kind, folder: Path, results: str, rows: Callable[[Any], Iterable[Row]]) -> list[Row]:

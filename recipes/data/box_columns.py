@@ -43,31 +43,22 @@ def box_rows(source: DataSource, rows: datasets.Dataset) -> datasets.Dataset:
 
 
 def _path(source: DataSource, features: datasets.Features) -> tuple[str, ...]:
-    """The column, and the field in it if it is a struct."""
+    """The column, and the field in it if it is a struct: the one asked for, else the first that is named like boxes."""
     named = source.box_column
-    if named is None:
-        found = next((name for name in (*NAMES, "objects") if name in features), None)
-    else:
-        found = named if named in features else named.split(".")[0]
-        inside = named[len(found) + 1 :]
-        if found in features and (not inside or inside in _fields(features[found])):
-            return (found, inside) if inside else _with_field(found, features[found])
-        found = None
-    if found is not None and (path := _with_field(found, features[found])):
+    fields = {name: _fields(feature) for name, feature in features.items()}
+    paths: dict[str, tuple[str, ...]] = {
+        f"{name}.{field}": (name, field) for name, inside in fields.items() for field in inside
+    }
+    for name, inside in fields.items():
+        paths[name] = next(((name, field) for field in NAMES if field in inside), ()) if inside else (name,)
+    wanted = next((name for name in (*NAMES, "objects") if name in features), "") if named is None else named
+    if path := paths.get(wanted):
         return path
     raise ValueError(
         f"data set {source.spec!r} has no column of boxes{f' {named!r}' if named else ''} (--box-column); it has "
         f"{_listed(features)}. Columns named {', '.join(NAMES)} and objects are found by themselves; 'objects.bbox' is "
         "the field bbox of the column objects"
     )
-
-
-def _with_field(name: str, feature: Any) -> tuple[str, ...]:
-    """A column of boxes as it is, or a struct with its first field that is named like one; () if there is none."""
-    fields = _fields(feature)
-    if not fields:
-        return (name,)
-    return next(((name, field) for field in NAMES if field in fields), ())
 
 
 def _fields(feature: Any) -> dict[str, Any]:

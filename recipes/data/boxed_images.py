@@ -11,11 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from recipes.data.boxes import NO_BOX, NO_CLASS, BadBoxError, Box, clip_to_image
-from recipes.data.images import UNLABELLED, LabelledImages, Problem, image_source
+from recipes.data.images import PLACE, UNLABELLED, LabelledImages, Problem, image_source
 from vgg_zoo.images.decoding import MOST_ELONGATED, Pixels, middle_corner
-
-PLACE = "place"
-"""Column of a split that some images were left out of: their index among all."""
 
 
 class Boxed(NamedTuple):
@@ -70,12 +67,6 @@ class BoxedImages(LabelledImages):
             found if found.problem is None else self._next_boxed(index)._replace(problem=found.problem)
             for index, found in zip(indices, self.read_boxed(indices), strict=True)
         ]
-
-    def _decode(self, indices: Sequence[int], rows: Any) -> list[tuple[Pixels | None, int, Problem | None]]:
-        """As of any images; problems tell the index among all of the split, with those that were left out."""
-        return LabelledImages._decode(
-            self, rows.get(PLACE, indices), rows
-        )  # slots make a class again, which super() does not know
 
     def _problem(self, index: int, reason: str) -> Problem:
         place = int(self.rows[index][PLACE]) if PLACE in self.rows.features else index

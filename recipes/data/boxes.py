@@ -4,6 +4,7 @@ Every reason begins with its kind, so that reports can count them.
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -65,9 +66,7 @@ def kind_of_reason(reason: str) -> str:
 
 def kinds(reasons: Iterable[str]) -> dict[str, int]:
     """How many reasons there are of each kind, the most frequent first."""
-    counts: dict[str, int] = {}
-    for reason in reasons:
-        counts[kind_of_reason(reason)] = counts.get(kind_of_reason(reason), 0) + 1
+    counts = Counter(map(kind_of_reason, reasons))
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
@@ -103,10 +102,8 @@ def check_corners(corners: Sequence[float], inclusive: bool = False, named: str 
         BadBoxError: The box is reversed or empty.
     """
     behind = f", {named}" if named else ""
-    for (first, second), (low, high) in (
-        (("left", "right"), (corners[0], corners[2])),
-        (("top", "bottom"), (corners[1], corners[3])),
-    ):
+    left, top, right, bottom = corners
+    for first, low, second, high in (("left", left, "right", right), ("top", top, "bottom", bottom)):
         if low > high:
             raise BadBoxError(f"reversed box ({first} {low:g} > {second} {high:g}){behind}")
         if low == high and not inclusive:

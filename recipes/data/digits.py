@@ -23,6 +23,7 @@ SIDES = (72, 84)
 SIZES = (0.55, 0.85)
 """Of a digit's square, as a part of the image's smaller side."""
 
+_COLUMNS = {"image": datasets.Image(), "label": datasets.ClassLabel(names=list("0123456789"))}
 _HELD_OUT = 5  # every fifth digit
 _BLUR, _DARKEST, _CONTRAST = 4, 40, 3 / 16  # of the photos: a radius in pixels, a level, a factor
 _TRIM, _FULL = 2, 10  # of 16 levels: fainter pixels are no ink, darker ones hide the photo
@@ -43,23 +44,16 @@ def pasted_digits() -> datasets.DatasetDict:
     photos = [_faint(Image.fromarray(photo).reduce(2)) for photo in load_sample_images().images]
     numbers = np.arange(len(digits.target))
     halves = (numbers[numbers % _HELD_OUT > 0], numbers[numbers % _HELD_OUT == 0])
-    features = datasets.Features(
-        image=datasets.Image(),
-        label=datasets.ClassLabel(names=list("0123456789")),
-        boxes=datasets.List(datasets.List(datasets.Value("float64"))),
-    )
+    features = datasets.Features(**_COLUMNS, boxes=datasets.List(datasets.List(datasets.Value("float64"))))
     counts = {"train": TRAINING_IMAGES, "validation": VALIDATION_IMAGES}
     splits = {}
     for seed, ((name, count), chosen) in enumerate(zip(counts.items(), halves, strict=True)):
         rows = _rows(count, seed, [(digits.images[one], int(digits.target[one])) for one in chosen], photos)
-        columns = dict(zip(features, map(list, zip(*rows, strict=True)), strict=True))
-        splits[name] = datasets.Dataset.from_dict(columns, features=features)
+        splits[name] = datasets.Dataset.from_list(list(rows), features=features)
     return datasets.DatasetDict(splits)
 
 
-def _rows(
-    count: int, seed: int, digits: list[tuple[Any, int]], photos: list[Image.Image]
-) -> Iterator[tuple[dict[str, Any], int, list[list[float]]]]:
+def _rows(count: int, seed: int, digits: list[tuple[Any, int]], photos: list[Image.Image]) -> Iterator[dict[str, Any]]:
     """Images, classes and boxes; each digit comes as often as the others."""
     for number in range(count):
         generator = np.random.Generator(np.random.Philox(key=seed, counter=number))
@@ -68,7 +62,7 @@ def _rows(
         image, box = _with_digit(background, levels, generator)
         file = io.BytesIO()
         image.save(file, "PNG", compress_level=1)  # `datasets` would take five times as long for smaller files
-        yield {"bytes": file.getvalue(), "path": None}, label, [box]
+        yield {"image": {"bytes": file.getvalue(), "path": None}, "label": label, "boxes": [box]}
 
 
 def _faint(photo: Image.Image) -> Image.Image:
@@ -104,5 +98,5 @@ def _digits() -> datasets.Dataset:
 
     digits = load_digits()
     images = [Image.fromarray((image * (255 / 16)).astype(np.uint8)) for image in digits.images]
-    features = datasets.Features(image=datasets.Image(), label=datasets.ClassLabel(names=list("0123456789")))
-    return datasets.Dataset.from_dict({"image": images, "label": digits.target.tolist()}, features=features)
+    columns = {"image": images, "label": digits.target.tolist()}
+    return datasets.Dataset.from_dict(columns, features=datasets.Features(_COLUMNS))

@@ -60,36 +60,22 @@ class ClsLoc:
         if not images:
             raise ValueError(f"{self.root}/Data/CLS-LOC has none of the folders {', '.join(LISTS)}")
         wnids = {split: self._told(split, names) for split, names in images.items()}
-        found: dict[str, list[Annotated]] = {}
-        for split, names in images.items():
-            if boxes(split) or None in wnids[split]:
-                read = list(self._read(split, names, wnids[split], boxes(split)))
-                wnids[split] = [wnid for wnid, _ in read]
-                if boxes(split):
-                    found[split] = [one for _, one in read]
-        number = {name: place for place, name in enumerate(self._classes(wnids))}
-        return datasets.DatasetDict(
-            {split: self._table(split, images[split], wnids[split], number, found.get(split)) for split in images}
-        )
-
-    def _table(
-        self,
-        split: str,
-        names: Sequence[str],
-        wnids: Sequence[str | None],
-        number: dict[str, int],
-        found: Sequence[Annotated] | None,
-    ) -> datasets.Dataset:
-        folder = self._images_of(split)
-        if found is not None:
+        read = {split: list(self._read(split, images[split], wnids[split], boxes(split))) for split in images}
+        classes = self._classes({split: [wnid for wnid, _ in rows] for split, rows in read.items()})
+        number = {name: place for place, name in enumerate(classes)}
+        tables = {}
+        for split, rows in read.items():
+            folder = self._images_of(split)
+            paths = [f"{folder}/{name}.JPEG" for name in images[split]]
+            labels = [UNLABELLED if wnid is None else number.get(wnid, UNLABELLED) for wnid, _ in rows]
             found = [
-                Annotated([], [], f"{NO_CLASS} ({wnid!r} is none of the {len(number)})")
-                if wnid is not None and wnid not in number
-                else one
-                for wnid, one in zip(wnids, found, strict=True)
+                one
+                if wnid is None or wnid in number
+                else Annotated([], [], f"{NO_CLASS} ({wnid!r} is none of the {len(number)})")
+                for wnid, one in rows
             ]
-        labels = [UNLABELLED if wnid is None else number.get(wnid, UNLABELLED) for wnid in wnids]
-        return image_table([f"{folder}/{name}.JPEG" for name in names], labels, list(number), found)
+            tables[split] = image_table(paths, labels, classes, found if boxes(split) else None)
+        return datasets.DatasetDict(tables)
 
     def _images(self, split: str) -> list[str]:
         """Of each image: "NAME", or "WNID/NAME" in training."""
@@ -112,6 +98,9 @@ class ClsLoc:
         self, split: str, names: Sequence[str], wnids: Sequence[str | None], boxes: bool
     ) -> Iterator[tuple[str | None, Annotated]]:
         """Of each image: its class, and its boxes; without boxes, only what is needed for the class is read."""
+        if not boxes and None not in wnids:
+            yield from ((wnid, _NONE) for wnid in wnids)
+            return
         folder = self.root / "Annotations" / "CLS-LOC" / split
         there = _annotations_in(folder)
         file = self._list("train_loc")

@@ -15,8 +15,6 @@ BOX_FEATURES = datasets.Features(
 )
 """Of an image: its boxes as `Annotated` has them, why the others are not usable, and why there is none, or ""."""
 
-_IMAGE = ("bytes", "path")
-
 
 def box_table(found: Iterable[Annotated]) -> datasets.Dataset:
     """What annotations tell, as a table with the columns of `BOX_FEATURES`."""
@@ -28,8 +26,8 @@ def image_table(
 ) -> datasets.Dataset:
     """The columns "image", undecoded, and "label"; and `BOX_FEATURES` for annotations, one of each image."""
     features = datasets.Features(image=datasets.Image(decode=False), label=datasets.ClassLabel(names=list(classes)))
-    images = pa.StructArray.from_arrays([pa.nulls(len(paths), pa.binary()), pa.array(paths, pa.string())], _IMAGE)
-    columns = {"image": images, "label": labels}
+    stored = {"bytes": pa.nulls(len(paths), pa.binary()), "path": pa.array(paths, pa.string())}
+    columns = {"image": pa.StructArray.from_arrays(stored.values(), stored.keys()), "label": labels}
     if found is None:
         return _table(columns, features)
     return _table(columns | _box_columns(found), datasets.Features(features | BOX_FEATURES))

@@ -16,9 +16,11 @@ from vgg_zoo.images.preprocessing import Colours
 
 _COLOUR_IMAGES = 10_000
 
-
 UNLABELLED = -1
 """Label of an image whose class nobody tells, as ILSVRC's test images."""
+
+PLACE = "place"
+"""Column of a split that some images were left out of: their index among all."""
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -57,7 +59,7 @@ class LabelledImages:
         Raises:
             BadImageError: It cannot be decoded.
         """
-        return _decoded(self.rows[index]["image"])
+        return read_pixels(image_source(self.rows[index]["image"]))
 
     def label(self, index: int) -> int:
         """The class of the image at the same index."""
@@ -74,11 +76,11 @@ class LabelledImages:
         return self._decode(indices, self.rows[list(indices)])
 
     def _decode(self, indices: Sequence[int], rows: dict[str, Any]) -> list[tuple[Pixels | None, int, Problem | None]]:
-        """As `read`, of rows that are there already."""
+        """As `read`, of rows that are there already; problems tell the index among all, also those left out."""
         found: list[tuple[Pixels | None, int, Problem | None]] = []
-        for index, stored, label in zip(indices, rows["image"], rows["label"], strict=True):
+        for index, stored, label in zip(rows.get(PLACE, indices), rows["image"], rows["label"], strict=True):
             try:
-                found.append((_decoded(stored), label, None))
+                found.append((read_pixels(image_source(stored)), label, None))
             except BadImageError as error:
                 found.append((None, label, Problem(self.name, index, stored["path"] or "", str(error))))
         return found
@@ -107,10 +109,6 @@ def image_source(stored: dict[str, Any]) -> bytes | str:
     return stored["bytes"] if stored["bytes"] is not None else stored["path"]
 
 
-def _decoded(stored: dict[str, Any]) -> Pixels:
-    return read_pixels(image_source(stored))
-
-
 def training_colours(split: LabelledImages) -> Colours:
     """Mean RGB (Sect. 2.1) and principal components (Krizhevsky's) of the training images, of 10,000 at the most.
 
@@ -129,8 +127,8 @@ def training_colours(split: LabelledImages) -> Colours:
     values, vectors = np.linalg.eigh(covariance / 255**2)
     values, vectors = values[::-1].clip(0) * 255, vectors[:, ::-1]
     vectors = vectors * np.where(vectors[np.abs(vectors).argmax(0), range(3)] < 0, -1, 1)  # the sign is arbitrary
-    return Colours(mean=tuple(mean.tolist()), eigenvalues=tuple(values.tolist()), eigenvectors=_rows(vectors))
-
-
-def _rows(matrix: np.ndarray[Any, Any]) -> tuple[tuple[float, ...], ...]:
-    return tuple(tuple(row) for row in matrix.tolist())
+    return Colours(
+        mean=tuple(mean.tolist()),
+        eigenvalues=tuple(values.tolist()),
+        eigenvectors=tuple(map(tuple, vectors.tolist())),
+    )

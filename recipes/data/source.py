@@ -2,7 +2,7 @@
 
 import argparse
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -61,12 +61,7 @@ def as_source(source: str | DataSource) -> DataSource:
     return DataSource(spec=source) if isinstance(source, str) else source
 
 
-def all_boxes(split: str) -> bool:
-    """Boxes of every split are wanted."""
-    return True
-
-
-def load(spec: str, boxes: Wanted = all_boxes) -> Any:
+def load(spec: str, boxes: Wanted = lambda split: True) -> Any:
     """A `Dataset`, or a `DatasetDict` of its splits.
 
     Args:
@@ -117,16 +112,8 @@ def add_data_options(parser: argparse.ArgumentParser, required: bool = True) -> 
 
 def data_source(args: argparse.Namespace) -> DataSource:
     """What `add_data_options` asked for."""
-    return DataSource(
-        spec=args.data,
-        image_column=args.image_column,
-        label_column=args.label_column,
-        training_split=args.training_split,
-        validation_split=args.validation_split,
-        box_column=args.box_column,
-        box_format=args.box_format,
-        class_names=args.class_names,
-    )
+    names = [field.name for field in fields(DataSource) if field.name != "spec"]
+    return DataSource(spec=args.data, **{name: getattr(args, name) for name in names})
 
 
 def column_options(args: argparse.Namespace) -> dict[str, Any]:

@@ -10,6 +10,11 @@ import numpy as np
 from recipes.data.images import UNLABELLED, LabelledImages
 from recipes.data.source import DataSource, Wanted, as_source, load
 
+HELD_OUT = 0.2
+"""Part of a data set without a validation split that is held out, the same images in every run."""
+
+VALIDATION_NAMES = ("validation", "val", "valid", "test")
+
 MoreColumns = Callable[[datasets.Dataset], datasets.Dataset]
 """From a split as it is loaded to a table of columns beside "image" and "label", a row for each of its rows."""
 
@@ -104,13 +109,6 @@ def _names_of(labels: Sequence[Any]) -> list[str]:
     return sorted(map(str, found))
 
 
-HELD_OUT = 0.2
-"""Part of a data set without a validation split that is held out, the same images in every run."""
-
-
-VALIDATION_NAMES = ("validation", "val", "valid", "test")
-
-
 def load_splits(source: str | DataSource) -> tuple[LabelledImages, LabelledImages]:
     """The training and the validation split of a data set.
 
@@ -139,8 +137,13 @@ def load_test_split(source: str | DataSource, labelled: bool = True) -> Labelled
         rows = rows_of_test(source)
         return LabelledImages("validation", rows, tuple(rows.features["label"].names))
     loaded = _load_named(source)
-    name = source.validation_split or ("test" if len(loaded) > 1 else next(iter(loaded)))
-    return _without_labels(source, _named(source, loaded, name))
+    rows = _named(source, loaded, source.validation_split or ("test" if len(loaded) > 1 else next(iter(loaded))))
+    image = column_of(source, rows.features, source.image_column, datasets.Image, "--image-column")
+    if len(rows) == 0:
+        raise ValueError(f"data set {source.spec!r} has no images in the split")
+    rows = rows.select_columns([image]).rename_columns({image: "image"})
+    rows = rows.cast_column("image", datasets.Image(decode=False)).add_column("label", [UNLABELLED] * len(rows))
+    return LabelledImages("unlabelled", rows, tuple(names_in(source.class_names)) if source.class_names else ())
 
 
 def rows_of_splits(source: DataSource, more: MoreColumns | None = None) -> tuple[datasets.Dataset, datasets.Dataset]:
@@ -224,12 +227,3 @@ def _validation_name(source: DataSource, loaded: datasets.DatasetDict) -> str | 
     return source.validation_split or next(
         (name for name in VALIDATION_NAMES if name in loaded and name != source.training_split), None
     )
-
-
-def _without_labels(source: DataSource, rows: datasets.Dataset) -> LabelledImages:
-    image = column_of(source, rows.features, source.image_column, datasets.Image, "--image-column")
-    if len(rows) == 0:
-        raise ValueError(f"data set {source.spec!r} has no images in the split")
-    rows = rows.select_columns([image]).rename_columns({image: "image"})
-    rows = rows.cast_column("image", datasets.Image(decode=False)).add_column("label", [UNLABELLED] * len(rows))
-    return LabelledImages("unlabelled", rows, tuple(names_in(source.class_names)) if source.class_names else ())

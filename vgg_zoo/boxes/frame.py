@@ -58,7 +58,7 @@ class Window:
         Returns:
             (..., 4): centre (x, y), width and height in the window's frame.
         """
-        left, top, right, bottom = self._scaled(boxes, (self.width, self.height)).unbind(-1)
+        left, top, right, bottom = in_pixels(boxes, self.height, self.width).unbind(-1)
         x = ((left + right) / 2 - self.left) / self.side - 0.5
         y = ((top + bottom) / 2 - self.top) / self.side - 0.5
         x = -x if self.mirrored else x
@@ -78,11 +78,7 @@ class Window:
         x = self.left + ((-x if self.mirrored else x) + 0.5) * self.side
         y = self.top + (y + 0.5) * self.side
         w, h = w.clamp(min=0) * self.side / 2, h.clamp(min=0) * self.side / 2
-        return self._scaled(torch.stack([x - w, y - h, x + w, y + h], -1), (1 / self.width, 1 / self.height))
-
-    @staticmethod
-    def _scaled(boxes: Tensor, by: tuple[float, float]) -> Tensor:
-        return boxes * boxes.new_tensor([*by, *by])
+        return torch.stack([x - w, y - h, x + w, y + h], -1) * x.new_tensor([1 / self.width, 1 / self.height] * 2)
 
 
 def boxes_of_map(outputs: Tensor, height: int, width: int, side: int) -> Tensor:

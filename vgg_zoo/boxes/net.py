@@ -35,18 +35,18 @@ class BoxVGG(VGG):
             raise ValueError(
                 f"unknown regression {regression!r}; choose from pcr (a box for each class) and scr (one box for all)"
             )
-        super().__init__(cfg, _outputs(num_classes, regression), **arguments)
+        super().__init__(cfg, 4 * _boxes(num_classes, regression), **arguments)
         self.num_classes, self.regression = num_classes, regression
 
     @property
     def boxes(self) -> int:
         """Boxes that are predicted for a window: one for each class, or one."""
-        return self.num_classes if self.regression == "pcr" else min(1, self.num_classes)
+        return _boxes(self.num_classes, self.regression)
 
     @torch.jit.ignore
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
         """A last layer of random weights for other classes (timm's interface)."""
-        super().reset_classifier(_outputs(num_classes, self.regression), global_pool)
+        super().reset_classifier(4 * _boxes(num_classes, self.regression), global_pool)
         self.num_classes = num_classes
 
     @torch.jit.ignore
@@ -71,5 +71,5 @@ class BoxVGG(VGG):
         return boxes[torch.arange(len(boxes), device=boxes.device), classes]
 
 
-def _outputs(num_classes: int, regression: str) -> int:
-    return 4 * (num_classes if regression == "pcr" else min(1, num_classes))
+def _boxes(num_classes: int, regression: str) -> int:
+    return num_classes if regression == "pcr" else min(1, num_classes)

@@ -21,10 +21,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="vgg-zoo convert", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("source", type=Path, metavar="SOURCE", help="the file of weights")
-    parser.add_argument("--to", type=Path, required=True, metavar="DIR", help="folder for timm")
+    parser.add_argument("--to", dest="folder", type=Path, required=True, metavar="DIR", help="folder for timm")
     parser.add_argument("--net", help="timm's name of the net, where its weights do not tell: vgg_a_lrn")
     parser.add_argument("--mean", type=float, nargs="+", metavar="X", help="RGB in 0–255, by default by kind of file")
-    parser.add_argument("--std", type=float, nargs="+", metavar="X", help="in 0–255; 1 1 1 divides by nothing")
+    parser.add_argument(
+        "--std", dest="deviation", type=float, nargs="+", metavar="X", help="in 0–255; 1 1 1 divides by nothing"
+    )
     parser.add_argument("--tag", help="name of these weights")
     parser.add_argument("--licence", help="of these weights")
     parser.add_argument("--class-names", type=Path, metavar="FILE", help="text file, one name a line")
@@ -34,21 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if args.random_head is not None and args.random_head < 1:
         parser.error(f"--random-head must be at least 1; got {args.random_head}")
     try:
-        names = args.class_names.read_text("utf-8").splitlines() if args.class_names else None
-        print(
-            convert(
-                args.source,
-                args.to,
-                net=args.net,
-                mean=args.mean,
-                deviation=args.std,
-                tag=args.tag,
-                licence=args.licence,
-                class_names=names,
-                random_head=args.random_head,
-                overwrite=args.overwrite,
-            )
-        )
+        if args.class_names:
+            args.class_names = args.class_names.read_text("utf-8").splitlines()
+        print(convert(**vars(args)))
     except (ValueError, ImportError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import timm
 
-import vgg_zoo  # noqa: F401 (registers the nets)
 from vgg_zoo.entrypoints import NETS, default_cfgs
 from vgg_zoo.model import VGG
 
@@ -33,14 +32,11 @@ def zoo_table() -> str:
             )
         )
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    right = (False, False, True, True, True, False)
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if to_right else cell.ljust(width)
-            for cell, width, to_right in zip(row, widths, right, strict=True)
-        ).rstrip()
+    lines = (
+        "  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(row, "<<>>><", widths, strict=True))
         for row in rows
     )
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -27,10 +27,10 @@ def kernels() -> "Kernels | None":
         if not _found:
             try:
                 _found.append(_checked(Kernels(library())))
-            except (NotBuiltError, OSError, ValueError, AttributeError, subprocess.SubprocessError) as error:
-                _found.append(
-                    f"{type(error).__name__}: {error}" if not isinstance(error, NotBuiltError) else f"{error}"
-                )
+            except NotBuiltError as error:
+                _found.append(str(error))
+            except (OSError, ValueError, AttributeError, subprocess.SubprocessError) as error:
+                _found.append(f"{type(error).__name__}: {error}")
         return _found[0] if isinstance(_found[0], Kernels) else None
 
 
@@ -101,12 +101,13 @@ class Workspace(threading.local):
 WORKSPACE = Workspace()
 
 
-def _at(tensor: Tensor) -> ctypes.c_void_p:
-    return ctypes.c_void_p(tensor.data_ptr())
-
-
-def _longs(*values: int) -> Any:
-    return (ctypes.c_long * len(values))(*values)
+def _in_c(value: Tensor | tuple[int, ...] | float) -> Any:
+    """An argument of the library: a tensor's address, an array of numbers, or a number, of C's types."""
+    if isinstance(value, Tensor):
+        return ctypes.c_void_p(value.data_ptr())
+    if isinstance(value, tuple):
+        return (ctypes.c_long * len(value))(*value)
+    return ctypes.c_long(value) if isinstance(value, int) else ctypes.c_float(value)
 
 
 @lru_cache(maxsize=16)
@@ -122,13 +123,27 @@ class Kernels:
         library.vgg_v_floats.restype = library.vgg_m_floats.restype = ctypes.c_long
         self.panel, self.rows = int(library.vgg_panel()), int(library.vgg_rows())
 
+    def _call(self, name: str, *arguments: Tensor | tuple[int, ...] | float) -> int:
+        """A function of the library, on tensors that live until it returns."""
+        return getattr(self._library, name)(*map(_in_c, arguments))
+
     def transformed_weight(self, weight: Tensor) -> Tensor:
         """U of a weight (K, C, 3, 3), in the order in which the kernel reads it."""
+        return self._ordered("vgg_transform_weight", weight, 36)
+
+    def first_weight(self, weight: Tensor) -> Tensor:
+        """The first layer's weight (K, C, 3, 3), in the order in which the kernel reads it."""
+        return self._ordered("vgg_first_weight", weight, 9)
+
+    def _ordered(self, function: str, weight: Tensor, points: int) -> Tensor:
         outputs, channels = weight.shape[:2]
-        u = torch.empty(36 * -(-outputs // self.panel) * self.panel * channels, **_FLOATS)
-        weight = weight.contiguous()  # by name: it must live while the library reads it
-        self._library.vgg_transform_weight(_at(weight), _at(u), ctypes.c_long(channels), ctypes.c_long(outputs))
-        return u
+        ordered = torch.empty(self._numbers(points, channels, outputs), **_FLOATS)
+        self._call(function, weight.contiguous(), ordered, channels, outputs)
+        return ordered
+
+    def _numbers(self, points: int, channels: int, outputs: int) -> int:
+        """Of an ordered weight, whose outputs fill whole panels."""
+        return points * channels * -(-outputs // self.panel) * self.panel
 
     def winograd(self, x: Tensor, u: Tensor, bias: Tensor, y: Tensor, *, relu: bool, pool: bool = False) -> Tensor:
         """A 3 × 3 convolution with padding 1 by F(4×4, 3×3), into y; C and K multiples of 16.
@@ -143,21 +158,15 @@ class Kernels:
         """
         batch, height, width, channels = x.shape
         outputs, threads = y.shape[3], torch.get_num_threads()
-        assert u.numel() == 36 * -(-outputs // self.panel) * self.panel * channels
+        assert u.numel() == self._numbers(36, channels, outputs)
         assert bias.numel() == outputs
         tiles = batch * -(-height // 4) * -(-width // 4)
         together, block = self._blocks(channels * outputs, channels + outputs, tiles, threads)
-        floats = sum(
-            getattr(self._library, name)(ctypes.c_long(count), ctypes.c_long(block))
-            for name, count in (("vgg_v_floats", channels), ("vgg_m_floats", outputs))
-        )
+        floats = self._call("vgg_v_floats", channels, block) + self._call("vgg_m_floats", outputs, block)
         space = WORKSPACE.take("V and M", floats * (1 if together else threads))
-        shape = _longs(batch, height, width, channels, outputs, y.shape[1], y.shape[2])
-        numbers = [ctypes.c_long(value) for value in (relu, pool, together, block)]
+        shape = (batch, height, width, channels, outputs, y.shape[1], y.shape[2])
         zeros = _zeros(channels)
-        self._library.vgg_winograd(
-            _at(x), _at(u), _at(bias), _at(y), shape, *numbers, _at(space), _at(zeros), ctypes.c_long(threads)
-        )
+        self._call("vgg_winograd", x, u, bias, y, shape, relu, pool, together, block, space, zeros, threads)
         return y
 
     def _blocks(self, weights: int, channels: int, tiles: int, threads: int) -> tuple[bool, int]:
@@ -171,20 +180,11 @@ class Kernels:
             return False, block
         return True, max(1, min(tiles, 2**22 // (36 * channels)))
 
-    def first_weight(self, weight: Tensor) -> Tensor:
-        """The first layer's weight (K, C, 3, 3), in the order in which the kernel reads it."""
-        outputs, channels = weight.shape[:2]
-        ordered = torch.empty(-(-outputs // self.panel) * self.panel * channels * 9, **_FLOATS)
-        weight = weight.contiguous()  # likewise
-        self._library.vgg_first_weight(_at(weight), _at(ordered), ctypes.c_long(channels), ctypes.c_long(outputs))
-        return ordered
-
     def first(self, x: Tensor, weight: Tensor, bias: Tensor, y: Tensor, *, relu: bool) -> Tensor:
         """A 3 × 3 convolution of few channels with padding 1: x (B, C, h + 2, w + 2), padded; y (B, h, w, K)."""
-        assert weight.numel() == -(-y.shape[3] // self.panel) * self.panel * x.shape[1] * 9
-        shape = _longs(y.shape[0], y.shape[1], y.shape[2], x.shape[1], y.shape[3])
-        numbers = ctypes.c_long(relu), ctypes.c_long(torch.get_num_threads())
-        self._library.vgg_first(_at(x), _at(weight), _at(bias), _at(y), shape, *numbers)
+        assert weight.numel() == self._numbers(9, x.shape[1], y.shape[3])
+        shape = (*y.shape[:3], x.shape[1], y.shape[3])
+        self._call("vgg_first", x, weight, bias, y, shape, relu, torch.get_num_threads())
         return y
 
     def normalise(self, x: Tensor, *, k: float, scale: float) -> Tensor:
@@ -194,15 +194,13 @@ class Kernels:
             x: (B, h, w, C).
             k, scale: Not negative, k above 0.
         """
-        sizes = [ctypes.c_long(value) for value in (x.numel() // x.shape[3], x.shape[3])]
-        numbers = ctypes.c_float(k), ctypes.c_float(scale), ctypes.c_long(torch.get_num_threads())
-        self._library.vgg_normalise(_at(x), *sizes, *numbers)
+        channels, threads = x.shape[3], torch.get_num_threads()
+        self._call("vgg_normalise", x, x.numel() // channels, channels, float(k), float(scale), threads)
         return x
 
     def product(self, x: Tensor, weight: Tensor, bias: Tensor, *, relu: bool) -> Tensor:
         """x · weightᵀ + bias of x (N, inputs), weight (outputs, inputs): (N, outputs); inputs a multiple of 16."""
         assert x.shape[1] == weight.shape[1]
         y = x.new_empty(len(x), len(weight))
-        numbers = [ctypes.c_long(value) for value in (*x.shape, len(weight), relu, torch.get_num_threads())]
-        self._library.vgg_product(_at(x), _at(weight), _at(bias), _at(y), *numbers)
+        self._call("vgg_product", x, weight, bias, y, *x.shape, len(weight), relu, torch.get_num_threads())
         return y

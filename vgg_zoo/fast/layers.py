@@ -1,5 +1,6 @@
 """The layers of `fast_inference`'s nets: each knows its arithmetic, and convolution, ReLU and max-pool run as one."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -51,6 +52,8 @@ class FastConv(FastLayer, nn.Conv2d):
         kernel: "compiled" or "torch".
     """
 
+    bias: Tensor
+
     def __init__(self, conv: nn.Conv2d, weight: Tensor, bias: Tensor, kernel: str) -> None:
         super().__init__(
             conv.in_channels,
@@ -70,7 +73,7 @@ class FastConv(FastLayer, nn.Conv2d):
     def use(self, kernel: str) -> None:
         """Take a kernel, and put the weight into its order."""
         super().use(kernel)
-        self.ordered = self._ordered() if _is_plain(self.weight) else None
+        self.ordered = self._ordered()
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what is in the order of this machine's kernel; whoever reads it calls `use`."""
@@ -93,15 +96,13 @@ class FastConv(FastLayer, nn.Conv2d):
             return "direct", f"{self.weight.dtype} on {self.weight.device}: only float32 on a CPU has another way"
         return winograd.choice(self.kernel, self, height, width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, h, w) → (B, K, h, w)."""
-        return self.run(x)
-
-    def run(self, x: Tensor, relu: bool = False, pool: nn.MaxPool2d | None = None, buffer: str | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, relu: bool = False, pool: nn.MaxPool2d | None = None, buffer: str | None = None
+    ) -> Tensor:
         """The layer with what follows it.
 
         Args:
-            x: (B, C, h, w).
+            x: (B, C, h, w); gives (B, K, h, w).
             relu: Apply the ReLU.
             pool: And then this max-pool, of 2 × 2.
             buffer: The name of the buffer of the workspace that the map may live in.
@@ -112,32 +113,27 @@ class FastConv(FastLayer, nn.Conv2d):
         if kernels is not None:
             y = self._compiled(kernels, x, kind, relu, pool, buffer)
             return y if pool is None or kind == "winograd" else pool(y)
-        y = self._torch(x) if kind == "winograd" else self._conv_forward(x, self.weight, self.bias)
+        if kind == "winograd":
+            assert self.ordered is not None
+            y = _as_map(winograd.convolve(_as_rows(x), self.ordered, self.bias))
+        else:
+            y = self._conv_forward(x, self.weight, self.bias)
         y = F.relu_(y) if relu else y
         return y if pool is None else pool(y)
-
-    def _torch(self, x: Tensor) -> Tensor:
-        assert self.ordered is not None
-        assert self.bias is not None
-        return _as_map(winograd.convolve(_as_rows(x), self.ordered, self.bias))
 
     def _compiled(
         self, kernels: compiled.Kernels, x: Tensor, kind: str, relu: bool, pool: nn.MaxPool2d | None, buffer: str | None
     ) -> Tensor:
         assert self.ordered is not None
-        assert self.bias is not None
         height, width = x.shape[2:]
-        pooled = pool is not None and kind == "winograd"
-        if pooled and pool is not None:
-            up = 1 if pool.ceil_mode else 0
-            height, width = (height + up) // 2, (width + up) // 2
+        if pool is not None and kind == "winograd":
+            height, width = (height + pool.ceil_mode) // 2, (width + pool.ceil_mode) // 2
         shape = (x.shape[0], height, width, self.out_channels)
-        count = shape[0] * shape[1] * shape[2] * shape[3]
-        y = x.new_empty(shape) if buffer is None else compiled.WORKSPACE.take(buffer, count).view(shape)
+        y = x.new_empty(shape) if buffer is None else compiled.WORKSPACE.take(buffer, math.prod(shape)).view(shape)
         if kind == "first":
             padded = F.pad(x, (1, 1, 1, 1)).contiguous()
             return _as_map(kernels.first(padded, self.ordered, self.bias, y, relu=relu))
-        return _as_map(kernels.winograd(_as_rows(x), self.ordered, self.bias, y, relu=relu, pool=pooled))
+        return _as_map(kernels.winograd(_as_rows(x), self.ordered, self.bias, y, relu=relu, pool=pool is not None))
 
 
 class FastLRN(FastLayer, nn.LocalResponseNorm):
@@ -152,12 +148,8 @@ class FastLRN(FastLayer, nn.LocalResponseNorm):
         super().__init__(norm.size, norm.alpha, norm.beta, norm.k)
         self.use(kernel)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, h, w) → the same shape."""
-        return self.run(x, in_place=False)
-
-    def run(self, x: Tensor, in_place: bool) -> Tensor:
-        """The layer; `in_place` where nobody else needs x."""
+    def forward(self, x: Tensor, in_place: bool = False) -> Tensor:
+        """(B, C, h, w) → the same shape; `in_place` where nobody else needs x."""
         suits = (self.size, self.beta) == (5, 0.75) and self.k > 0 and self.alpha >= 0
         kernels = compiled.kernels() if self.kernel == "compiled" and suits and _is_plain(x) else None
         if kernels is None:
@@ -177,18 +169,16 @@ class FastFullyConnected(FastLayer, nn.Conv2d):
         kernel: "compiled" or "torch".
     """
 
+    bias: Tensor
+
     def __init__(self, weight: Tensor, bias: Tensor, kernel: str) -> None:
         super().__init__(weight.shape[1], weight.shape[0], (weight.shape[2], weight.shape[3]), device="meta")
         self.weight = nn.Parameter(weight, requires_grad=False)
         self.bias = nn.Parameter(bias, requires_grad=False)
         self.use(kernel)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, h, w) → (B, out, h - k + 1, w - k + 1)."""
-        return self.run(x)
-
-    def run(self, x: Tensor, relu: bool = False) -> Tensor:
-        """The layer, with its ReLU if wanted; many windows in parts."""
+    def forward(self, x: Tensor, relu: bool = False) -> Tensor:
+        """(B, C, h, w) → (B, out, h - k + 1, w - k + 1), with its ReLU if wanted; many windows in parts."""
         columns = x.shape[3] - self.kernel_size[1] + 1
         most = max(1, _MOST_WINDOWS // max(1, columns * x.shape[0]))
         rows, kernel = x.shape[2] - self.kernel_size[0] + 1, self.kernel_size[0]
@@ -196,7 +186,6 @@ class FastFullyConnected(FastLayer, nn.Conv2d):
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
 
     def _rows(self, x: Tensor, relu: bool) -> Tensor:
-        assert self.bias is not None
         plain = _is_plain(x) and _is_plain(self.weight) and x.shape[1] == self.in_channels
         if self.kernel == "compiled" and plain:
             windows, matrix = fc_windows(x, self.weight)
@@ -251,7 +240,7 @@ def run_steps(steps: Sequence[Step], x: Tensor) -> Tensor:
         relu = place + 1 < len(steps) and type(steps[place + 1]) is nn.ReLU
         place += 1 + relu
         if isinstance(step, FastFullyConnected):
-            x = step.run(x, relu)
+            x = step(x, relu)
             continue
         pool = steps[place] if relu and place < len(steps) and _is_two_by_two(steps[place]) else None
         place += pool is not None
@@ -259,8 +248,8 @@ def run_steps(steps: Sequence[Step], x: Tensor) -> Tensor:
         place += norm is not None
         kept = place == len(steps) or not isinstance(steps[place], FastConv | nn.MaxPool2d)  # those make another map
         buffer = None if kept else f"map {turn}"
-        x, turn = step.run(x, relu, pool, buffer), 1 - turn  # type: ignore[arg-type]  # a MaxPool2d, as we looked
-        x = x if norm is None else norm.run(x, in_place=True)  # type: ignore[attr-defined]  # a FastLRN, likewise
+        x, turn = step(x, relu, pool, buffer), 1 - turn
+        x = x if norm is None else norm(x, in_place=True)  # type: ignore[call-arg]  # a FastLRN, as we looked
     return x
 
 

@@ -137,8 +137,11 @@ class FastVGG(VGG):
     def forward_features(self, x: Tensor) -> Tensor:
         """(B, 3, H, W) → the trunk's map (B, 512, ⌊H/32⌋, ⌊W/32⌋); errors as of `forward`."""
         self.check(x)
+        images = prepare(x)
+        if not images.is_cpu:
+            images = images.contiguous(memory_format=torch.channels_last)  # fastest on a GPU, too
         with torch.no_grad():
-            return restore_layout(self.features(_prepared(x)), x)
+            return restore_layout(self.features(images), x)
 
     @torch.no_grad()
     def class_score_map(self, images: Tensor) -> Tensor:
@@ -186,9 +189,3 @@ def _kernel_of(model: nn.Module, kernel: str) -> tuple[str, str | None]:
     if kernel == "compiled" and reason is not None:
         raise RuntimeError(f"kernel='compiled' cannot be had: {reason}; kernel='auto' takes plain PyTorch then")
     return ("torch", reason) if reason else ("compiled", None)
-
-
-def _prepared(images: Tensor) -> Tensor:
-    """As for the nets of the zoo; a GPU's convolutions are fastest in NHWC, too."""
-    images = prepare(images)
-    return images if images.is_cpu else images.contiguous(memory_format=torch.channels_last)

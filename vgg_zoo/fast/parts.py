@@ -13,10 +13,7 @@ from torch import Tensor, nn
 from vgg_zoo.fast.layers import FastConv, FastFullyConnected, FastLinear, FastLRN, FastTrunk, run_steps
 from vgg_zoo.model import VGG, FullyConnected, HiddenLayers, at_least
 
-_KNOWN = (
-    *(nn.Conv2d, FullyConnected, nn.BatchNorm2d, nn.Linear),
-    *(nn.Sequential, HiddenLayers, ConvMlp, ClassifierHead),
-)
+_KNOWN = (nn.Conv2d, FullyConnected, nn.BatchNorm2d, nn.Linear, nn.Sequential, HiddenLayers, ConvMlp, ClassifierHead)
 
 
 def check_can_be_copied(model: nn.Module) -> None:
@@ -83,8 +80,7 @@ def fast_head(head: Any, kernel: str) -> Any:
 
 def _layers(children: Sequence[nn.Module], kernel: str) -> list[nn.Module]:
     layers: list[nn.Module] = []
-    for place, child in enumerate(children):
-        following = children[place + 1] if place + 1 < len(children) else None
+    for child, following in zip(children, [*children[1:], None], strict=True):
         if isinstance(child, nn.Sequential):
             layers.append(nn.Sequential(*_layers(list(child.children()), kernel)))
         elif isinstance(child, nn.Conv2d):

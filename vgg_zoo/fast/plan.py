@@ -43,17 +43,15 @@ def planned_layers(net: Any, height: int, width: int, batch: int) -> Iterator[Pl
     convs = iter(layer.name for layer in layers_of(net).values() if layer.name.startswith("conv"))
     for module in trunk_modules(net):
         if isinstance(module, nn.MaxPool2d):
-            up = 1 if module.ceil_mode else 0
-            height, width = (height + up) // 2, (width + up) // 2
+            height, width = (height + module.ceil_mode) // 2, (width + module.ceil_mode) // 2
         elif isinstance(module, FastConv):
             kind, reason = module.choice(height, width)
             places = 36 / 9 * -(-height // 4) * -(-width // 4) if kind == "winograd" else height * width
             count = batch * places * module.weight.numel() / 1e9
             yield PlannedLayer(next(convs), f"{module.out_channels}×{height}×{width}", kind, count, reason)
     hidden: Any = net.pre_logits
-    for name in ("fc1", "fc2") if hasattr(hidden, "fc1") else ():
-        layer = getattr(hidden, name)
+    for name, layer in (("fc6", hidden.fc1), ("fc7", hidden.fc2)) if hasattr(hidden, "fc1") else ():
         side = layer.kernel_size[0]
         height, width = (max(length, side) - side + 1 for length in (height, width))
         shape, count = f"{layer.out_channels}×{height}×{width}", batch * height * width * layer.weight.numel() / 1e9
-        yield PlannedLayer("fc6" if name == "fc1" else "fc7", shape, "product", count, "bound by reading the weights")
+        yield PlannedLayer(name, shape, "product", count, "bound by reading the weights")

@@ -25,17 +25,11 @@ class WeightsState:
 
     def is_current(self) -> bool:
         """Whether nothing has changed them since."""
-        same = self._versions == _versions(self._tensors)
-        return same and torch.equal(self._samples, _samples(self._tensors))
+        return self._versions == _versions(self._tensors) and torch.equal(self._samples, _samples(self._tensors))
 
     def is_of(self, net: nn.Module) -> bool:
         """Whether they are the net's, all of them, and current."""
-        found = _tensors(net)
-        same = len(found) == len(self._tensors) and all(
-            one.data_ptr() == other.data_ptr() and one.dtype == other.dtype and one.shape == other.shape
-            for one, other in zip(found, self._tensors, strict=True)
-        )
-        return same and self.is_current()
+        return _identities(_tensors(net)) == _identities(self._tensors) and self.is_current()
 
     def __deepcopy__(self, memo: object) -> "WeightsState":
         return self  # whoever copies a net makes a new state
@@ -43,6 +37,10 @@ class WeightsState:
 
 def _tensors(net: nn.Module) -> list[Tensor]:
     return [tensor.detach() for tensor in chain(net.parameters(), net.buffers())]
+
+
+def _identities(tensors: Sequence[Tensor]) -> list[tuple[int, torch.dtype, torch.Size]]:
+    return [(tensor.data_ptr(), tensor.dtype, tensor.shape) for tensor in tensors]
 
 
 def _versions(tensors: Sequence[Tensor]) -> list[int]:

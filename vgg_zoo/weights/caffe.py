@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from vgg_zoo.configurations import FC_KEYS
-from vgg_zoo.weights.layout import FIRST_CONV, to_timm
+from vgg_zoo.weights.layout import to_timm
 from vgg_zoo.weights.wire import FIXED32, FIXED64, LENGTH, Field, Message
 
 # Field numbers of caffe.proto.
@@ -68,7 +68,7 @@ def read_caffe(file: Path) -> tuple[dict[str, Tensor], str]:
             for index, blob in enumerate(blobs):
                 kind = ("weight", "bias")[index] if index < 2 else f"blob{index}"
                 tensors[f"{name}.{kind}"] = _tensor(name, blob)
-    return to_timm(tensors, file), version
+    return to_timm(tensors, file, bgr=True), version
 
 
 def looks_like_caffe(start: bytes) -> bool:
@@ -161,7 +161,7 @@ def _piece(blob: Message, field: Field) -> Piece:
 
 
 def _tensor(name: str, blob: Blob) -> Tensor:
-    """Copy an array out of the file, as float32 and RGB."""
+    """Copy an array out of the file, as float32."""
     values = np.empty(prod(blob.shape), np.float32)
     done = 0
     with np.errstate(over="ignore", invalid="ignore"):  # doubles beyond float32 become infinite
@@ -171,10 +171,7 @@ def _tensor(name: str, blob: Blob) -> Tensor:
     shape = blob.shape
     if blob.legacy and name in FC_KEYS and shape[:2] == (1, 1):
         shape = shape[2:]  # Oxford's matrices are (1, 1, out, in)
-    tensor = torch.from_numpy(values).view(shape)
-    if name == FIRST_CONV and tensor.ndim == 4 and shape[1] == 3:
-        tensor = tensor.flip(1)  # BGR → RGB
-    return tensor
+    return torch.from_numpy(values).view(shape)
 
 
 def _by(dimensions: list[int]) -> str:

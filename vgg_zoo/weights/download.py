@@ -104,12 +104,11 @@ def _fetch(remote: RemoteFile, part: Path, timeout: float, bar: Any) -> None:
             present = 0
         if present == remote.size:
             return
+        reason = "the connection ended early"
         try:
             _receive(remote, part, present, timeout, bar)
         except (OSError, http.client.HTTPException) as error:  # URLError is an OSError
             reason = error
-        else:
-            reason = "the connection ended early"
     present = part.stat().st_size if part.exists() else 0
     if present != remote.size:
         raise ValueError(
@@ -120,9 +119,9 @@ def _fetch(remote: RemoteFile, part: Path, timeout: float, bar: Any) -> None:
 
 def _receive(remote: RemoteFile, part: Path, present: int, timeout: float, bar: Any) -> None:
     """Append what one connection gives; from the beginning again if the server knows no ranges."""
-    headers = {"User-Agent": "vgg_zoo", "Accept-Encoding": "identity"} | (
-        {"Range": f"bytes={present}-"} if present else {}
-    )
+    headers = {"User-Agent": "vgg_zoo", "Accept-Encoding": "identity"}
+    if present:
+        headers["Range"] = f"bytes={present}-"
     request = urllib.request.Request(remote.url, headers=headers)  # noqa: S310 (download checks the scheme)
     try:
         response = urllib.request.urlopen(request, timeout=timeout)  # noqa: S310
@@ -139,14 +138,14 @@ def _receive(remote: RemoteFile, part: Path, present: int, timeout: float, bar: 
         with part.open("r+b" if start else "wb") as file:
             file.seek(start)
             file.truncate()
-            _update(bar, start)
+            bar.update(start - bar.n)
             while block := response.read(_BLOCK):
                 if file.tell() + len(block) > remote.size:
                     file.close()
                     part.unlink()
                     raise ValueError(f"{remote.url} sends more than the {remote.size:,} bytes of the published file")
                 file.write(block)
-                _update(bar, file.tell())
+                bar.update(file.tell() - bar.n)
 
 
 def _start(response: Any, present: int) -> int:
@@ -165,7 +164,3 @@ def _check_length(remote: RemoteFile, response: Any, start: int) -> None:
         raise ValueError(
             f"{remote.url} offers a file of {start + int(length):,} bytes; the published one has {remote.size:,}"
         )
-
-
-def _update(bar: Any, position: int) -> None:
-    bar.update(position - bar.n)

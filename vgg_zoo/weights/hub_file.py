@@ -73,9 +73,7 @@ def _fetched(
     if again and constants.HF_HUB_OFFLINE:
         raise OSError("HF_HUB_OFFLINE is set")
     try:
-        return Path(
-            hf_hub_download(repository, name, revision=revision, cache_dir=cache_dir, force_download=again),
-        )
+        return Path(hf_hub_download(repository, name, revision=revision, cache_dir=cache_dir, force_download=again))
     except HTTPError as error:
         if isinstance(error, OSError):
             raise

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vgg_zoo.configurations import FC_KEYS, TABLE_1
 from vgg_zoo.weights.files import needs_extra
-from vgg_zoo.weights.layout import FIRST_CONV, FIRST_FC, first_fc_input, to_timm
+from vgg_zoo.weights.layout import FIRST_FC, first_fc_input, to_timm
 
 if TYPE_CHECKING:
     import h5py
@@ -45,7 +45,7 @@ def read_keras(file: Path) -> dict[str, Tensor]:
         raise ValueError(f"{file} is no whole HDF5 file ({error}): cut short or damaged. Fetch it again.") from error
     if not layers:
         raise ValueError(f"{file} has no layer of Keras' VGG in it: they are called block1_conv1, ..., predictions")
-    return to_timm(layers, file)
+    return to_timm(layers, file, bgr=True)
 
 
 def keras_names() -> dict[str, str]:
@@ -104,8 +104,6 @@ def _tensor(name: str, value: np.ndarray[Any, Any]) -> Tensor:
     tensor = torch.from_numpy(np.ascontiguousarray(value, dtype=np.float32))
     if tensor.ndim == 4:
         tensor = tensor.permute(3, 2, 0, 1)  # (k, k, in, out) → (out, in, k, k)
-    if name == FIRST_CONV and tensor.ndim == 4 and tensor.shape[1] == 3:
-        tensor = tensor.flip(1)  # BGR → RGB
     if name in FC_KEYS and name != FIRST_FC and tensor.ndim == 2:
         tensor = tensor.t()
     return tensor.contiguous()

@@ -1,6 +1,6 @@
 """From layers under Oxford's names to timm's layout, and from the shapes of a state dict to the net that it is of."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from math import ceil, isqrt
 from pathlib import Path
 from typing import Any
@@ -15,26 +15,30 @@ FIRST_CONV, FIRST_FC = "conv1_1", "fc6"
 _TORCHVISIONS = {ours: theirs for theirs, ours in CLASSIFIER.items()}
 
 
-def to_timm(layers: Mapping[str, Tensor], file: Path) -> dict[str, Tensor]:
+def to_timm(layers: Mapping[str, Tensor], file: Path, bgr: bool = False) -> dict[str, Tensor]:
     """Name and shape a net's layers as timm does; what is no layer of a net keeps its name, for `check_fit` to refuse.
 
     Args:
         layers: Oxford's name and "weight" or "bias" ("conv1_1.weight") → convs (out, in, k, k); FC layers
             (out, in, k, k) or (out, in · k · k), in the order C, H, W; biases of any shape.
         file: Where they are from, for messages.
+        bgr: The first convolution takes BGR, and is turned to RGB.
 
     Raises:
         ValueError: A first FC layer that does not take a square map of the trunk's channels, or two layers of one key.
     """
-    keys = _keys({key.rpartition(".")[0] for key in layers})
+    names = {key.rpartition(".")[0] for key in layers}
+    keys = min((net.layer_keys() for net in TABLE_1.values()), key=lambda known: len(names ^ known.keys()))
     shaped = {}
     for key, value in layers.items():
         name, _, kind = key.rpartition(".")
+        if bgr and name == FIRST_CONV and value.ndim == 4 and value.shape[1] == 3:
+            value = value.flip(1)
         if kind == "bias":
             value = value.flatten()
         elif name in FC_KEYS:
             value = _shaped_fc(name, value, layers, file)
-        key = f"{keys[name]}.{kind}"
+        key = f"{keys.get(name, name)}.{kind}"
         if key in shaped:
             raise ValueError(f"{file} has two arrays {key}")
         shaped[key] = value
@@ -46,8 +50,10 @@ def net_of(state_dict: Mapping[str, Tensor]) -> str:
 
     A-LRN has the weights of A: a state dict cannot tell them, and this says "A".
     """
-    fitting = fitting_configurations(state_dict)
-    return fitting[0] if fitting else _nearest({key.rpartition(".")[0] for key in state_dict}, by_key=True).name
+    if fitting := fitting_configurations(state_dict):
+        return fitting[0]
+    given = {key.rpartition(".")[0] for key in state_dict}
+    return min(TABLE_1, key=lambda name: len(given ^ set(TABLE_1[name].layer_keys().values())))
 
 
 def arguments_of(state_dict: Mapping[str, Tensor], net: Configuration) -> dict[str, Any]:
@@ -101,19 +107,6 @@ def first_fc_input(inputs: int, layers: Mapping[str, Tensor], file: Path) -> tup
             f"{file}: {FIRST_FC} takes {inputs} inputs: no square map of the last convolution's {channels} channels"
         )
     return channels, side
-
-
-def _keys(names: Iterable[str]) -> dict[str, str]:
-    known = _nearest(set(names), by_key=False).layer_keys()
-    return {name: known.get(name, name) for name in names}
-
-
-def _nearest(names: set[str], by_key: bool) -> Configuration:
-    def differences(net: Configuration) -> int:
-        own = net.layer_keys()
-        return len(names ^ set(own.values() if by_key else own))
-
-    return min(TABLE_1.values(), key=differences)
 
 
 def _shaped_fc(name: str, value: Tensor, layers: Mapping[str, Tensor], file: Path) -> Tensor:

@@ -3,7 +3,6 @@
 Filters are (height, width, in, out) and take RGB; FC layers are convolutions.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -59,15 +58,11 @@ def _layer(layer: Any) -> tuple[str, list[Any]]:
         return "", []
     fields = {field: layer[field].flat[0] for field in names}
     if "weights" in fields:
-        arrays = list(_elements(fields["weights"]))
+        cell = fields["weights"]
+        arrays = list(cell.flat) if isinstance(cell, np.ndarray) and cell.dtype == object else []
     else:
         arrays = [fields[field] for field in ("filters", "biases") if field in fields]
     return "".join(str(part) for part in np.ravel(fields["name"])), arrays
-
-
-def _elements(cell: Any) -> Iterator[Any]:
-    if isinstance(cell, np.ndarray) and cell.dtype == object:
-        yield from cell.flat
 
 
 def _tensor(file: Path, name: str, kind: str, value: Any) -> Tensor:

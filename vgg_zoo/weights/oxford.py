@@ -76,9 +76,7 @@ def converted_again(net: str, folder: Path | None = None) -> Path:
     source = folder / remote.name
     converted = source.with_suffix(".safetensors")
     with _locked(converted):
-        if source.exists() and not constants.HF_HUB_OFFLINE and not _is_intact(remote, source):
-            source.unlink()
-        _convert(_checked_source(remote, source), remote, converted)
+        _convert(_checked_source(remote, source, fetch_again=True), remote, converted)
     return converted
 
 
@@ -88,22 +86,16 @@ def _locked(file: Path) -> Any:
     return WeakFileLock(file.with_name(f".{file.name}.lock"))
 
 
-def _is_intact(remote: RemoteFile, file: Path) -> bool:
-    try:
-        remote.check(file)
-    except ValueError:
-        return False
-    return True
-
-
-def _checked_source(remote: RemoteFile, source: Path) -> Path:
-    """Oxford's file in the cache, with the hash that it must have."""
+def _checked_source(remote: RemoteFile, source: Path, fetch_again: bool = False) -> Path:
+    """Oxford's file in the cache, with the hash that it must have; one that is altered may be fetched again."""
     if source.exists():
         try:
             remote.check(source)
+            return source
         except ValueError as error:
-            raise ValueError(f"{error}. Delete it, or put {remote.url} there") from error
-        return source
+            if not fetch_again or constants.HF_HUB_OFFLINE:
+                raise ValueError(f"{error}. Delete it, or put {remote.url} there") from error
+            source.unlink()
     if constants.HF_HUB_OFFLINE:
         raise ValueError(
             f"HF_HUB_OFFLINE is set and {remote.name} is not in the cache. Fetch {remote.url} ({remote.size:,} bytes) "
