@@ -12,7 +12,6 @@ whole table takes about an hour, and net E about fifteen minutes.
 import argparse
 import json
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,12 +27,11 @@ from benchmarks.cpu_table import MEMORY_GOAL, Result, csv_lines, plot, read_csv,
 from benchmarks.implementations import BUILDERS, Forward, NotHereError, Prepare, Subject, has, scores, zoos_net
 from benchmarks.memory import peak_memory
 from benchmarks.nets import NETS, PEERS
-from benchmarks.timing import interleaved, machine, markdown, matrix_product_peak, save, write
-from recipes.runtime.command import run_command
+from benchmarks.timing import in_own_process, interleaved, machine, markdown, matrix_product_peak, save, write
+from recipes.runtime.command import command, command_parser
 
 MOST_DIFFERENCE = 1e-3
 MEMORY_CASES = (("E", 224, 1), ("E", 224, 8), ("E", 512, 1))
-ROOT = Path(__file__).resolve().parents[1]
 
 
 def built(subject: Subject, args: argparse.Namespace, missing: dict[str, str]) -> dict[str, Prepare]:
@@ -57,7 +55,7 @@ def differences(runs: Mapping[str, Forward], what: str) -> dict[str, float]:
         RuntimeError: Further than rounding explains: another net.
     """
     outputs = {name: run() for name, run in runs.items()}
-    reference = outputs["ours, exact"] if "ours, exact" in outputs else next(iter(outputs.values()))
+    reference = outputs.get("ours, exact", next(iter(outputs.values())))
     found = {name: _difference(output, reference) for name, output in outputs.items()}
     for name, difference in found.items():
         if not difference < MOST_DIFFERENCE:
@@ -188,9 +186,7 @@ def memory(args: argparse.Namespace) -> None:
         peaks = {}
         for name in MEMORY_OF:
             case = [name, net, str(side), str(batch)]
-            command = [sys.executable, "-m", "benchmarks.cpu", "--threads", str(args.threads), "--memory-of", *case]
-            done = subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-            peaks[name] = float(done.stdout)
+            peaks[name] = in_own_process("benchmarks.cpu", "--threads", str(args.threads), "--memory-of", *case)
         found = peaks["ours"] / peaks["timm"]
         lines.append(
             {"net": net, "image": str(side), "batch": str(batch)}
@@ -203,7 +199,7 @@ def memory(args: argparse.Namespace) -> None:
 
 def options(arguments: Sequence[str] | None) -> argparse.Namespace:
     """What the command line says."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument("--nets", nargs="+", choices=list(NETS), default=list(NETS))
     parser.add_argument("--sides", nargs="+", type=int, default=[224, 384, 512], help="of the images, in pixels")
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 8])
@@ -241,10 +237,7 @@ def run(args: argparse.Namespace) -> None:
         memory(args)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run; what is wrong with what was asked for is one line, and exit code 1."""
-    return run_command(run, options, arguments)
-
+main = command(run, options)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -29,7 +29,7 @@ from recipes.data.boxes import NO_ANNOTATION, NO_CLASS, kinds
 from recipes.data.images import UNLABELLED, LabelledImages, Problem
 from recipes.data.source import add_data_options, data_source
 from recipes.data.splits import load_splits
-from recipes.runtime.command import command_parser, run_command
+from recipes.runtime.command import command, command_parser
 from recipes.runtime.files import write_json, write_rows
 from vgg_zoo.images.decoding import Pixels
 
@@ -108,20 +108,16 @@ def _box_counts(found: Sequence[_Seen]) -> dict[str, Any]:
 
 def _problems(split: LabelledImages, found: Sequence[_Seen]) -> list[Problem]:
     """Each bad box, and each image that cannot be decoded or has no box for another reason."""
+    usual = {NO_ANNOTATION} if split.name == "training" else set()  # most of ILSVRC's training images have none
     problems = []
     for index, (one, name) in enumerate(zip(found, split.names(range(len(split))), strict=True)):
         reasons = list(one.bad_boxes)
-        if one.problem is not None and one.problem.reason not in reasons and not _usual(split, one.problem):
+        if one.problem is not None and one.problem.reason not in {*reasons, *usual}:
             reasons.insert(0, one.problem.reason)
         if isinstance(split, BoxedImages) and one.label == UNLABELLED and one.problem is None:
             reasons.append(f"{NO_CLASS} (label {UNLABELLED})")
         problems += [Problem(split.name, index, name, reason) for reason in reasons]
     return problems
-
-
-def _usual(split: LabelledImages, problem: Problem) -> bool:
-    """Whether it is how ILSVRC is: most of its training images have no annotation."""
-    return split.name == "training" and problem.reason == NO_ANNOTATION
 
 
 def _shown(value: Any) -> str:
@@ -163,10 +159,7 @@ def run(args: argparse.Namespace) -> int:
     return 1 if problems else 0
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run; what is wrong with what was asked for is one line, and exit code 1."""
-    return run_command(run, parse, arguments)
-
+main = command(run, parse)
 
 if __name__ == "__main__":
     sys.exit(main())

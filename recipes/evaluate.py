@@ -18,21 +18,13 @@ if __name__ == "__main__":  # run as a script, Python looks for modules beside t
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import vgg_zoo  # noqa: F401 (registers the nets)
-from recipes.data.images import LabelledImages
 from recipes.data.source import about_data, add_data_options, column_options, data_source
 from recipes.data.splits import load_test_split
 from recipes.evaluation.class_order import outputs_of_classes
 from recipes.evaluation.net import arithmetic_in, load_net
 from recipes.evaluation.scores import check_submission, score_store, write_results
 from recipes.evaluation.store import RescaledImages, fill
-from recipes.runtime.command import (
-    add_output_options,
-    add_testing_options,
-    begin_test,
-    command_parser,
-    run_command,
-    weights_dtype,
-)
+from recipes.runtime.command import add_testing_options, begin_test, command, command_parser, weights_dtype
 from recipes.runtime.processes import from_main
 from vgg_zoo.evaluation import PROTOCOLS
 
@@ -42,9 +34,8 @@ CHOSEN = ("protocol", "scales", "flip", "softmax_first", "ceil_mode", "exact")
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
-    parser = command_parser(__doc__)
+    parser = command_parser(__doc__, output="the results and scores")
     parser.add_argument("--model", required=True, help="a name that timm loads with weights, or a folder of a run")
-    add_output_options(parser, "the results and scores")
     group = parser.add_argument_group("protocol; where nothing is said, as the model's folder says, or the paper")
     group.add_argument("--protocol", help=f"one of {', '.join(PROTOCOLS)}; default: dense")
     group.add_argument(
@@ -79,12 +70,6 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return args
 
 
-def identity(net: dict[str, Any], args: argparse.Namespace, split: LabelledImages, precision: str) -> dict[str, Any]:
-    """What decides the scores: the same in every part of an interrupted test."""
-    data = about_data(args, split) | {"images": len(split), "columns": column_options(args)}
-    return {"net": net, "data": data, "precision": precision}
-
-
 def run(args: argparse.Namespace) -> None:
     """Everything that the command does."""
     folder, accelerator, precision = begin_test(args)
@@ -100,7 +85,8 @@ def run(args: argparse.Namespace) -> None:
 
     def begin() -> dict[str, Any]:
         net = tested.description() | arithmetic_in(evaluator, accelerator, precision)
-        folder.begin(identity(net, args, split, precision), args.overwrite)
+        data = about_data(args, split) | {"images": len(split), "columns": column_options(args)}
+        folder.begin({"net": net, "data": data, "precision": precision}, args.overwrite)
         return net
 
     net = from_main(accelerator, begin)
@@ -117,10 +103,7 @@ def run(args: argparse.Namespace) -> None:
     accelerator.end_training()
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run; what is wrong with what was asked for is one line, and exit code 1."""
-    return run_command(run, parse, arguments)
-
+main = command(run, parse)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -25,27 +25,20 @@ from recipes.data.splits import load_splits, load_test_split
 from recipes.evaluation.net import arithmetic_in, description_of
 from recipes.evaluation.store import Store, fill
 from recipes.features.folder import DescriptorRows, NamedImages, descriptor_store
-from recipes.runtime.command import (
-    add_output_options,
-    add_testing_options,
-    begin_test,
-    command_parser,
-    run_command,
-    weights_dtype,
-)
+from recipes.runtime.command import add_testing_options, begin_test, command, command_parser, weights_dtype
 from recipes.runtime.files import write_rows
 from recipes.runtime.output_folder import OutputFolder
 from recipes.runtime.processes import from_main
 from vgg_zoo.descriptors import COMBINE, L2, DenseDescriptor
-from vgg_zoo.pretrained import pretrained_net
-from vgg_zoo.weights.settings import usual_settings
+
+CHOSEN = ("layer", "scales", "combine", "flip", "l2", "ceil_mode", "most_pixels", "exact")
+"""Options that are arguments of the descriptor."""
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
-    parser = command_parser(__doc__)
+    parser = command_parser(__doc__, output="the descriptors")
     parser.add_argument("--model", required=True, help="a name that timm loads with weights, or a folder of a run")
-    add_output_options(parser, "the descriptors")
     group = parser.add_argument_group("descriptor; where nothing is said, as the model's folder says, or the paper")
     group.add_argument("--layer", default="fc7", help="fc7, fc6, or a conv or max-pool: conv3_2, pool5; default: fc7")
     group.add_argument(
@@ -64,22 +57,6 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def load_descriptor(args: argparse.Namespace) -> DenseDescriptor:
-    """The net, and how its descriptors are made."""
-    _, usual = usual_settings(args.model)
-    settings: dict[str, Any] = {name: usual[name] for name in ("scales", "flip", "ceil_mode") if name in usual}
-    settings |= {name: value for name in ("scales", "flip", "ceil_mode") if (value := getattr(args, name)) is not None}
-    net = pretrained_net(args.model)
-    settings |= {"most_pixels": args.most_pixels, "exact": args.exact}
-    return DenseDescriptor(net, args.layer, combine=args.combine, l2=args.l2, **settings)
-
-
-def load_split(args: argparse.Namespace) -> LabelledImages:
-    """The images."""
-    source = data_source(args)
-    return load_splits(source)[0] if args.training else load_test_split(source, labelled=not args.unlabelled)
-
-
 def about_data(args: argparse.Namespace, split: LabelledImages) -> dict[str, Any]:
     """What results.json says of the data set."""
     named = args.training_split if args.training else args.validation_split
@@ -96,12 +73,14 @@ def run(args: argparse.Namespace) -> None:
     """Everything that the command does."""
     folder, accelerator, precision = begin_test(args)
     with accelerator.main_process_first():  # the others find weights and data set in the cache
-        descriptor = load_descriptor(args)
-        split = load_split(args)
+        descriptor = DenseDescriptor(args.model, **{name: getattr(args, name) for name in CHOSEN})
+        source = data_source(args)
+        split = load_splits(source)[0] if args.training else load_test_split(source, labelled=not args.unlabelled)
     descriptor.model.to(accelerator.device, weights_dtype(precision))
 
     def begin() -> dict[str, Any]:
         net = description_of(args.model, descriptor.model) | descriptor.settings
+        net["settings_from"] = descriptor.settings_from
         net |= arithmetic_in(descriptor, accelerator, precision)
         content = {"net": net, "data": about_data(args, split), "precision": precision}
         folder.begin(content, args.overwrite)
@@ -112,7 +91,6 @@ def run(args: argparse.Namespace) -> None:
         f"{args.model} on {len(split)} images of {args.data}: {args.layer}, Q = {list(descriptor.scales)}, "
         f"{accelerator.num_processes} process(es) on {accelerator.device.type}"
     )
-
     store = descriptor_store(folder, len(split))
     images = NamedImages(split, descriptor.scales)
     fill(store, images, descriptor.of_rescaled, accelerator, args.workers, args.strict)
@@ -135,10 +113,7 @@ def finish(folder: OutputFolder, store: Store[DescriptorRows], content: dict[str
     print(f"wrote {store.images} descriptors of {size} numbers to {store.path}")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run; what is wrong with what was asked for is one line, and exit code 1."""
-    return run_command(run, parse, arguments)
-
+main = command(run, parse)
 
 if __name__ == "__main__":
     sys.exit(main())

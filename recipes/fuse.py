@@ -17,7 +17,7 @@ if __name__ == "__main__":  # run as a script, Python looks for modules beside t
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from recipes.evaluation.scores import Scores, check_submission, score_store, write_results
-from recipes.runtime.command import add_output_options, command_parser, run_command
+from recipes.runtime.command import command, command_parser
 from recipes.runtime.output_folder import OutputFolder
 from vgg_zoo.evaluation import fuse
 from vgg_zoo.results import read_results
@@ -94,9 +94,8 @@ def in_order(path: Path, posteriors: Any, theirs: Sequence[int], ours: Sequence[
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
-    parser = command_parser(__doc__)
+    parser = command_parser(__doc__, output="the fusion's results and scores")
     parser.add_argument("folders", type=Path, nargs="+", metavar="DIR", help="outputs of recipes/evaluate.py")
-    add_output_options(parser, "the fusion's results and scores")
     parser.add_argument(
         "--submission", type=Path, metavar="FILE", help="write ILSVRC's test-server lines: top 5, from 1"
     )
@@ -117,10 +116,7 @@ def run(args: argparse.Namespace) -> None:
     write_results(folder, nets, data, scores, outputs, args.submission)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run; what is wrong with what was asked for is one line, and exit code 1."""
-    return run_command(run, parse, arguments)
-
+main = command(run, parse)
 
 if __name__ == "__main__":
     sys.exit(main())

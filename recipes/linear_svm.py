@@ -26,31 +26,28 @@ import vgg_zoo  # noqa: F401 (registers the nets)
 from recipes.data.source import add_data_options, data_source
 from recipes.evaluation.net import arithmetic_in, description_of
 from recipes.features.descriptors import Descriptors, describe, of_folders
-from recipes.features.protocols import PROTOCOLS, Request, SvmProtocol, protocol_named
+from recipes.features.protocols import PROTOCOLS, Request, SvmProtocol
 from recipes.features.report import SvmReport
 from recipes.features.samples import Samples
 from recipes.features.split import run_split
 from recipes.features.svm import CANDIDATES, SOLVERS, solver_for
 from recipes.runtime.command import (
-    add_output_options,
     add_testing_options,
     begin_test,
+    command,
     command_parser,
-    run_command,
     weights_dtype,
 )
 from recipes.runtime.output_folder import OutputFolder
 from recipes.runtime.processes import from_main
 from vgg_zoo.descriptors import COMBINE, L2, DenseDescriptor
-from vgg_zoo.pretrained import pretrained_net
-from vgg_zoo.weights.settings import usual_settings
 
 PAPERS_NETS = ["vgg_d.oxford_in1k", "vgg_e.oxford_in1k"]
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
-    parser = command_parser(__doc__)
+    parser = command_parser(__doc__, output="the results and descriptors")
     parser.add_argument("--protocol", required=True, help=f"one of {', '.join(PROTOCOLS)}")
     parser.add_argument(
         "--model",
@@ -59,7 +56,6 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="names that timm loads with weights, or folders; descriptors of several nets are stacked. Default: the "
         "paper's D and E; the folder protocol has none",
     )
-    add_output_options(parser, "the results and descriptors")
     add_data_options(parser, required=False)
     parser.add_argument(
         "--features",
@@ -89,12 +85,15 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def check(args: argparse.Namespace, protocol: SvmProtocol) -> None:
-    """Refuse options that do not go together, before anything is loaded.
+def check(args: argparse.Namespace) -> SvmProtocol:
+    """The protocol; refuses options that do not go together, before anything is loaded.
 
     Raises:
-        ValueError: Such options.
+        ValueError: Such options, or no such protocol.
     """
+    if args.protocol not in PROTOCOLS:
+        raise ValueError(f"unknown --protocol {args.protocol!r}; choose from {', '.join(PROTOCOLS)}")
+    protocol = PROTOCOLS[args.protocol]
     if args.features and args.protocol != "folder":
         raise ValueError(f"--features goes with --protocol folder; {args.protocol} computes its own descriptors")
     if args.features and (args.model or args.data):
@@ -108,18 +107,16 @@ def check(args: argparse.Namespace, protocol: SvmProtocol) -> None:
     if min(args.candidates) <= 0:
         raise ValueError(f"--C must be above 0; got {args.candidates}")
     solver_for(args.solver, np.zeros(0))
+    return protocol
 
 
 def descriptor_of(args: argparse.Namespace, protocol: SvmProtocol, model: str) -> DenseDescriptor:
-    """The net's descriptor with the command's settings, else the protocol's, else what its folder says."""
-    _, usual = usual_settings(model)
-    settings: dict[str, Any] = {name: usual[name] for name in ("scales", "flip", "ceil_mode") if name in usual}
-    if protocol.scales is not None:  # the paper's protocols do not depend on how a net was trained
-        settings |= {"scales": protocol.scales, "flip": True}
+    """The net's descriptor with the command's settings, else the protocol's, else the net's own."""
+    # The paper's protocols do not depend on how a net was trained.
+    settings: dict[str, Any] = {} if protocol.scales is None else {"scales": protocol.scales, "flip": True}
     settings |= {name: value for name in ("scales", "flip", "ceil_mode") if (value := getattr(args, name)) is not None}
-    combine = args.combine or protocol.combine
-    settings |= {"most_pixels": args.most_pixels, "exact": args.exact}
-    return DenseDescriptor(pretrained_net(model), args.layer, combine=combine, l2=args.l2, **settings)
+    settings |= {"combine": args.combine or protocol.combine, "l2": args.l2}
+    return DenseDescriptor(model, args.layer, most_pixels=args.most_pixels, exact=args.exact, **settings)
 
 
 def compute(
@@ -135,7 +132,10 @@ def compute(
     with accelerator.main_process_first():  # the others find the weights in the cache
         descriptors = [descriptor_of(args, protocol, model) for model in models]
     nets = [
-        description_of(model, one.model) | one.settings | arithmetic_in(one, accelerator, precision)
+        description_of(model, one.model)
+        | one.settings
+        | {"settings_from": one.settings_from}
+        | arithmetic_in(one, accelerator, precision)
         for model, one in zip(models, descriptors, strict=True)
     ]
     data = {"protocol": args.protocol, "data": args.data, "precision": precision, "samples": len(samples)}
@@ -153,60 +153,41 @@ def compute(
     return Descriptors.stacked(found), nets
 
 
-def test(
-    args: argparse.Namespace,
-    protocol: SvmProtocol,
-    request: Request,
-    samples: Samples,
-    descriptors: Descriptors,
-    nets: list[dict[str, Any]],
-) -> SvmReport:
-    """Train and test on every split."""
-    solver = solver_for(args.solver, descriptors.rows[samples.splits[0].training])
-    splits = [
-        run_split(protocol.measure, samples, split, descriptors.rows, args.candidates, solver, args.seed)
-        for split in samples.splits
-    ]
-    return SvmReport(
-        name=args.protocol,
-        protocol=protocol,
-        request=request,
-        samples=samples,
-        nets=nets,
-        solver=solver,
-        descriptors=descriptors,
-        splits=splits,
-    )
-
-
-def request_of(args: argparse.Namespace) -> Request:
-    """What is asked of the protocol's data."""
-    return Request(source=data_source(args), test_set=args.test_set, boxes=not args.image_only, seed=args.seed)
-
-
 def run(args: argparse.Namespace) -> None:
     """Everything that the command does."""
-    protocol = protocol_named(args.protocol)
-    check(args, protocol)
+    protocol = check(args)
     folder, accelerator, precision = begin_test(args)
+    args.data = args.data or " and ".join(args.features)
+    request = Request(source=data_source(args), test_set=args.test_set, boxes=not args.image_only, seed=args.seed)
     if args.features:
         samples, descriptors, nets = of_folders(args.features, args.seed)
-        args.data = " and ".join(args.features)
         identity = {"protocol": args.protocol, "nets": nets, "features": args.features, "seed": args.seed}
         from_main(accelerator, lambda: folder.begin(identity, args.overwrite))
     else:
         with accelerator.main_process_first():
-            samples = protocol.load(request_of(args))
+            samples = protocol.load(request)
         descriptors, nets = compute(args, protocol, samples, folder, accelerator, precision)
     if accelerator.is_main_process:
-        test(args, protocol, request_of(args), samples, descriptors, nets).write(folder)
+        solver = solver_for(args.solver, descriptors.rows[samples.splits[0].training])
+        splits = [
+            run_split(protocol.measure, samples, split, descriptors.rows, args.candidates, solver, args.seed)
+            for split in samples.splits
+        ]
+        report = SvmReport(
+            name=args.protocol,
+            protocol=protocol,
+            request=request,
+            samples=samples,
+            nets=nets,
+            solver=solver,
+            descriptors=descriptors,
+            splits=splits,
+        )
+        report.write(folder)
     accelerator.end_training()
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run; what is wrong with what was asked for is one line, and exit code 1."""
-    return run_command(run, parse, arguments)
-
+main = command(run, parse)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -36,14 +36,7 @@ from recipes.evaluation.class_order import outputs_of_classes, targets
 from recipes.evaluation.error_rates import Protocol, wilson_interval
 from recipes.evaluation.net import arithmetic_in, description_of
 from recipes.evaluation.store import Store, fill
-from recipes.runtime.command import (
-    add_output_options,
-    add_testing_options,
-    begin_test,
-    command_parser,
-    run_command,
-    weights_dtype,
-)
+from recipes.runtime.command import add_testing_options, begin_test, command, command_parser, weights_dtype
 from recipes.runtime.files import write_rows
 from recipes.runtime.output_folder import OutputFolder
 from recipes.runtime.processes import from_main
@@ -53,12 +46,12 @@ from vgg_zoo.evaluation import DenseEvaluator, Fusion
 from vgg_zoo.images.inputs import net_input
 from vgg_zoo.layers import smallest_side
 from vgg_zoo.localisation import Localiser, box_net, training_scale
-from vgg_zoo.weights.settings import run_settings, usual_settings
+from vgg_zoo.weights.settings import run_settings
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
-    parser = command_parser(__doc__)
+    parser = command_parser(__doc__, output="the results")
     parser.add_argument(
         "--net",
         nargs="+",
@@ -76,7 +69,6 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         type=float,
         help=f"overlap above which boxes are merged; default: as the localise.json of a single net says, else {CLOSE}",
     )
-    add_output_options(parser, "the results")
     parser.add_argument("--class-index", type=Path, help="file: each class's output number, name or WordNet id")
     add_data_options(parser)
     add_testing_options(parser, strict="used")
@@ -93,9 +85,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def make_localiser(args: argparse.Namespace) -> Localiser:
     """The localiser that the command asks for."""
-    chosen = {} if args.classifier_scales is None else {"scales": args.classifier_scales}
     evaluators = [
-        DenseEvaluator(model, most_pixels=args.most_pixels, exact=args.exact, **usual_settings(model)[1] | chosen)
+        DenseEvaluator(model, args.classifier_scales, most_pixels=args.most_pixels, exact=args.exact)
         for model in args.classifier
     ]
     return Localiser(
@@ -111,12 +102,12 @@ def make_localiser(args: argparse.Namespace) -> Localiser:
 
 def described(model: str, net: BoxVGG, scales: tuple[int, ...]) -> dict[str, Any]:
     """What results.json says of a net that predicts boxes."""
-    trained, _ = usual_settings(model)
+    run = run_settings(model)
     return {
         **description_of(model, net),
         "regression": net.regression,
-        "trainable": run_settings(model).get("trainable"),
-        "train_scales": trained,
+        "trainable": run.get("trainable"),
+        "train_scales": sorted(set(run.get("train_scales", ()))) or None,
         "scales": list(scales),
     }
 
@@ -153,8 +144,7 @@ def run(args: argparse.Namespace) -> None:
 
     def begin() -> dict[str, Any]:
         about = description(args, nets, scales, localiser) | {"data": about_data(args, split)}
-        exact = {"arithmetic": "exact"}
-        about |= arithmetic_in(evaluators[0], accelerator, precision) if evaluators else exact
+        about |= arithmetic_in(evaluators[0], accelerator, precision) if evaluators else {"arithmetic": "exact"}
         identity = {"images": len(split), "columns": column_options(args), "precision": precision}
         folder.begin({**about, **identity}, args.overwrite)
         return about
@@ -185,8 +175,7 @@ def true_class(
 ) -> tuple[dict[str, Any], list[Problem]]:
     """Protocol 1: the errors, and the images that cannot be used."""
     protocol = Protocol(name="true class, centre crop", scale=scale, crop_size=smallest_side(net), flip=False)
-    prepare = partial(net_input, net)
-    found, problems = box_rates(net, split, protocol, prepare, accelerator, workers, outputs)
+    found, problems = box_rates(net, split, protocol, partial(net_input, net), accelerator, workers, outputs)
     interval = wilson_interval(found["box_error"], len(split))
     return {**found, "box_error_interval": list(interval)}, gather_object(problems)
 
@@ -221,10 +210,7 @@ def finish(folder: OutputFolder, content: dict[str, Any], results: dict[str, Any
     print(f"wrote results.json to {folder.path}")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run; what is wrong with what was asked for is one line, and exit code 1."""
-    return run_command(run, parse, arguments)
-
+main = command(run, parse)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,11 +1,10 @@
 """What a run learns, as data: the frozen dataclass that every file of `recipes/configs/` returns."""
 
 import importlib
-import importlib.util
+import runpy
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from vgg_zoo.configurations import STRIDE
@@ -101,7 +100,7 @@ class Recipe:
             raise ValueError(f"{self.model} cannot learn {self.objective}: nets that predict boxes end in _box")
         if self.objective == "boxes" and self.crop != "paper":
             raise ValueError(f"boxes are learned from the paper's crops alone; got crop {self.crop!r}")
-        if self.milestones is not None and not _rising(self.milestones):
+        if self.milestones is not None and [0, *self.milestones] != sorted({0, *self.milestones}):
             raise ValueError(f"milestones must be epochs above 0 in rising order; got {self.milestones}")
         if self.ema_decay is not None and not 0 < self.ema_decay < 1:
             raise ValueError(f"ema_decay must lie between 0 and 1, or be None; got {self.ema_decay}")
@@ -114,10 +113,6 @@ class Recipe:
     def steps(self, training_images: int) -> int:
         """SGD steps at the most, on a training set of so many images."""
         return min(self.iterations, self.epochs * (training_images // self.batch_size))
-
-
-def _rising(epochs: tuple[int, ...]) -> bool:
-    return all(later > earlier for earlier, later in zip((0, *epochs), epochs, strict=False))
 
 
 def small(recipe: Recipe) -> Recipe:
@@ -162,24 +157,22 @@ def load_recipe(name: str) -> Recipe:
     """
     stem, is_small = name.removesuffix(SMALL), name.endswith(SMALL)
     if stem.endswith(".py"):
-        module = _module_of(Path(stem))
+        make = _function_of(Path(stem))
     elif stem in recipe_names():
-        module = importlib.import_module(f"recipes.configs.{stem}")
+        make = importlib.import_module(f"recipes.configs.{stem}").recipe
     else:
         raise ValueError(
             f"unknown recipe {name!r}; recipes/configs/ has {', '.join(recipe_names())}, each also with {SMALL} behind "
             "its name; or give the path of a .py file"
         )
-    recipe: Recipe = module.recipe()
+    recipe: Recipe = make()
     return small(recipe) if is_small else recipe
 
 
-def _module_of(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path) if path.is_file() else None
-    if spec is None or spec.loader is None:
+def _function_of(path: Path) -> Any:
+    if not path.is_file():
         raise ValueError(f"no recipe file {str(path)!r}")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    if not callable(getattr(module, "recipe", None)):
+    make = runpy.run_path(str(path)).get("recipe")
+    if not callable(make):
         raise ValueError(f"{str(path)!r} has no function recipe() that returns a Recipe")
-    return module
+    return make

@@ -28,7 +28,7 @@ import vgg_zoo  # noqa: F401 (registers the nets)
 from recipes.data.source import add_data_options, data_arguments, data_source
 from recipes.data.splits import load_splits
 from recipes.recipe import SMALL, Recipe, load_recipe, recipe_names
-from recipes.runtime.command import command_parser, run_command
+from recipes.runtime.command import command, command_parser
 from recipes.training.run_folder import RunFolder
 from vgg_zoo.configurations import configuration
 
@@ -57,17 +57,12 @@ class Run:
 
 def chain(names: Sequence[str], output: Path) -> list[Run]:
     """The recipes and all that they stand on, each behind those that it begins with."""
-    ordered: list[str] = []
 
-    def add(name: str) -> None:
+    def up_to(name: str) -> list[str]:
         before = load_recipe(name).init_from
-        if before is not None:
-            add(before)
-        if name not in ordered:
-            ordered.append(name)
+        return [name] if before is None else [*up_to(before), name]
 
-    for name in names:
-        add(name)
+    ordered = dict.fromkeys(one for name in names for one in up_to(name))
     return [Run(name, load_recipe(name), RunFolder(output / name)) for name in ordered]
 
 
@@ -180,10 +175,7 @@ def run(args: argparse.Namespace) -> None:
     print(f"all {len(runs)} runs are finished in {args.output}")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run; what is wrong with what was asked for is one line, and exit code 1."""
-    return run_command(run, parse, arguments)
-
+main = command(run, parse)
 
 if __name__ == "__main__":
     sys.exit(main())

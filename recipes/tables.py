@@ -15,7 +15,7 @@ if __name__ == "__main__":  # run as a script, Python looks for modules beside t
 
 from recipes.evaluation.box_tables import BoxResult, box_tables
 from recipes.evaluation.class_tables import ClassResult, class_tables, plot
-from recipes.runtime.command import command_parser, run_command
+from recipes.runtime.command import command, command_parser
 from recipes.runtime.files import write_text
 from vgg_zoo.results import KINDS, RESULTS, read_results
 
@@ -47,8 +47,7 @@ def tables(results: Iterable[ClassResult | BoxResult]) -> str:
     for (spec, split), found in of_data.items():
         parts.append(f"# {spec}, {split}\n")
         parts += class_tables([result for result in found if isinstance(result, ClassResult)])
-        boxes = box_tables([result for result in found if isinstance(result, BoxResult)])
-        parts += [boxes] if boxes else []
+        parts += box_tables([result for result in found if isinstance(result, BoxResult)])
         if not all(result.is_ilsvrc for result in found):
             parts.append(
                 "These are not ILSVRC-2012's 50,000 validation images: the paper's figures are no comparison, and no "
@@ -83,10 +82,7 @@ def run(args: argparse.Namespace) -> None:
         plot([result for result in results if isinstance(result, ClassResult)], args.output / "tables.png")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run; what is wrong with what was asked for is one line, and exit code 1."""
-    return run_command(run, parse, arguments)
-
+main = command(run, parse)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -17,13 +17,15 @@ if __name__ == "__main__":  # run as a script, Python looks for modules beside t
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import torch
+from accelerate.utils import gather_object
 
 import vgg_zoo  # noqa: F401 (registers the nets)
 from recipes.data.source import add_data_options, column_options, data_source
 from recipes.recipe import Recipe, load_recipe, recipe_names
-from recipes.runtime.command import add_hardware_options, command_parser, run_command
+from recipes.runtime.command import add_hardware_options, command, command_parser
 from recipes.runtime.files import write_rows
-from recipes.runtime.processes import from_main, make_accelerator, only_main_speaks
+from recipes.runtime.processes import end_training, from_main, make_accelerator, only_main_speaks
+from recipes.training.checkpoint import load_checkpoint
 from recipes.training.dry_run import dry_run
 from recipes.training.loop import StoppedError, Training
 from recipes.training.objective import Splits
@@ -105,14 +107,15 @@ def finish(training: Training, splits: Splits, args: argparse.Namespace) -> None
     accelerator, recipe, folder = training.accelerator, training.recipe, RunFolder(args.output)
     objective = training.objective
     results = {protocol.name: asdict(protocol) | training.test(protocol) for protocol in objective.protocols()}
-    problems = training.all_problems()
+    problems = sorted(set(gather_object(list(training.problems))))
     if accelerator.is_main_process:
         training.write_net(training.learner.saved, folder.path)
         if problems or splits.left_out:
             write_rows(folder.problems, [*splits.left_out, *problems])
         if training.rows:
             error = (training.watched, objective.error_name)
-            plot_learning_curve(folder.metrics, folder.curve, args.recipe, objective.loss_name, error)
+            curve = folder.path / "learning_curve.png"
+            plot_learning_curve(training.rows, curve, args.recipe, objective.loss_name, error)
         if training.finished:
             training.checkpoints.finish()
         content = {
@@ -148,7 +151,7 @@ def finish(training: Training, splits: Splits, args: argparse.Namespace) -> None
 def train(recipe: Recipe, args: argparse.Namespace) -> None:
     """Everything that a training does."""
     folder = RunFolder(args.output)
-    folder.check(args.overwrite)
+    folder.check(args.overwrite, training=True)
     if folder.finished and not args.overwrite:
         print(f"{args.output} is finished; --overwrite trains it again")
         return
@@ -160,7 +163,7 @@ def train(recipe: Recipe, args: argparse.Namespace) -> None:
     from_main(accelerator, lambda: folder.begin(identity(recipe, args, splits), args.overwrite))
     colours = from_main(accelerator, lambda: recipe.colours or folder.colours(splits.training))
     training = assemble(recipe, args, splits, colours, begin_with, folder, accelerator)
-    checkpoint = folder.checkpoint(args.resume)
+    checkpoint = training.checkpoints.latest() if args.resume == "auto" else load_checkpoint(Path(args.resume))
     if checkpoint is not None:
         training.restore(checkpoint)
     accelerator.print(
@@ -174,7 +177,8 @@ def train(recipe: Recipe, args: argparse.Namespace) -> None:
         accelerator.init_trackers(args.output.name, config={"recipe": args.recipe}, init_kwargs=options)
     training.train()
     finish(training, splits, args)
-    accelerator.end_training()
+    del training
+    end_training(accelerator)
 
 
 def run(args: argparse.Namespace) -> int | None:
@@ -190,10 +194,7 @@ def run(args: argparse.Namespace) -> int | None:
     return None
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run; what is wrong with what was asked for is one line, and exit code 1."""
-    return run_command(run, parse, arguments)
-
+main = command(run, parse)
 
 if __name__ == "__main__":
     sys.exit(main())

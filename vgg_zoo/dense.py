@@ -1,13 +1,12 @@
 """A net applied densely (Sect. 3.2) to an image of any size in bounded memory: trunk by tiles, FC layers by strips.
 
-A cell of the trunk's map sees a bounded part of the image. So a tile of the map is exact when it is computed from the
-tile's pixels and a halo of that reach; only there is the image's border padded with zeros, as for the image as a whole.
+A cell of the trunk's map sees a bounded part of the image (`vgg_zoo.receptive`). So a tile of the map is exact when it
+is computed from all pixels that its cells see; only at the image's border do the convs pad, as for the whole image.
 
 Works on the nets of the zoo and on timm's own `vgg*`, which have the same parts.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -15,43 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from vgg_zoo.configurations import STRIDE
-from vgg_zoo.fast.copies import net_for
-from vgg_zoo.images.inputs import net_input
+from vgg_zoo.fast.copies import arithmetic, net_for
+from vgg_zoo.images.inputs import Rescaled, as_scales, batches_of_one_shape, in_parts, net_input
+from vgg_zoo.inference import inference_view
+from vgg_zoo.receptive import cells_of, field_of
 
 _MOST_WINDOWS = 1024  # of the first FC layer at once: 100 MB of them at full width
-
-
-def halo(net: Any) -> int:
-    """Cells by which a tile of the trunk's map must be larger on each side to be exact: 4 for net E."""
-    return reach(net.features.modules(), STRIDE)
-
-
-def reach(modules: Iterable[nn.Module], stride: int) -> int:
-    """How many cells of `stride` pixels a cell of the modules' map sees beyond its own pixels, at the most.
-
-    It reaches as far as the paddings of all convs on the way add up to.
-    """
-    pixels, jump = 0, 1
-    for module in modules:
-        if isinstance(module, nn.Conv2d):
-            pixels += int(module.padding[0]) * jump
-        elif isinstance(module, nn.MaxPool2d):
-            jump *= 2
-    return -(-pixels // stride)
-
-
-@contextmanager
-def pooling(net: nn.Module, ceil_mode: bool) -> Iterator[None]:
-    """Max-pools that round their size up, as Caffe's do, or down, as PyTorch's."""
-    pools = [module for module in net.modules() if isinstance(module, nn.MaxPool2d)]
-    before = [pool.ceil_mode for pool in pools]
-    try:
-        for pool in pools:
-            pool.ceil_mode = ceil_mode
-        yield
-    finally:
-        for pool, mode in zip(pools, before, strict=True):
-            pool.ceil_mode = mode
+_MOST_BYTES = 2**26  # of rescaled images that wait for the net at once
 
 
 def class_score_map(net: Any, images: Tensor) -> Tensor:
@@ -71,7 +40,7 @@ def tiled_class_score_map(net: Any, pixels: Tensor, prepare: Callable[[Tensor], 
     """The class score map of one image of any size, equal to that of `class_score_map` up to rounding.
 
     Args:
-        net: In eval mode, in the pooling mode that is wanted.
+        net: A view (`vgg_zoo.inference`) in the pooling mode that is wanted.
         pixels: (3, H, W), uint8, on any device.
         prepare: Makes the net's input of (B, 3, h, w) pixels.
         most_pixels: Of a tile without its halo.
@@ -108,13 +77,13 @@ def _class_scores(net: Any, features: Tensor) -> Tensor:
 def tiled_features(net: Any, pixels: Tensor, prepare: Callable[[Tensor], Tensor], most_pixels: int) -> Tensor:
     """The trunk's map, (1, C, h, w), of one image of any size; arguments as of `tiled_class_score_map`."""
     rows: dict[int, list[Tensor]] = {}
-    for top, tile in tiles(net.features.modules(), net.forward_features, pixels, prepare, most_pixels):
+    for top, tile in tiles([net.features], net.forward_features, pixels, prepare, most_pixels):
         rows.setdefault(top, []).append(tile.clone())
     return torch.cat([torch.cat(row, dim=3) for row in rows.values()], dim=2)
 
 
 def tiles(
-    modules: Iterable[nn.Module],
+    modules: Sequence[nn.Module],
     run: Callable[[Tensor], Tensor],
     pixels: Tensor,
     prepare: Callable[[Tensor], Tensor],
@@ -123,59 +92,59 @@ def tiles(
     """The map of one image of any size in tiles that cover it, by rows; each with the row that it begins at.
 
     Args:
-        modules: That `run` runs: convs and max-pools among them decide the map's stride and the tiles' halo.
+        modules: That `run` runs: convs and pools among them decide which pixels a tile needs.
         run: (1, 3, h, w) → their map.
         pixels: (3, H, W), uint8, on any device.
         prepare: Makes the input of `run` of (1, 3, h, w) pixels.
-        most_pixels: Of a tile without its halo.
+        most_pixels: Of a tile without what its border sees beyond it.
+
+    Raises:
+        ValueError: A map of another size than its modules tell.
     """
-    modules = list(modules)
-    pools = [module for module in modules if isinstance(module, nn.MaxPool2d)]
-    stride = 2 ** len(pools)
-    height, width = (_cells(side, pools) for side in pixels.shape[1:])
-    side, margin = max(1, int(most_pixels**0.5) // stride), reach(modules, stride)
-    columns = _spans(width, side, margin, stride)
-    for y in _spans(height, side, margin, stride):
+    rows, columns = (_spans(modules, pixels.shape[1 + dimension], dimension, most_pixels) for dimension in (0, 1))
+    for y in rows:
         for x in columns:
-            tile = run(prepare(pixels[None, :, y.pixels, x.pixels]))
-            yield y.start, tile[:, :, y.cells, x.cells]
+            tile = run(prepare(pixels[None, :, y.pixels, x.pixels]))[:, :, y.cells, x.cells]
+            if tile.shape[2:] != (y.length, x.length):
+                raise ValueError(
+                    f"the net's trunk gives {tuple(tile.shape[2:])} cells where its convs and pools tell "
+                    f"{y.length, x.length}: it cannot be applied by tiles; give most_pixels above {pixels[0].numel()}"
+                )
+            yield y.start, tile
 
 
 class _Span(NamedTuple):
-    """One dimension of a tile: its first cell, its pixels with the halo, and its cells in what they give."""
+    """One dimension of a tile: its first cell, how many it has, their pixels, and where they are in what these give."""
 
     start: int
+    length: int
     pixels: slice
     cells: slice
 
 
-def _spans(total: int, side: int, margin: int, stride: int) -> list[_Span]:
-    starts = list(range(0, total, side))
+def _spans(modules: Sequence[nn.Module], length: int, dimension: int, most_pixels: int) -> list[_Span]:
+    total, (stride, before, size) = cells_of(modules, length, dimension), field_of(modules, dimension)
+    first, last = -(-before // stride), max(0, -(-(size - before - stride) // stride))  # cells that see beyond a tile
+    starts = list(range(0, total, max(1, int(most_pixels**0.5) // stride)))
     if len(starts) > 1 and (total - starts[-1]) * stride < STRIDE:  # so few pixels are no image to the net
         starts.pop()
-    return [_span(start, end, total, margin, stride) for start, end in zip(starts, [*starts[1:], total], strict=True)]
-
-
-def _span(start: int, end: int, total: int, margin: int, stride: int) -> _Span:
-    before = min(start, margin)
-    # The last pixels, fewer than a cell, belong to the image's border.
-    last = None if end + margin >= total else (end + margin) * stride
-    return _Span(start, slice((start - before) * stride, last), slice(before, before + end - start))
-
-
-def _cells(side: int, pools: Iterable[nn.MaxPool2d]) -> int:
-    for pool in pools:
-        side = -(-side // 2) if pool.ceil_mode else side // 2
-    return side
+    spans = []
+    for start, end in zip(starts, [*starts[1:], total], strict=True):
+        halo = min(start, first)
+        # The last pixels, fewer than a cell, belong to the image's border.
+        stop = None if end + last >= total else (end + last) * stride
+        pixels, cells = slice((start - halo) * stride, stop), slice(halo, halo + end - start)
+        spans.append(_Span(start, end - start, pixels, cells))
+    return spans
 
 
 def score_maps(net: nn.Module, pixels: Tensor, ceil_mode: bool, most_pixels: int, exact: bool = False) -> Tensor:
     """The map of the net's outputs, of images of one shape.
 
     Args:
-        net: A net of the zoo or timm's own `vgg*`, in eval mode.
+        net: A net of the zoo or timm's own `vgg*`, in any mode, which stays; dropout is off.
         pixels: (B, 3, H, W), uint8, RGB in 0–255, at the scale that is tested.
-        ceil_mode: Max-pools round their size up, as Caffe's did.
+        ceil_mode: Pools round their size up, as Caffe's did.
         most_pixels: That go through the net at once.
         exact: Run the net itself, where on a CPU its fast copy (`vgg_zoo.fast_inference`) would do.
 
@@ -183,12 +152,84 @@ def score_maps(net: nn.Module, pixels: Tensor, ceil_mode: bool, most_pixels: int
         (B, outputs, h, w), at least float32; h = ⌊H/32⌋ − 6 for the paper's nets.
     """
     area, prepare = pixels.shape[2] * pixels.shape[3], partial(net_input, net)
-    runs = net_for(net, exact)
-    with pooling(runs, ceil_mode):
-        if area > most_pixels:
-            maps = [tiled_class_score_map(runs, image, prepare, most_pixels) for image in pixels]
-        else:
-            parts = pixels.split(max(1, most_pixels // area))
-            maps = [class_score_map(runs, prepare(part)) for part in parts]
+    runs = inference_view(net_for(net, exact), ceil_mode)
+    if area > most_pixels:
+        maps = [tiled_class_score_map(runs, image, prepare, most_pixels) for image in pixels]
+    else:
+        maps = [class_score_map(runs, prepare(part)) for part in pixels.split(max(1, most_pixels // area))]
     scores = torch.cat(maps)
     return scores.float() if scores.dtype in (torch.bfloat16, torch.float16) else scores  # soft-max needs more
+
+
+class DenseNet:
+    """A net, and how it is applied to whole images at several scales (Sect. 3.2). A subclass says to what end.
+
+    Attributes:
+        model: The net, in its owner's mode.
+        scales: Q, smallest sides in pixels.
+        flip: Average with the mirrored image.
+        ceil_mode: Pools round their size up.
+        most_pixels: That go through the net at once.
+        exact: Run the net itself, not its fast copy.
+        settings_from: Who chose the settings that were not given: a file, or the paper.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        chosen: Mapping[str, Any],
+        settings_from: str,
+        side: int,
+        what: str,
+        most_pixels: int,
+        exact: bool,
+    ) -> None:
+        scales = as_scales(chosen["scales"])
+        if not scales or min(scales) < side:
+            raise ValueError(f"scales must be smallest sides of at least {side} pixels{what}; got {scales}")
+        if most_pixels < side**2:
+            raise ValueError(f"most_pixels must be at least {side}², the smallest image; got {most_pixels}")
+        self.model, self.scales, self.flip = model, scales, bool(chosen["flip"])
+        self.ceil_mode, self.most_pixels, self.exact = bool(chosen["ceil_mode"]), int(most_pixels), bool(exact)
+        self.settings_from = settings_from
+
+    @property
+    def arithmetic(self) -> str:
+        """How the net is computed as it is now: "winograd" by `fast_inference`'s copy, or "exact"."""
+        return arithmetic(self.model, self.exact)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Everything but the net, as plain data."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        architecture = self.model.pretrained_cfg.get("architecture", type(self.model).__name__)
+        settings = ", ".join(f"{name}={value!r}" for name, value in self.settings.items())
+        return f"{type(self).__name__}({architecture}, {settings}; settings from {self.settings_from})"
+
+    def of_rescaled(self, images: Sequence[Rescaled | None]) -> Tensor:
+        """(N, numbers) of images at every scale; None gives a row of NaN."""
+        raise NotImplementedError
+
+    def of_each(self, images: Iterable[Rescaled | None]) -> Tensor:
+        """The same of any number of images, drawn one by one, in bounded memory.
+
+        Raises:
+            ValueError: There is none.
+        """
+        found = [self.of_rescaled(part) for part in in_parts(images, _MOST_BYTES)]
+        if not found:
+            raise ValueError("no images; give at least one PIL image, path or array")
+        return torch.cat(found)
+
+    def batches(self, images: Sequence[Rescaled | None]) -> Iterator[tuple[int, Tensor, list[int]]]:
+        """Of images at every scale: the place of the scale, a batch of one shape, and its images' places."""
+        for place in range(len(self.scales)):
+            of_scale = [None if image is None else image[place] for image in images]
+            for batch, places in batches_of_one_shape(of_scale, self.most_pixels):
+                yield place, batch, places
+
+    def both_ways(self, apply: Callable[[Tensor], Tensor], pixels: Tensor) -> Tensor:
+        """A function of images, averaged over them and their mirror images if the settings ask for that."""
+        return (apply(pixels) + apply(pixels.flip(-1))) / 2 if self.flip else apply(pixels)

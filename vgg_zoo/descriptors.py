@@ -1,7 +1,7 @@
 """The arithmetic of image descriptors (Appendix B), and single layers' maps, without scikit-learn."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -9,25 +9,29 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vgg_zoo.dense import pooling, strips_of, tiled_features, tiles
-from vgg_zoo.fast.copies import arithmetic, net_for
-from vgg_zoo.images.inputs import Rescaled, batches_of_one_shape, net_input
+from vgg_zoo.dense import DenseNet, strips_of, tiled_features, tiles
+from vgg_zoo.fast.copies import net_for
+from vgg_zoo.images.inputs import Rescaled, net_input
+from vgg_zoo.inference import inference_view
 from vgg_zoo.layers import check_is_vgg, hidden_map, layer_maps, layer_of, layers_of, smallest_side, trunk_modules
+from vgg_zoo.pretrained import pretrained_net
+from vgg_zoo.weights.settings import Net, settled
 
 COMBINE = ("average", "stack")
 L2 = ("scale", "final")
 
 
-class DenseDescriptor:
+class DenseDescriptor(DenseNet):
     """A net's image descriptor as a function of rescaled images (Appendix B).
 
     The layer's map, after the ReLU, is averaged over positions and with that of the mirrored image, for each scale; the
     scales are averaged or stacked.
 
     Args:
-        net: A net of the zoo or timm's own `vgg*`; put into eval mode.
+        net: A net of the zoo or timm's own `vgg*`, whose mode stays; or a folder or name, as of `DenseEvaluator`.
         layer: "fc7", "fc6", or a conv or max-pool: `vgg_zoo.layers.layers_of(net)`.
-        scales: Q, smallest sides in pixels.
+        scales: Q, smallest sides in pixels, or one. None takes the net's own, as `DenseEvaluator` does; likewise `flip`
+            and `ceil_mode`.
         combine: "average" or "stack" the scales.
         flip: Average with the mirrored image.
         l2: "scale" normalises each scale's descriptor before they are combined, "final" the combined one.
@@ -42,40 +46,27 @@ class DenseDescriptor:
 
     def __init__(
         self,
-        net: nn.Module,
+        net: Net,
         layer: str = "fc7",
-        scales: Sequence[int] = (256, 384, 512),
+        scales: Sequence[int] | int | None = None,
         combine: str = "average",
-        flip: bool = True,
+        flip: bool | None = None,
         l2: str = "scale",
         *,
-        ceil_mode: bool = False,
+        ceil_mode: bool | None = None,
         most_pixels: int = 1024 * 1024,
         exact: bool = False,
     ) -> None:
-        check_is_vgg(net, classifies=False)
-        self.layer = layer_of(net, layer)
+        model: Any = net if isinstance(net, nn.Module) else pretrained_net(net)
+        check_is_vgg(model, classifies=False)
+        self.layer = layer_of(model, layer)
         for name, value, options in (("combine", combine, COMBINE), ("l2", l2, L2)):
             if value not in options:
                 raise ValueError(f"unknown {name} {value!r}; choose from {', '.join(options)}")
-        self.scales = tuple(int(scale) for scale in scales)
-        side = smallest_side(net, self.layer)
-        if not self.scales or min(self.scales) < side:
-            raise ValueError(
-                f"scales must be smallest sides of at least {side} pixels for {layer}; got {self.scales}"
-                + (" (layers of the trunk take 32)" if self.layer.fully_connected else "")
-            )
-        if most_pixels < side**2:
-            raise ValueError(f"most_pixels must be at least {side}², the smallest image; got {most_pixels}")
-        self.model: Any = net.eval()
-        self.combine, self.flip, self.l2 = combine, bool(flip), l2
-        self.ceil_mode, self.most_pixels = bool(ceil_mode), int(most_pixels)
-        self.exact = bool(exact)
-
-    @property
-    def arithmetic(self) -> str:
-        """How the net is computed as it is now: "winograd" by `fast_inference`'s copy, or "exact"."""
-        return arithmetic(self.model, self.exact)
+        chosen, settings_from = settled({"scales": scales, "flip": flip, "ceil_mode": ceil_mode}, net)
+        what = f" for {layer}" + self.layer.fully_connected * " (layers of the trunk take 32)"
+        super().__init__(model, chosen, settings_from, smallest_side(model, self.layer), what, most_pixels, exact)
+        self.combine, self.l2 = combine, l2
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -105,18 +96,10 @@ class DenseDescriptor:
             (N, D), float32, on the CPU.
         """
         found = torch.full((len(images), len(self.scales), self.layer.channels), torch.nan, dtype=torch.float64)
-        for place in range(len(self.scales)):
-            of_scale = [None if image is None else image[place] for image in images]
-            for batch, places in batches_of_one_shape(of_scale, self.most_pixels):
-                found[places, place] = self._of_scale(batch)
+        view = inference_view(net_for(self.model, self.exact), self.ceil_mode)
+        for place, batch, places in self.batches(images):
+            found[places, place] = self.both_ways(partial(self._averages, view), batch)
         return self._combined(found).float()
-
-    def _of_scale(self, pixels: Tensor) -> Tensor:
-        """(B, C), float64: averaged over positions and flips, of images of one shape."""
-        net = net_for(self.model, self.exact)
-        with pooling(net, self.ceil_mode):
-            found = self._averages(net, pixels)
-            return (found + self._averages(net, pixels.flip(-1))) / 2 if self.flip else found
 
     def _combined(self, found: Tensor) -> Tensor:
         """(N, scales, C) → (N, D)."""
@@ -126,7 +109,7 @@ class DenseDescriptor:
         return F.normalize(found, dim=1) if self.l2 == "final" else found
 
     def _averages(self, net: Any, pixels: Tensor) -> Tensor:
-        """(B, C) of (B, 3, H, W): the layer's mean over positions, of a batch or, by tiles, of each image."""
+        """(B, C), float64, of (B, 3, H, W): the layer's mean over positions, of a batch or, by tiles, of each image."""
         if pixels.shape[2] * pixels.shape[3] > self.most_pixels:
             return torch.stack([self._tiled_average(net, image) for image in pixels])
         return _mean_over_positions([self._map(net, net_input(net, pixels))])
@@ -135,8 +118,8 @@ class DenseDescriptor:
         """(C,) of one image (3, H, W) of any size: the trunk by tiles, the FC layers by strips of its whole map."""
         prepare = partial(net_input, net)
         if not self.layer.fully_connected:
-            modules = trunk_modules(net)[: self.layer.after]
-            parts = (tile for _, tile in tiles(modules, partial(self._map, net), pixels, prepare, self.most_pixels))
+            modules, run = trunk_modules(net)[: self.layer.after], partial(self._map, net)
+            parts = (tile for _, tile in tiles(modules, run, pixels, prepare, self.most_pixels))
             return _mean_over_positions(parts)[0]
         features = tiled_features(net, pixels, prepare, self.most_pixels)
         strips = strips_of(features, int(net.pre_logits.input_kernel_size))
@@ -158,12 +141,12 @@ def _mean_over_positions(parts: Iterable[Tensor]) -> Tensor:
 
 
 def feature_maps(
-    net: nn.Module, images: Tensor, layers: Sequence[str], *, relu: bool = True, ceil_mode: bool = False
+    net: nn.Module, images: Tensor, layers: Sequence[str] | str, *, relu: bool = True, ceil_mode: bool = False
 ) -> dict[str, Tensor]:
     """Maps of some layers of a net, in one pass that ends with the last of them.
 
     Args:
-        net: A net of the zoo or timm's own `vgg*`; put into eval mode.
+        net: A net of the zoo or timm's own `vgg*`. It runs in eval mode; its own mode and buffers stay.
         images: (B, 3, H, W): RGB as floats in 0–1, or as uint8 in 0–255. If they require gradients, the maps are
             differentiable with respect to them, never to the weights.
         layers: Names, as `vgg_zoo.layers.layers_of(net)` has them.
@@ -177,13 +160,15 @@ def feature_maps(
         ValueError: No VGG, an unknown layer or none, another shape, floats far beyond 1, or a side under 32 pixels.
     """
     check_is_vgg(net, classifies=False)
-    if not layers:
+    names = [layers] if isinstance(layers, str) else list(layers)
+    if not names:
         raise ValueError(f"no layers; choose from {', '.join(layers_of(net))}")
-    chosen = [layer_of(net, name) for name in layers]
+    chosen = [layer_of(net, name) for name in names]
     pixels = _in_255(images)
     differentiable = images.requires_grad and torch.is_grad_enabled()
-    with _frozen(net.eval()) if differentiable else torch.no_grad(), pooling(net, ceil_mode):
-        return layer_maps(net, net_input(net, pixels), chosen, relu)
+    view = inference_view(net, ceil_mode, frozen=differentiable)
+    with nullcontext() if differentiable else torch.no_grad():
+        return layer_maps(view, net_input(view, pixels), chosen, relu)
 
 
 _FAR_BEYOND = 4.0  # what is optimised, as in style transfer, leaves 0–1 a little
@@ -199,16 +184,3 @@ def _in_255(images: Tensor) -> Tensor:
     if (largest := images.detach().abs().max().item()) > _FAR_BEYOND:
         raise ValueError(f"floats are RGB in 0–1; got {largest:g}. Divide by 255, or give uint8")
     return images * 255
-
-
-@contextmanager
-def _frozen(net: nn.Module) -> Iterator[None]:
-    """Weights that a graph built meanwhile leaves out: only the image has a gradient, at half the cost."""
-    learned = [parameter for parameter in net.parameters() if parameter.requires_grad]
-    try:
-        for parameter in learned:
-            parameter.requires_grad_(False)
-        yield
-    finally:
-        for parameter in learned:
-            parameter.requires_grad_(True)

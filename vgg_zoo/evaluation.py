@@ -3,6 +3,7 @@
 import json
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,14 @@ from huggingface_hub import hf_hub_download
 from timm.data import ImageNetInfo
 from torch import Tensor, nn
 
-from vgg_zoo.dense import score_maps
-from vgg_zoo.fast.copies import arithmetic
-from vgg_zoo.images.decoding import BadImageError
-from vgg_zoo.images.inputs import Input, at_scales, batches_of_one_shape, decode_each
+from vgg_zoo.dense import DenseNet, score_maps
+from vgg_zoo.images.decoding import BadImageError, Pixels
+from vgg_zoo.images.inputs import Input, Rescaled, at_scales, decode_each, decoded, several, size_of
 from vgg_zoo.images.preprocessing import rescale
-from vgg_zoo.layers import check_is_vgg, smallest_side
+from vgg_zoo.layers import check_is_vgg, outputs_of, smallest_side
 from vgg_zoo.pretrained import pretrained_net
 from vgg_zoo.weights.folder import save_folder
-from vgg_zoo.weights.settings import SETTINGS_FILE, read_settings
+from vgg_zoo.weights.settings import SETTINGS_FILE, Net, read_settings, settled
 
 GRID = 5
 """Crops a side in multi-crop evaluation; 5 × 5 × 2 flips are the paper's 50 a scale."""
@@ -27,7 +27,7 @@ GRID = 5
 Posteriors = Callable[[Sequence[Input]], Tensor]
 
 
-class DenseEvaluator:
+class DenseEvaluator(DenseNet):
     """The paper's evaluation of a net as a function from images to class posteriors (Sect. 3.2).
 
     Every image is rescaled isotropically to each test scale Q. "dense" applies the net to the whole of it, averages the
@@ -37,7 +37,7 @@ class DenseEvaluator:
     Args:
         model: A net of the zoo or timm's own `vgg*`; or a name that timm loads with its weights, "vgg_d.tv_in1k",
             "hf-hub:org/name"; or a folder, "runs/d".
-        scales: Q, smallest sides in pixels; at least the net's smallest input, 224 for the paper's nets.
+        scales: Q, smallest sides in pixels, or one; at least the net's smallest input, 224 for the paper's nets.
         flip: Average with the mirrored image.
         protocol: "dense", "multi_crop" or "multi_crop_and_dense".
         softmax_first: Dense: soft-max at every position, then their mean. The paper's words allow both; the default
@@ -48,6 +48,10 @@ class DenseEvaluator:
         exact: Use the net itself. Otherwise, in float32 on a CPU, `fast_inference`'s copy of it does the work, several
             times as fast and equal up to rounding; it is made again when the weights have changed.
 
+    Settings that are not given are the net's own: those kept beside its weights or, in the folder of a training, those
+    that follow from it (`vgg_zoo.weights.settings.usual_settings`); a net without any gets the paper's: scales 256,
+    384, 512 with flips, dense. `repr` and `settings_from` tell which. The net keeps its mode and its buffers.
+
     Raises:
         ValueError: No VGG, no weights, an unknown protocol, no scale, or one below the net's smallest input.
         OSError: The weights cannot be fetched.
@@ -55,37 +59,26 @@ class DenseEvaluator:
 
     def __init__(
         self,
-        model: nn.Module | str,
-        scales: Sequence[int] = (256, 384, 512),
-        flip: bool = True,
-        protocol: str = "dense",
+        model: Net,
+        scales: Sequence[int] | int | None = None,
+        flip: bool | None = None,
+        protocol: str | None = None,
         *,
-        softmax_first: bool = False,
-        ceil_mode: bool = False,
+        softmax_first: bool | None = None,
+        ceil_mode: bool | None = None,
         most_pixels: int = 1024 * 1024,
         exact: bool = False,
     ) -> None:
-        net: Any = pretrained_net(model) if isinstance(model, str) else model
+        net: Any = model if isinstance(model, nn.Module) else pretrained_net(model)
         check_is_vgg(net)
-        if protocol not in PROTOCOLS:
-            raise ValueError(f"unknown protocol {protocol!r}; choose from {', '.join(PROTOCOLS)}")
+        given = {"scales": scales, "flip": flip, "protocol": protocol}
+        given |= {"softmax_first": softmax_first, "ceil_mode": ceil_mode}
+        chosen, settings_from = settled(given, model)
+        if chosen["protocol"] not in PROTOCOLS:
+            raise ValueError(f"unknown protocol {chosen['protocol']!r}; choose from {', '.join(PROTOCOLS)}")
         self.side = smallest_side(net)
-        scales = tuple(int(scale) for scale in scales)
-        if not scales or min(scales) < self.side:
-            raise ValueError(
-                f"scales must be smallest sides of at least {self.side} pixels, the net's crop; got {scales}"
-            )
-        if most_pixels < self.side**2:
-            raise ValueError(f"most_pixels must be at least {self.side}², one crop; got {most_pixels}")
-        self.model = net.eval()
-        self.scales, self.flip, self.protocol = scales, bool(flip), protocol
-        self.softmax_first, self.ceil_mode, self.exact = bool(softmax_first), bool(ceil_mode), bool(exact)
-        self.most_pixels = int(most_pixels)
-
-    @property
-    def arithmetic(self) -> str:
-        """How the net is computed as it is now: "winograd" by `fast_inference`'s copy, or "exact"."""
-        return arithmetic(self.model, self.exact)
+        super().__init__(net, chosen, settings_from, self.side, ", the net's crop", most_pixels, exact)
+        self.protocol, self.softmax_first = str(chosen["protocol"]), bool(chosen["softmax_first"])
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -108,7 +101,8 @@ class DenseEvaluator:
         """Posteriors of images of any sizes.
 
         Args:
-            images: PIL images, paths, (H, W, 3) arrays of RGB in 0–255, or whatever else `Input` names.
+            images: PIL images, paths, (H, W, 3) arrays of RGB in 0–255, or whatever else `Input` names; drawn one by
+                one, so that a generator of any length goes through in bounded memory.
             strict: Raise at an image that cannot be decoded; otherwise its row is NaN and a warning names it.
 
         Returns:
@@ -118,10 +112,22 @@ class DenseEvaluator:
             ValueError: No images.
             BadImageError: An image that cannot be decoded, by its place and name.
         """
-        found = [None if pixels is None else at_scales(pixels, self.scales) for pixels in _decoded(images, strict)]
-        if not found:
-            raise ValueError("no images; give at least one PIL image, path or array")
-        return self.of_rescaled(found)
+        return self.of_each(self._rescaled(images, strict))
+
+    def _rescaled(self, images: Iterable[Input], strict: bool) -> Iterator[Rescaled | None]:
+        """Each image at every scale; None, with a warning, of one that cannot be decoded, unless `strict`."""
+
+        def prepare(pixels: Pixels, named: str, beside: None) -> Rescaled:
+            return at_scales(pixels, self.scales)
+
+        for named, found in decode_each(((image, None) for image in several(images)), prepare, size_of):
+            if not isinstance(found, BadImageError):
+                yield found
+            elif strict:
+                raise BadImageError(f"{named}: {found}") from found
+            else:
+                warnings.warn(f"{named} is left out: {found}", stacklevel=3)
+                yield None
 
     @torch.inference_mode()
     def of_rescaled(self, images: Sequence[Sequence[Tensor] | None]) -> Tensor:
@@ -133,11 +139,9 @@ class DenseEvaluator:
         Returns:
             (N, num_classes), float32, on the CPU.
         """
-        total = torch.zeros(len(images), int(self.model.num_classes), dtype=torch.float64)
-        for place in range(len(self.scales)):
-            of_scale = [None if image is None else image[place] for image in images]
-            for batch, places in batches_of_one_shape(of_scale, self.most_pixels):
-                total[places] += self._scale_posteriors(batch).double().cpu()
+        total = torch.zeros(len(images), outputs_of(self.model), dtype=torch.float64)
+        for _, batch, places in self.batches(images):
+            total[places] += self._scale_posteriors(batch).double().cpu()
         total[[place for place, image in enumerate(images) if image is None]] = torch.nan
         return (total / len(self.scales)).float()
 
@@ -148,8 +152,7 @@ class DenseEvaluator:
         Returns:
             (num_classes, h, w), float32, on the CPU; h = ⌊H/32⌋ − 6 for the paper's nets.
         """
-        (pixels,) = _decoded([image], strict=True)
-        return self.maps(rescale(pixels, scale)[None])[0].float().cpu()
+        return self.maps(rescale(decoded(image), scale)[None])[0].float().cpu()
 
     def predict(self, images: Iterable[Input], top: int = 5) -> list[list[tuple[str, float]]]:
         """The likeliest classes of each image, with their posteriors, in falling order."""
@@ -199,11 +202,7 @@ class DenseEvaluator:
 
     def _scale_posteriors(self, pixels: Tensor) -> Tensor:
         """(B, num_classes) posteriors of images of one shape at one scale."""
-
-        def flipped(part: Callable[[DenseEvaluator, Tensor], Tensor]) -> Tensor:
-            return (part(self, pixels) + part(self, pixels.flip(-1))) / 2 if self.flip else part(self, pixels)
-
-        return torch.stack([flipped(part) for part in PROTOCOLS[self.protocol]]).mean(0)
+        return torch.stack([self.both_ways(partial(part, self), pixels) for part in PROTOCOLS[self.protocol]]).mean(0)
 
     def maps(self, pixels: Tensor) -> Tensor:
         """Class scores at every position: (B, num_classes, h, w) of (B, 3, H, W) of uint8, at their scale."""
@@ -212,26 +211,13 @@ class DenseEvaluator:
 
 def class_names_of(net: Any) -> list[str]:
     """Of a net's outputs, in their order: its own, ImageNet's for 1000 classes, or numbers."""
-    names = net.pretrained_cfg.get("label_names")
-    if names:
+    count, names = outputs_of(net), net.pretrained_cfg.get("label_names") or ()
+    if len(names) == count:  # those of another head are none of this net's
         return list(names)
-    count = int(net.num_classes)
     if count != 1000:
         return [str(number) for number in range(count)]
     info = ImageNetInfo()
     return [info.index_to_description(index) for index in range(count)]
-
-
-def _decoded(images: Iterable[Input], strict: bool) -> Iterator[Any]:
-    """The pixels of each image; None, with a warning, of one that cannot be decoded, unless `strict`."""
-    for named, found in decode_each(images):
-        if not isinstance(found, BadImageError):
-            yield found
-        elif strict:
-            raise BadImageError(f"{named}: {found}") from found
-        else:
-            warnings.warn(f"{named} is left out: {found}", stacklevel=3)
-            yield None
 
 
 def dense(evaluator: DenseEvaluator, pixels: Tensor) -> Tensor:

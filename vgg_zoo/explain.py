@@ -20,11 +20,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from vgg_zoo.configurations import STRIDE
 from vgg_zoo.evaluation import DenseEvaluator
 from vgg_zoo.images.decoding import Pixels
 from vgg_zoo.images.inputs import Input, decoded
 from vgg_zoo.images.preprocessing import rescaled_size
+from vgg_zoo.receptive import field_of
 from vgg_zoo.weights.files import whole
 
 SHOWN = 1024
@@ -99,22 +99,23 @@ def explain(evaluator: DenseEvaluator, image: Input, top: int = 5) -> Explanatio
 def _placed_map(evaluator: DenseEvaluator, pixels: Pixels, scale: int, classes: torch.Tensor) -> PlacedMap:
     posteriors = evaluator.class_score_map(pixels, scale).double().softmax(0)[classes].numpy()
     width, height = rescaled_size(pixels.shape[1], pixels.shape[0], scale)
-    return PlacedMap(
-        scale=scale,
-        posteriors=posteriors,
-        rows=window_centres(posteriors.shape[1], evaluator.side) / height,
-        columns=window_centres(posteriors.shape[2], evaluator.side) / width,
+    rows, columns = (
+        window_centres(evaluator.model, posteriors.shape[1 + dimension], dimension) for dimension in (0, 1)
     )
+    return PlacedMap(scale=scale, posteriors=posteriors, rows=rows / height, columns=columns / width)
 
 
-def window_centres(count: int, side: int) -> Values:
-    """Centres of the windows of one row or column of the map, in pixels of the rescaled image.
+def window_centres(net: Any, count: int, dimension: int = 0) -> Values:
+    """Centres of the windows of one row or column of the class score map, in pixels of the rescaled image.
 
     Args:
+        net: Whose map it is.
         count: Places in the row or column.
-        side: Of a window in pixels, `vgg_zoo.layers.smallest_side(net)`.
+        dimension: 0 down, 1 across.
     """
-    return STRIDE * np.arange(count) + side / 2
+    stride, before, size = field_of([net.features], dimension)
+    first = (size + stride * (int(net.pre_logits.input_kernel_size) - 1)) / 2 - before
+    return first + stride * np.arange(count, dtype=np.float64)
 
 
 def _weights(centres: Values, length: int) -> Values:
@@ -136,9 +137,8 @@ def draw(explanation: Explanation, path: str | Path) -> None:
 
 
 _DPI = 110
-_HEAT = {"cmap": "magma", "vmin": 0.0, "vmax": 1.0}
+_HEAT = {"cmap": "magma", "vmin": 0.0, "vmax": 1.0, "alpha": 0.6}
 _GREY = {"cmap": "gray", "vmin": -0.5, "vmax": 1.0}  # no black: colours are to be seen on every photo
-_SEEN_THROUGH = {"alpha": 0.6}
 _MARGIN, _GAP, _LABEL, _TITLE = 0.3, 0.14, 1.6, 0.75
 
 
@@ -197,7 +197,7 @@ class _Drawing:
     def _colour_bar(self, left: float, top: float, across: float) -> None:
         """Over mid-grey, as the maps are over the photo's grey."""
         axes = self._axes(left, top, across, 0.16)
-        for values, options in ((np.full((1, 2), 0.5), _GREY), (np.linspace(0, 1, 256)[None], _HEAT | _SEEN_THROUGH)):
+        for values, options in ((np.full((1, 2), 0.5), _GREY), (np.linspace(0, 1, 256)[None], _HEAT)):
             axes.imshow(values, extent=(0, 1, 0, 1), aspect="auto", **options)
         axes.set(yticks=(), xlabel="posterior of the class at each position of the map")
 
@@ -209,7 +209,7 @@ class _Drawing:
         for row, heat in enumerate(placed.over(height, width)):
             axes = self._axes(left, top + row * self.step, self.across, self.down)
             axes.imshow(grey, extent=(0, 1, 1, 0), aspect="auto", **_GREY)
-            axes.imshow(heat, extent=(0, 1, 1, 0), aspect="auto", **_HEAT, **_SEEN_THROUGH)
+            axes.imshow(heat, extent=(0, 1, 1, 0), aspect="auto", **_HEAT)
             x, y = np.meshgrid(placed.columns, placed.rows)
             axes.scatter(x, y, s=2, color="white", alpha=0.5, linewidths=0)
             axes.set(xlim=(0, 1), ylim=(1, 0))

@@ -24,7 +24,7 @@ except ImportError as error:
     ) from error
 
 from vgg_zoo.descriptors import DenseDescriptor, feature_maps
-from vgg_zoo.images.decoding import BadImageError
+from vgg_zoo.images.decoding import BadImageError, Pixels
 from vgg_zoo.images.inputs import (
     Box,
     Input,
@@ -32,17 +32,14 @@ from vgg_zoo.images.inputs import (
     at_scales,
     decode_each,
     decoded,
-    in_parts,
     part_in_box,
-    split_pairs,
+    size_of,
+    with_boxes,
 )
 from vgg_zoo.images.preprocessing import rescale
 from vgg_zoo.pretrained import pretrained_net
 
 ON_ERROR = ("raise", "nan")
-
-MOST_BYTES = 2**28
-"""Of rescaled images that wait for the net at once."""
 
 Descriptors = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -59,10 +56,12 @@ class ImageDescriptor(TransformerMixin, BaseEstimator):
     again only in the same process.
 
     Args:
-        model: A name that timm loads with its weights, the folder of a trained net, or a net (put into eval mode).
+        model: A name that timm loads with its weights, the folder of a trained net, or a net, whose mode stays.
         layer: "fc7" (4096-D), "fc6", or any conv or max-pool by the paper's name, "conv3_2", "pool5". Layers of the
             trunk need no FC weights, and nothing behind the layer runs.
-        scales: Q, smallest sides in pixels: for fc6 and fc7 at least the net's crop (224), else at least 32.
+        scales: Q, smallest sides in pixels, or one: for fc6 and fc7 at least the net's crop (224), else at least 32.
+            None takes the net's own, as `DenseEvaluator` does, the paper's 256, 384, 512 where it has none; likewise
+            `flip` and `ceil_mode`.
         combine: Of the scales: "average" gives D = C channels of the layer, "stack" D = C · len(scales).
         flip: Average with the mirrored image.
         l2: "scale" makes each scale's descriptor one of length 1 before they are combined, "final" the combined one.
@@ -80,13 +79,13 @@ class ImageDescriptor(TransformerMixin, BaseEstimator):
         self,
         model: nn.Module | str | Path = "vgg_d.oxford_in1k",
         layer: str = "fc7",
-        scales: Sequence[int] = (256, 384, 512),
+        scales: Sequence[int] | int | None = None,
         combine: str = "average",
-        flip: bool = True,
+        flip: bool | None = None,
         l2: str = "scale",
         *,
         on_error: str = "raise",
-        ceil_mode: bool = False,
+        ceil_mode: bool | None = None,
         most_pixels: int = 1024 * 1024,
         device: str | None = None,
         exact: bool = False,
@@ -133,20 +132,22 @@ class ImageDescriptor(TransformerMixin, BaseEstimator):
             BadImageError: An image that cannot be decoded, by its place and name, if `on_error` is "raise".
         """
         descriptor = self._descriptor()
-        images, boxes = split_pairs(X, boxes)
+        images, boxed = with_boxes(X, boxes)
         problems: list[str] = []
-        rescaled = self._rescaled(images, boxes, descriptor.scales, problems)
-        found = [descriptor.of_rescaled(part) for part in in_parts(rescaled, MOST_BYTES)]
-        if not found:
-            raise ValueError("no images; give at least one PIL image, path or array")
-        rows = torch.cat(found).view(-1, descriptor.size * (1 if boxes is None else 2))
+        found = descriptor.of_each(self._rescaled(images, boxed, descriptor.scales, problems))
+        rows = found.view(-1, descriptor.size * (2 if boxed else 1))
         if problems:
             names = "; ".join(problems)
             warnings.warn(f"{len(problems)} of {len(rows)} images are rows of NaN: {names}", stacklevel=2)
         return rows.numpy()
 
     def feature_maps(
-        self, image: Input | Tensor, layers: Sequence[str] | None = None, *, relu: bool = True, scale: int | None = None
+        self,
+        image: Input | Tensor,
+        layers: Sequence[str] | str | None = None,
+        *,
+        relu: bool = True,
+        scale: int | None = None,
     ) -> dict[str, Tensor]:
         """The layers' maps of an image, for perceptual losses and style transfer.
 
@@ -154,7 +155,7 @@ class ImageDescriptor(TransformerMixin, BaseEstimator):
             image: A PIL image, path or array; or a tensor (B, 3, H, W) on any device: RGB as floats in 0–1, or as uint8
                 in 0–255. If it requires gradients, the maps are differentiable with respect to it, never to the
                 weights.
-            layers: Names as `layer` has; None takes `layer`.
+            layers: Names as `layer` has, or one; None takes `layer`.
             relu: After the ReLU of each layer, or before it; a max-pool has none.
             scale: Q to rescale to first, not for tensors; None leaves the size as it is.
 
@@ -173,8 +174,8 @@ class ImageDescriptor(TransformerMixin, BaseEstimator):
         else:
             found = decoded(image)
             pixels = (torch.from_numpy(found).permute(2, 0, 1) if scale is None else rescale(found, scale))[None]
-        wanted = [self.layer] if layers is None else list(layers)
-        return feature_maps(net, pixels, wanted, relu=relu, ceil_mode=self.ceil_mode)
+        wanted = self.layer if layers is None else layers
+        return feature_maps(net, pixels, wanted, relu=relu, ceil_mode=self._descriptor().ceil_mode)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray[Any, Any]:
         """(D,), names of the columns without boxes: "fc7_0", or of stacked scales "fc7_q256_0"."""
@@ -184,19 +185,22 @@ class ImageDescriptor(TransformerMixin, BaseEstimator):
         return np.array([f"{self.layer}{scale}_{channel}" for scale in scales for channel in channels], dtype=object)
 
     def _rescaled(
-        self, images: Iterable[Input], boxes: Sequence[Box] | None, scales: Sequence[int], problems: list[str]
+        self, images: Iterable[tuple[Input, Box | None]], boxed: bool, scales: Sequence[int], problems: list[str]
     ) -> Iterator[Rescaled | None]:
         """Each image at every scale, with boxes followed by its box; None where it cannot be decoded."""
-        for place, (named, found) in enumerate(decode_each(images)):
-            if isinstance(found, BadImageError):
-                if self.on_error == "raise":
-                    raise BadImageError(f"{named}: {found}") from found
-                problems.append(f"{named}: {found}")
-                yield from [None] if boxes is None else [None, None]
-            else:
-                yield at_scales(found, scales)
-                if boxes is not None:
-                    yield at_scales(decoded(part_in_box(found, boxes[place], named)), scales)
+
+        def prepare(pixels: Pixels, named: str, box: Box | None) -> list[Rescaled]:
+            parts = [pixels] if box is None else [pixels, part_in_box(pixels, box, named)]
+            return [at_scales(part, scales) for part in parts]
+
+        for named, found in decode_each(images, prepare, lambda parts: sum(map(size_of, parts))):
+            if not isinstance(found, BadImageError):
+                yield from found
+                continue
+            if self.on_error == "raise":
+                raise BadImageError(f"{named}: {found}") from found
+            problems.append(f"{named}: {found}")
+            yield from [None, None] if boxed else [None]
 
     def _descriptor(self) -> DenseDescriptor:
         """What does the work, from parameters that may have been set since the last time."""

@@ -11,8 +11,9 @@ from typing import Any
 import timm.models
 from torch import Tensor, nn
 
-from vgg_zoo.configurations import STRIDE
-from vgg_zoo.model import at_least, prepare
+from vgg_zoo.inference import POOLS
+from vgg_zoo.model import LEAST_SIDE, at_least, prepare
+from vgg_zoo.receptive import check_is_local, is_activation, smallest_with
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +48,17 @@ def trunk_modules(net: Any) -> list[nn.Module]:
 
 
 def layers_of(net: Any) -> dict[str, NetLayer]:
-    """The layers of a net by name, in order: convs, LRN and max-pools of its trunk, and fc6 and fc7 if it has them."""
+    """The layers of a net by name, in order: convs, LRN and pools of its trunk, and fc6 and fc7 if it has them."""
     found: list[NetLayer] = []
     stage, conv, channels = 1, 0, 0
     modules = trunk_modules(net)
     for place, module in enumerate(modules, start=1):
         if isinstance(module, nn.Conv2d):
             conv, channels = conv + 1, module.out_channels
-            relu = next(later for later in range(place, len(modules)) if isinstance(modules[later], nn.ReLU))
-            found.append(NetLayer(f"conv{stage}_{conv}", channels, relu, relu + 1))
+            found.append(NetLayer(f"conv{stage}_{conv}", channels, *_around_activation(modules, place)))
         elif isinstance(module, nn.LocalResponseNorm):
             found.append(NetLayer(f"lrn{stage}", channels, place, place))
-        elif isinstance(module, nn.MaxPool2d):
+        elif isinstance(module, POOLS):
             found.append(NetLayer(f"pool{stage}", channels, place, place))
             stage, conv = stage + 1, 0
     hidden, stretched = net.pre_logits, len(modules) + 1
@@ -66,6 +66,13 @@ def layers_of(net: Any) -> dict[str, NetLayer]:
         found.append(NetLayer("fc6", hidden.fc1.out_channels, stretched + 1, stretched + 2, fully_connected=True))
         found.append(NetLayer("fc7", hidden.fc2.out_channels, stretched + 4, stretched + 5, fully_connected=True))
     return {layer.name: layer for layer in found}
+
+
+def _around_activation(modules: Sequence[nn.Module], place: int) -> tuple[int, int]:
+    """How many modules give a conv's map before and after its activation; batch norm counts to the conv."""
+    while place < len(modules) and isinstance(modules[place], nn.BatchNorm2d | nn.Identity):
+        place += 1
+    return place, place + (place < len(modules) and is_activation(modules[place]))
 
 
 def layer_of(net: Any, name: str) -> NetLayer:
@@ -143,22 +150,31 @@ def check_is_vgg(net: nn.Module, classifies: bool = True) -> None:
             "a BoxVGG predicts boxes and no classes: vgg_zoo.Localiser and recipes/localise.py apply it, beside a net "
             "that classifies"
         )
-    if not isinstance(net, timm.models.VGG) or (classifies and net.num_classes == 0):
+    if not isinstance(net, timm.models.VGG) or (classifies and outputs_of(net) == 0):
         raise ValueError(
             f"a {type(net).__name__} cannot be applied densely: it takes a net of the zoo (vgg_a, ..., vgg_e) or "
             "one of timm's own (vgg11, ..., vgg19)" + classifies * " with its last layer (num_classes above 0)"
         )
+    check_is_local(net.features)
+
+
+def outputs_of(net: Any) -> int:
+    """How many numbers the net's last layer gives, whatever `num_classes` says of a head that was replaced."""
+    fc = getattr(net.head, "fc", None)
+    found = [module.out_features for module in fc.modules() if hasattr(module, "out_features")] if fc else []
+    return int(found[-1]) if found else 0
 
 
 def smallest_side(net: Any, layer: NetLayer | None = None) -> int:
-    """Side in pixels of the image that gives one cell of a map without stretching.
+    """Side in pixels of the smallest image that is not stretched.
 
     Args:
         net: A VGG.
-        layer: Whose map; None takes that of the class scores.
+        layer: Whose map is wanted; None takes that of the class scores.
 
     Returns:
         224 for the paper's nets, and 32 for layers of the trunk.
     """
-    in_trunk = layer is not None and not layer.fully_connected
-    return STRIDE if in_trunk else STRIDE * int(net.pre_logits.input_kernel_size)
+    if layer is not None and not layer.fully_connected:
+        return LEAST_SIDE
+    return max(LEAST_SIDE, smallest_with([net.features], int(net.pre_logits.input_kernel_size)))

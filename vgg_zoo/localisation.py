@@ -24,9 +24,7 @@ from vgg_zoo.images.inputs import Input, Rescaled, at_scales, batches_of_one_sha
 from vgg_zoo.images.pictures import draw_boxes
 from vgg_zoo.layers import smallest_side
 from vgg_zoo.pretrained import pretrained_net
-from vgg_zoo.weights.settings import localise_settings, usual_settings
-
-Net = nn.Module | str | Path
+from vgg_zoo.weights.settings import Net, localise_settings
 
 
 class Found(NamedTuple):
@@ -86,7 +84,7 @@ class Localiser:
     ) -> None:
         models = [model] if isinstance(model, nn.Module | str | Path) else list(model)
         self.nets = [box_net(each) for each in models]
-        kept = [_kept(each, net) for each, net in zip(models, self.nets, strict=True)]
+        kept = [localise_settings(each) for each in models]
         alone = kept[0] if len(kept) == 1 else {}  # boxes of several nets are merged together, so by no net's own
         close = alone.get("close", CLOSE) if close is None else close
         ceil_mode = alone.get("ceil_mode", False) if ceil_mode is None else ceil_mode
@@ -205,12 +203,12 @@ class Localiser:
 
 
 def box_net(model: Net) -> BoxVGG:
-    """A net that predicts boxes, in eval mode: itself, or that of a folder or name.
+    """A net that predicts boxes: itself, or that of a folder or name.
 
     Raises:
         ValueError: It predicts none.
     """
-    net: Any = model.eval() if isinstance(model, nn.Module) else pretrained_net(model)
+    net: Any = model if isinstance(model, nn.Module) else pretrained_net(model)
     if isinstance(net, FastVGG):
         raise ValueError("a fast_inference copy; give the net that it was made of, which is copied here by itself")
     if isinstance(net, BoxVGG) and net.boxes == 0:
@@ -233,18 +231,7 @@ def _evaluators(classifier: Net | DenseEvaluator | Fusion) -> list[DenseEvaluato
         return classifier.evaluators
     if isinstance(classifier, DenseEvaluator):
         return [classifier]
-    if isinstance(classifier, nn.Module):
-        return [DenseEvaluator(classifier)]
-    return [DenseEvaluator(str(classifier), **usual_settings(str(classifier))[1])]
-
-
-def _kept(model: Net, net: BoxVGG) -> Mapping[str, Any]:
-    """What the files beside the weights say of a net that was given by a folder or name."""
-    return {} if isinstance(model, nn.Module) else localise_settings(model, net.pretrained_cfg.get("hf_hub_id"))
-
-
-def _usual_scales(net: BoxVGG, kept: Mapping[str, Any]) -> tuple[int, ...]:
-    return tuple(kept["scales"]) if kept else (training_scale(net),)
+    return [DenseEvaluator(classifier)]
 
 
 def _scales_of(
@@ -259,7 +246,7 @@ def _scales_of(
     elif len(given) != len(nets) or any(isinstance(of_net, Integral) for of_net in given):
         raise ValueError(f"scales must be a sequence of Q for each of the {len(nets)} nets; got {given!r}")
     scales = [
-        _usual_scales(net, beside) if of_net is None else tuple(map(int, of_net))
+        tuple(map(int, of_net if of_net is not None else beside.get("scales") or [training_scale(net)]))
         for of_net, net, beside in zip(given, nets, kept, strict=True)
     ]
     for of_net in scales:

@@ -12,15 +12,18 @@ from timm.layers import ClassifierHead
 from timm.models import checkpoint, register_notrace_function
 from torch import Tensor, nn
 
-from vgg_zoo.configurations import STRIDE, Configuration, Layer, configuration
+from vgg_zoo.configurations import STRIDE, Configuration, configuration
 from vgg_zoo.initialisation import initialise
+
+LEAST_SIDE = 32
+"""Pixels of an image's side at the least: those of one cell of the trunk's map."""
 
 
 @register_notrace_function
 @torch.fx.wrap
 def prepare(images: Tensor) -> Tensor:
     """Check the image's size, and on a CPU lay it out as NHWC, in which oneDNN's convolutions are fastest."""
-    if images.shape[-2] < 32 or images.shape[-1] < 32:
+    if images.shape[-2] < 32 or images.shape[-1] < 32:  # TorchScript knows no constant of this module
         raise ValueError(
             f"an image of {images.shape[-2]}×{images.shape[-1]} pixels (H×W) is smaller than one cell of the trunk's "
             "map; the smallest is 32×32, and the paper's nets are trained on 224×224"
@@ -225,11 +228,9 @@ class VGG(timm.models.VGG):
             elif layer.kind == "LRN":  # shares the ReLU's index, so that A-LRN has the keys of A
                 layers[-1] = nn.Sequential(layers[-1], local_response_normalisation())
             else:
-                width = _scaled(layer, width_multiplier)
-                layers += [
-                    nn.Conv2d(channels, width, layer.kernel, padding=layer.kernel // 2, **factory),
-                    nn.ReLU(inplace=True),
-                ]
+                width = max(1, round(layer.channels * width_multiplier))
+                conv = nn.Conv2d(channels, width, layer.kernel, padding=layer.kernel // 2, **factory)
+                layers += [conv, nn.ReLU(inplace=True)]
                 channels = width
         tap()
         self.features = nn.Sequential(*layers)
@@ -328,10 +329,6 @@ def _chosen_taps(indices: int | list[int] | None, count: int) -> list[int]:
     if not chosen or not all(0 <= i < count for i in chosen):
         raise ValueError(f"indices choose among taps 0 to {count - 1}; got {indices!r}")
     return chosen
-
-
-def _scaled(layer: Layer, width_multiplier: float) -> int:
-    return max(1, round(layer.channels * width_multiplier))
 
 
 def _check_arguments(output_stride: int, width_multiplier: float, **at_least_one: int) -> None:

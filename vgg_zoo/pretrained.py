@@ -9,7 +9,7 @@ from timm.models import get_pretrained_cfg
 
 from vgg_zoo.entrypoints import BOX_NETS, NETS
 from vgg_zoo.weights.folder import CONFIG, WEIGHTS
-from vgg_zoo.weights.hub_file import checked_file
+from vgg_zoo.weights.hub_file import checked_file, optional_file
 from vgg_zoo.weights.oxford import OXFORD, SUFFIX, converted_again
 from vgg_zoo.weights.published import PUBLISHED
 
@@ -30,12 +30,26 @@ def pretrained_net(source: str | Path) -> Any:
         ValueError: No such net, no VGG, no weights, or weights that do not fit; the message names what there is.
         OSError: The weights cannot be fetched.
     """
+    check_source(source)
+    return timm.create_model(name_for_timm(source), pretrained=True).eval()
+
+
+def check_source(source: str | Path) -> None:
+    """Refuse a folder or name that no net can be loaded from; no more than a config is fetched.
+
+    Raises:
+        ValueError: No such net, no VGG, or no weights; the message names what there is.
+        OSError: The Hub cannot tell.
+    """
     name = name_for_timm(source)
     if name.startswith("local-dir:"):
         _check_folder(Path(name.removeprefix("local-dir:")))
+    elif name.startswith("hf-hub:"):
+        repository, _, revision = name.removeprefix("hf-hub:").partition("@")
+        if optional_file(repository, CONFIG, revision or None) is None:
+            raise ValueError(f"{repository} is no repository of a net that timm loads: it has no {CONFIG}")
     elif ":" not in name:
         check_name(name)
-    return timm.create_model(name, pretrained=True).eval()
 
 
 def _check_folder(folder: Path) -> None:
@@ -54,7 +68,7 @@ def check_name(name: str) -> None:
         hint = f"near it are {', '.join(near)}" if near else f"the nets are {', '.join(vggs)}"
         raise ValueError(
             f"there is no net {name!r} and no folder of this name; {hint}. "
-            "`python -m vgg_zoo` lists the zoo's nets and their weights"
+            "`vgg-zoo list` shows the zoo's nets and their weights"
         )
     module = timm.model_entrypoint(architecture).__module__
     if module.startswith("timm.") and module != "timm.models.vgg":
@@ -62,7 +76,7 @@ def check_name(name: str) -> None:
     tags = {full.partition(".")[2] for full in timm.list_pretrained(f"{architecture}.*")}
     if tag not in tags | {""} or not tags:
         published = f"it has {', '.join(sorted(tags))}" if tags else "nobody has published any for this net"
-        raise ValueError(f"there are no weights {name!r}: {published}. `python -m vgg_zoo` lists what there is")
+        raise ValueError(f"there are no weights {name!r}: {published}. `vgg-zoo list` shows what there is")
 
 
 def verify_weights(name: str) -> Path:

@@ -22,8 +22,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -40,9 +40,8 @@ from vgg_zoo.evaluation import GRID, PROTOCOLS, DenseEvaluator
 from vgg_zoo.explain import SHOWN, Explanation, PlacedMap, explain
 from vgg_zoo.images.decoding import BadImageError, Pixels, read_pixels
 from vgg_zoo.images.preprocessing import rescaled_size
-from vgg_zoo.pretrained import check_name
-from vgg_zoo.weights.hub_file import optional_file
-from vgg_zoo.weights.settings import SETTINGS_FILE, read_settings, usual_settings
+from vgg_zoo.pretrained import check_source
+from vgg_zoo.weights.settings import usual_settings
 
 DEFAULT_MODELS = ("vgg_d.tv_in1k", "vgg_e.tv_in1k")
 
@@ -76,30 +75,22 @@ MAGMA = "#000004, #140e36, #3b0f70, #641a80, #8c2981, #b73779, #de4968, #f7705c,
 # ---- Nets
 
 
-def settings_of(model: str) -> dict[str, Any]:
-    """The evaluator's arguments for a net: those kept beside it, else those of Sect. 4.2 for its training, else none.
+def settings_of(model: str) -> Mapping[str, Any]:
+    """The evaluator's arguments for a net, without loading it: its own, else the paper's.
 
     Args:
         model: A folder, a name that timm loads with its weights, or "hf-hub:ORG/NAME".
 
     Raises:
         ValueError: No such net, one that predicts boxes, or settings that are wrong.
-        OSError: The Hub cannot be reached.
     """
     if predicts(_architecture(model)) == "boxes":
         raise ValueError(
             f"{model} predicts boxes and no classes, and classes are what is shown here; `vgg-zoo localise` "
             "draws its boxes"
         )
-    if model.startswith("hf-hub:"):
-        repository, _, revision = model.removeprefix("hf-hub:").partition("@")
-        kept = optional_file(repository, SETTINGS_FILE, revision or None)
-        return read_settings(kept) if kept else {}
-    if not Path(model).is_dir():
-        check_name(model)
-    elif not (Path(model) / "config.json").is_file():
-        raise ValueError(f"{model} is no folder of a trained net: it has no config.json")
-    return usual_settings(model)[1]
+    check_source(model)
+    return usual_settings(model).values
 
 
 def _architecture(model: str) -> str:
@@ -148,11 +139,11 @@ class Nets:
 
     def scales(self, name: str) -> list[int]:
         """Q of the net's own test; the paper's where nothing is kept with it. Does not load the net."""
-        return list(self.settings[name].get("scales", (256, 384, 512)))
+        return list(self.settings[name]["scales"])
 
     def flip(self, name: str) -> bool:
         """Whether the net's own test averages with the mirrored photo."""
-        return bool(self.settings[name].get("flip", True))
+        return bool(self.settings[name]["flip"])
 
 
 # ---- What a person gives
@@ -173,14 +164,13 @@ def photo_of(path: str | Path) -> Pixels:
         raise BadImageError("it is no longer here; drop it again") from error
     if not data:
         raise BadImageError("the file is empty (0 bytes)")
-    known = ", ".join(FORMATS)
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             width, height = image.size
     except Image.DecompressionBombError as error:
         raise BadImageError(f"{error}; photos of up to {MOST_PIXELS:,} pixels are tested here") from error
     except (OSError, ValueError, SyntaxError) as error:  # what Pillow's readers of headers raise
-        raise BadImageError(f"it is no image of a format that is read here: {known}") from error
+        raise BadImageError(f"it is no image of a format that is read here: {', '.join(FORMATS)}") from error
     if width * height > MOST_PIXELS:
         raise BadImageError(
             f"its {width} × {height} = {width * height:,} pixels are more than the {MOST_PIXELS:,} that are tested "
@@ -346,14 +336,6 @@ THEME = gr.themes.Base(  # fonts of the person's machine: none is fetched
 Updates = list[Any]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Result:
-    """What is kept for the person's next click: at most 3 MB."""
-
-    explanation: Explanation
-    photo: Pixels
-
-
 class Page:
     """The components and what happens at each event.
 
@@ -367,7 +349,7 @@ class Page:
         with gr.Blocks(title="VGG class score maps", analytics_enabled=False, delete_cache=(300, 3300)) as self.blocks:
             gr.Markdown("# What a VGG net sees in a photo, and where")
             self.path = gr.State(None)
-            self.result = gr.State(None, time_to_live=3600)
+            self.result = gr.State(None, time_to_live=3600)  # for the person's next click: at most 3 MB
             with gr.Row():
                 with gr.Column(min_width=320):
                     self._inputs()
@@ -470,12 +452,11 @@ class Page:
             if path is None:
                 raise ValueError("there is no photo yet; drop one first")
             scales = scales_of(chosen, typed or "")
-            explanation = self._explanation(path, name, scales, protocol, flip)
+            result = self._explanation(path, name, scales, protocol, flip)
         except (ValueError, OSError) as error:
             wrong = told(f"This cannot be tested: {error}.", wrong=True)
             return [wrong, gr.Column(visible="hidden"), None, *[gr.skip()] * 5]
-        result = Result(explanation=explanation, photo=enlarged(explanation.photo))
-        names = [(label, place) for place, (label, _) in enumerate(explanation.predictions)]
+        names = [(label, place) for place, (label, _) in enumerate(result.predictions)]
         said = (
             f"{name}, {protocol.replace('_', ' ')}, Q = {_listed(scales)}, {'' if flip else 'not '}averaged with the "
             f"mirrored photo; {time.perf_counter() - started:.1f} s"
@@ -485,7 +466,7 @@ class Page:
             told(said),
             gr.Column(visible=True),
             result,
-            table_of(explanation.predictions),
+            table_of(result.predictions),
             gr.Radio(names, value=0),
             gr.Radio([(f"Q = {scale}", place) for place, scale in enumerate(scales)], value=largest),
             *self.paint(result, 0, largest),
@@ -496,14 +477,15 @@ class Page:
         chosen = {**kept.settings, "scales": scales, "protocol": protocol, "flip": flip}
         evaluator, photo = DenseEvaluator(kept.model, **chosen), photo_of(path)
         check_cost(evaluator, *photo.shape[:2])
-        return explain(evaluator, photo)
+        explanation = explain(evaluator, photo)
+        return replace(explanation, photo=enlarged(explanation.photo))
 
-    def paint(self, result: Result | None, shown_class: int | None, shown_scale: int | None) -> Updates:
+    def paint(self, result: Explanation | None, shown_class: int | None, shown_scale: int | None) -> Updates:
         """The map of the class and scale that are picked."""
         if result is None or shown_class is None or shown_scale is None:  # the server forgot the result after an hour
             return [gr.skip(), told("The result is no longer here; press “Test the photo” again.", wrong=True)]
-        placed = result.explanation.maps[shown_scale]
-        name = result.explanation.predictions[shown_class][0]
+        placed = result.maps[shown_scale]
+        name = result.predictions[shown_class][0]
         text = f"Heat map over the photo: where the net sees {name} at Q = {placed.scale}"
         picture = heat_over(result.photo, placed, shown_class)
         return [gr.Image(picture, **words_for(text)), legend_of(name, placed, shown_class)]

@@ -19,7 +19,18 @@ from typing import Any
 if __name__ == "__main__":  # run as a script, Python looks for modules beside this file; the recipes are a package
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
-from recipes.runtime.command import command_parser, run_command
+import timm
+import torch
+from PIL import Image
+
+from recipes.data.splits import load_splits
+from recipes.runtime.command import command, command_parser
+from recipes.runtime.processes import launch
+from vgg_zoo.evaluation import DenseEvaluator
+from vgg_zoo.explain import draw
+from vgg_zoo.explain import explain as explained
+from vgg_zoo.images.preprocessing import centre_crop, subtract_mean
+from vgg_zoo.results import read_results
 
 RECIPE = "digits_vgg_a"
 PROCESSES = 2
@@ -58,9 +69,6 @@ def check_machine(output: Path) -> None:
 
 def train(output: Path) -> dict[str, Any]:
     """Train the net; its results, which say that both processes worked."""
-    from recipes.runtime.processes import launch
-    from vgg_zoo.results import read_results
-
     launch("train", "--recipe", RECIPE, "--data", "digits", "--output", output, "--overwrite", processes=PROCESSES)
     results = read_results(output, "training")
     if results["processes"] != PROCESSES:
@@ -70,9 +78,6 @@ def train(output: Path) -> dict[str, Any]:
 
 def test(net: Path, output: Path) -> dict[str, Any]:
     """Test the net densely (Sect. 3.2), each digit once; its errors."""
-    from recipes.runtime.processes import launch
-    from vgg_zoo.results import read_results
-
     options = ("--model", net, "--data", "digits", "--output", output, "--overwrite")
     launch("evaluate", *options, processes=PROCESSES)
     return read_results(output, "classes")
@@ -80,12 +85,6 @@ def test(net: Path, output: Path) -> dict[str, Any]:
 
 def load(net: Path, example: dict[str, Any], mean: Any) -> tuple[Any, Any, float]:
     """Load the folder with timm: the digit of `example`, its name, and how far its logits are from the training's."""
-    import timm
-    import torch
-
-    from recipes.data.splits import load_splits
-    from vgg_zoo.images.preprocessing import centre_crop, subtract_mean
-
     model: Any = timm.create_model(f"local-dir:{net}", pretrained=True).eval()
     pixels = load_splits("digits")[1].pixels(example["index"])
     crop = centre_crop(pixels, example["scale"], example["crop_size"])
@@ -97,12 +96,6 @@ def load(net: Path, example: dict[str, Any], mean: Any) -> tuple[Any, Any, float
 
 def explain(net: Path, pixels: Any, scales: list[int], folder: Path) -> Path:
     """Draw the digit, and where the net sees its classes in it."""
-    from PIL import Image
-
-    from vgg_zoo.evaluation import DenseEvaluator
-    from vgg_zoo.explain import draw
-    from vgg_zoo.explain import explain as explained
-
     digit, picture = folder / "digit.png", folder / "explained.png"
     Image.fromarray(pixels).resize((240, 240), Image.Resampling.BICUBIC).save(digit)
     draw(explained(DenseEvaluator(str(net), tuple(scales), flip=False), digit), picture)
@@ -194,10 +187,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run; what is wrong with what was asked for is one line, and exit code 1."""
-    return run_command(run, parse, arguments)
-
+main = command(run, parse)
 
 if __name__ == "__main__":
     sys.exit(main())

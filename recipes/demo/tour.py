@@ -28,7 +28,7 @@ from recipes.data.digits import VALIDATION_IMAGES
 from recipes.data.splits import load_splits
 from recipes.demo.demo import MOST_ERRORS, TESTED
 from recipes.evaluation.scores import score_store
-from recipes.runtime.command import command_parser, run_command
+from recipes.runtime.command import command, command_parser
 from recipes.runtime.output_folder import OutputFolder
 from recipes.runtime.processes import launch
 from vgg_zoo.evaluation import DenseEvaluator
@@ -170,10 +170,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run; what is wrong with what was asked for is one line, and exit code 1."""
-    return run_command(run, parse, arguments)
-
+main = command(run, parse)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,16 +1,16 @@
 """Tables 8 and 9 (Appendix A) from results of recipes/localise.py, beside the paper's own figures."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from recipes.evaluation.class_tables import distinct, trained
+from recipes.evaluation.class_tables import difference, distinct, net_cells, percent
 from recipes.runtime.files import markdown
-from vgg_zoo.paper import ILSVRC, PaperBoxNet, PaperBoxResult, paper_box_result
+from vgg_zoo.paper import ILSVRC, PaperBoxNet, paper_box_result
 
 _TITLES = {1: "8: true class given, one centre crop", 2: "9: classes and boxes, dense"}
 _ERRORS = {1: "box_error", 2: "error"}
-_LAYERS = {"all": "all", "fc": "1st and 2nd FC", "?": "?"}
+_LAYERS = {"fc": "1st and 2nd FC"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,24 +50,19 @@ class BoxResult:
         )
 
     @property
-    def paper(self) -> PaperBoxResult | None:
-        """The paper's figure of the same nets, S, Q and protocol."""
-        return paper_box_result(self.as_the_papers, self.protocol)
-
-    @property
     def is_ilsvrc(self) -> bool:
         """The images may be the paper's."""
         return (self.classes, self.images) == ILSVRC
 
 
-def box_tables(results: Sequence[BoxResult]) -> str:
+def box_tables(results: Sequence[BoxResult]) -> Iterable[str]:
     """Markdown of one data set's results: the tables that there are results for."""
-    parts = []
     for protocol, title in _TITLES.items():
         rows = sorted((result for result in results if result.protocol == protocol), key=_order)
         if rows:
-            parts.append(f"## Table {title}\n\n{_table(rows, protocol)}\n")
-    return "\n".join(parts)
+            last = ["class error", "classifiers"] if protocol == 2 else []
+            head = ["net", "fine-tuned layers", "regression", "S", "Q", "error", *last, "images", "paper", "difference"]
+            yield f"## Table {title}\n\n{markdown([head, *map(_row, rows)])}\n"
 
 
 def _order(result: BoxResult) -> Any:
@@ -77,25 +72,18 @@ def _order(result: BoxResult) -> Any:
     return len(nets), nets, result.models
 
 
-def _table(results: Sequence[BoxResult], protocol: int) -> str:
-    last = ["class error", "classifiers"] if protocol == 2 else []
-    head = ["net", "fine-tuned layers", "regression", "S", "Q", "error", *last, "images", "paper", "difference"]
-    return markdown([head, *(_row(result, protocol) for result in results)])
-
-
-def _row(result: BoxResult, protocol: int) -> list[str]:
-    nets = result.as_the_papers
+def _row(result: BoxResult) -> list[str]:
+    nets, paper = result.as_the_papers, paper_box_result(result.as_the_papers, result.protocol)
+    names, *scales = net_cells(nets, result.models)
     classes = [f"{100 * (result.class_error or 0):.1f}", ", ".join(f"`{model}`" for model in result.classifiers)]
-    low, high = result.interval
     return [
-        " + ".join(f"{net.configuration} `{model}`" for net, model in zip(nets, result.models, strict=True)),
+        names,
         distinct(_LAYERS.get(net.trainable, net.trainable) for net in nets),
         distinct(net.regression.upper() for net in nets),
-        distinct(trained(net.train_scales) for net in nets),
-        distinct(", ".join(map(str, net.scales)) for net in nets),
-        f"{100 * result.error:.1f} ({100 * low:.1f} to {100 * high:.1f})",
-        *(classes if protocol == 2 else []),
+        *scales,
+        percent(result.error, result.interval),
+        *(classes if result.protocol == 2 else []),
         f"{result.images:,}" + (f", {result.unusable} unusable" if result.unusable else ""),
-        f"{result.paper.error:.1f}" if result.paper else "–",
-        f"{round(100 * result.error - result.paper.error, 1) + 0.0:+.1f}" if result.paper and result.is_ilsvrc else "–",
+        f"{paper.error:.1f}" if paper else "–",
+        difference(result.error, paper.error) if paper and result.is_ilsvrc else "–",
     ]

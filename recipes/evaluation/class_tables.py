@@ -5,13 +5,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recipes.evaluation.error_rates import ErrorRates
+from recipes.evaluation.error_rates import ErrorRates, wilson_interval
 from recipes.runtime.files import markdown
 from vgg_zoo.configurations import TABLE_1
-from vgg_zoo.paper import ILSVRC, PaperNet, PaperResult, paper_result
+from vgg_zoo.paper import ILSVRC, PaperBoxNet, PaperNet, PaperResult, paper_result
 
 WORDS = {"dense": "dense", "multi_crop": "multi-crop", "multi_crop_and_dense": "multi-crop & dense"}
-NOTES = {"softmax_first": "soft-max before the mean over positions", "ceil_mode": "Caffe's pooling", "flip": "no flips"}
+NOTES = {
+    "softmax_first": (True, "soft-max before the mean over positions"),
+    "ceil_mode": (True, "Caffe's pooling"),
+    "flip": (False, "no flips"),
+}
+"""Settings out of the ordinary, and what is said of them."""
+
+_HEAD = ["net", "S", "Q", "protocol", "top-1 error", "top-5 error", "images", "paper", "difference"]
+_PLACES = {name: place for place, name in enumerate(TABLE_1)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +38,10 @@ class ClassResult:
     def of(cls, content: dict[str, Any]) -> "ClassResult":
         """Everything that the tables need, so that what is missing is reported before they begin."""
         nets, data, rates = content["nets"], content["data"], content["results"]
-        unusual = {"softmax_first": True, "ceil_mode": True, "flip": False}
         return cls(
             models=tuple(net["model"] for net in nets),
             as_the_papers=tuple(map(PaperNet.described, nets)),
-            notes=tuple(NOTES[name] for name, value in unusual.items() if any(net[name] is value for net in nets)),
+            notes=tuple(words for name, (value, words) in NOTES.items() if any(net[name] is value for net in nets)),
             data_set=(data["spec"], data["split"]),
             classes=data["classes"],
             unreadable=data["unreadable_images"],
@@ -56,98 +63,62 @@ def class_tables(found: Sequence[ClassResult]) -> Iterable[str]:
     """Markdown of one data set's results: the tables that there are results for."""
     found = sorted(found, key=_order)
     for title, kind in (("3: one test scale", 3), ("4: several test scales", 4), ("6: several nets", 6)):
-        rows = [result for result in found if kind in _tables_of(result)]
+        rows = [_row(result) for result in found if _table_of(result) == kind]
         if rows:
-            yield f"## Table {title}\n\n{_table(rows)}\n"
-        if kind == 4 and any(5 in _tables_of(result) for result in found):
+            yield f"## Table {title}\n\n{markdown([_HEAD, *rows])}\n"
+        if kind == 4 and any(_table_of(result) == 5 for result in found):
             yield f"## Table 5: protocols\n\n{_protocols(found)}\n"
 
 
 def _order(result: ClassResult) -> Any:
-    names = list(TABLE_1)
     nets = [
-        (
-            names.index(net.configuration) if net.configuration in names else len(names),
-            sum(net.train_scales),
-            net.scales,
-        )
+        (_PLACES.get(net.configuration, len(_PLACES)), sum(net.train_scales), net.scales)
         for net in result.as_the_papers
     ]
     return len(nets), nets, result.models
 
 
-def _tables_of(result: ClassResult) -> set[int]:
-    """The numbers of the paper's tables that a result belongs to."""
+def _table_of(result: ClassResult) -> int:
+    """The number of the paper's table that a result belongs to."""
     if len(result.models) > 1:
-        return {6}
+        return 6
     (net,) = result.as_the_papers
     if net.protocol in WORDS and net.protocol != "dense":
-        return {5}
-    return {3} if len(net.scales) == 1 else {4}
-
-
-def _table(results: Sequence[ClassResult]) -> str:
-    lines = [
-        ["net", "S", "Q", "protocol", "top-1 error", "top-5 error", "images", "paper", "difference"],
-        *(_row(result) for result in results),
-    ]
-    return markdown(lines)
+        return 5
+    return 3 if len(net.scales) == 1 else 4
 
 
 def _row(result: ClassResult) -> list[str]:
-    nets = result.as_the_papers
+    nets, rates, paper = result.as_the_papers, result.rates, result.paper
     return [
-        " + ".join(_named(net, model) for net, model in zip(nets, result.models, strict=True)),
-        distinct(trained(net.train_scales) for net in nets),
-        distinct(", ".join(map(str, net.scales)) for net in nets),
+        *net_cells(nets, result.models),
         distinct(WORDS.get(net.protocol, net.protocol) for net in nets)
         + "".join(f" ({note})" for note in result.notes),
-        *(_rate(result, name) for name in ("top1", "top5")),
-        f"{result.rates.images:,}" + _unreadable(result),
-        _figures(result.paper),
-        _difference(result),
+        *(percent(rate, wilson_interval(rate, rates.images)) for rate in (rates.top1, rates.top5)),
+        f"{rates.images:,}" + (f", {result.unreadable} unreadable" if result.unreadable else ""),
+        _figures(paper),
+        f"{difference(rates.top1, paper.top1)} / {difference(rates.top5, paper.top5)}"
+        if paper and result.is_ilsvrc
+        else "–",
     ]
-
-
-def _named(net: PaperNet, model: str) -> str:
-    return f"{net.configuration} `{model}`"
-
-
-def _rate(result: ClassResult, name: str) -> str:
-    low, high = result.rates.intervals()[name]
-    return f"{100 * getattr(result.rates, name):.1f} ({100 * low:.1f} to {100 * high:.1f})"
-
-
-def _unreadable(result: ClassResult) -> str:
-    return f", {result.unreadable} unreadable" if result.unreadable else ""
 
 
 def _figures(paper: PaperResult | None) -> str:
     return f"{paper.top1:.1f} / {paper.top5:.1f}" if paper else "–"
 
 
-def _difference(result: ClassResult) -> str:
-    if result.paper is None or not result.is_ilsvrc:
-        return "–"
-    parts = ((result.rates.top1, result.paper.top1), (result.rates.top5, result.paper.top5))
-    return " / ".join(f"{round(100 * ours - theirs, 1) + 0.0:+.1f}" for ours, theirs in parts)
-
-
 def _protocols(results: Sequence[ClassResult]) -> str:
     """Table 5: a row for each net at its S and Q, a column for each protocol."""
-    rows: dict[Any, dict[str, ClassResult]] = {}
+    rows: dict[tuple[str, ...], dict[str, ClassResult]] = {}
     for result in results:
-        if _tables_of(result) & {4, 5}:
-            net = result.as_the_papers[0]
-            key = (_named(net, result.models[0]), net.train_scales, net.scales, result.notes)
-            rows.setdefault(key, {})[net.protocol] = result
+        if _table_of(result) in (4, 5):
+            name, *scales = net_cells(result.as_the_papers, result.models)
+            key = (name + "".join(f" ({note})" for note in result.notes), *scales)
+            rows.setdefault(key, {})[result.as_the_papers[0].protocol] = result
     lines = [["net", "S", "Q", *(f"{name}: top-1 / top-5, paper" for name in WORDS.values())]]
-    for (name, train_scales, scales, notes), found in rows.items():
-        if set(found) == {"dense"}:
-            continue
-        cells = [_cell(found[protocol]) if protocol in found else "–" for protocol in WORDS]
-        marked = name + "".join(f" ({note})" for note in notes)
-        lines.append([marked, trained(train_scales), ", ".join(map(str, scales)), *cells])
+    for key, found in rows.items():
+        if set(found) != {"dense"}:
+            lines.append([*key, *(_cell(found[protocol]) if protocol in found else "–" for protocol in WORDS)])
     return markdown(lines)
 
 
@@ -162,9 +133,7 @@ def plot(results: Sequence[ClassResult], picture: Path) -> None:
     figure = Figure(figsize=(14, 4.6), layout="constrained")
     panels = figure.subplots(1, 3, sharey=True)
     points = sorted((result for result in results if len(result.models) == 1), key=_order)
-    for panel, title, label in zip(
-        panels, ("depth (weight layers)", "training scale S", "test scales Q"), _LABELS, strict=True
-    ):
+    for panel, (title, label) in zip(panels, _PANELS.items(), strict=True):
         _draw(panel, points, label)
         panel.set_xlabel(title)
     panels[0].set_ylabel("top-1 error (%)")
@@ -186,7 +155,7 @@ def _draw(panel: Any, points: Sequence[ClassResult], label: Callable[[PaperNet],
         for turn, result in enumerate(groups[name]):
             where = place + 0.8 * ((turn + 0.5) / len(groups[name]) - 0.5)
             colour, rate = _colour(result.as_the_papers[0].configuration), 100 * result.rates.top1
-            low, high = (100 * end for end in result.rates.intervals()["top1"])
+            low, high = (100 * end for end in wilson_interval(result.rates.top1, result.rates.images))
             panel.errorbar(where, rate, yerr=[[rate - low], [high - rate]], fmt="o", ms=4, color=colour, capsize=2)
             if result.paper is not None:
                 panel.plot(where, result.paper.top1, "o", mfc="none", mec=colour, ms=8)
@@ -196,20 +165,39 @@ def _draw(panel: Any, points: Sequence[ClassResult], label: Callable[[PaperNet],
 
 
 def _colour(configuration: str) -> str:
-    names = list(TABLE_1)
-    return f"C{names.index(configuration)}" if configuration in names else "0.5"
+    return f"C{_PLACES[configuration]}" if configuration in _PLACES else "0.5"
 
 
-_LABELS: tuple[Callable[[PaperNet], tuple[Any, str]], ...] = (
-    lambda net: (
+_PANELS: dict[str, Callable[[PaperNet], tuple[Any, str]]] = {
+    "depth (weight layers)": lambda net: (
         (TABLE_1[net.configuration].weight_layers, str(TABLE_1[net.configuration].weight_layers))
         if net.configuration in TABLE_1
         else (0, "?")
     ),
-    lambda net: ((len(net.train_scales), net.train_scales), trained(net.train_scales)),
-    lambda net: ((len(net.scales), net.scales), "\n".join(map(str, net.scales))),
-)
+    "training scale S": lambda net: ((len(net.train_scales), net.train_scales), trained(net.train_scales)),
+    "test scales Q": lambda net: ((len(net.scales), net.scales), "\n".join(map(str, net.scales))),
+}
 """What the panels group by: what to sort by, and the text."""
+
+
+def net_cells(nets: Sequence[PaperNet | PaperBoxNet], models: Sequence[str]) -> list[str]:
+    """What every table says of its nets: their names, S, and Q."""
+    return [
+        " + ".join(f"{net.configuration} `{model}`" for net, model in zip(nets, models, strict=True)),
+        distinct(trained(net.train_scales) for net in nets),
+        distinct(", ".join(map(str, net.scales)) for net in nets),
+    ]
+
+
+def percent(rate: float, interval: Sequence[float]) -> str:
+    """A rate from 0 to 1 in percent, with its interval."""
+    low, high = interval
+    return f"{100 * rate:.1f} ({100 * low:.1f} to {100 * high:.1f})"
+
+
+def difference(ours: float, theirs: float) -> str:
+    """How far a rate from 0 to 1 is from the paper's, which is in percent."""
+    return f"{round(100 * ours - theirs, 1) + 0.0:+.1f}"
 
 
 def distinct(texts: Iterable[str]) -> str:

@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from itertools import groupby, islice
 from statistics import NormalDist
 from typing import Any, NamedTuple
 
@@ -43,13 +44,16 @@ class ErrorRates:
     top5: float
     images: int
 
-    def intervals(self) -> dict[str, tuple[float, float]]:
-        """The 95% interval of each, where the true rate of such images lies."""
-        return {name: wilson_interval(getattr(self, name), self.images) for name in ("top1", "top5")}
+    def with_intervals(self) -> dict[str, Any]:
+        """As plain data, with the 95% interval of each error."""
+        return asdict(self) | {
+            "top1_interval": list(wilson_interval(self.top1, self.images)),
+            "top5_interval": list(wilson_interval(self.top5, self.images)),
+        }
 
 
 def wilson_interval(rate: float, images: int) -> tuple[float, float]:
-    """The 95% interval of a rate among so many images, by Wilson's score."""
+    """The 95% interval of a rate among so many images, where the true rate of such images lies, by Wilson's score."""
     z = NormalDist().inv_cdf(0.975)
     middle = (rate + z**2 / (2 * images)) / (1 + z**2 / images)
     half = z * math.sqrt(rate * (1 - rate) / images + (z / (2 * images)) ** 2) / (1 + z**2 / images)
@@ -197,18 +201,11 @@ def totals(
 
 def in_batches(items: Iterable[Any], most: int) -> Iterator[list[Any]]:
     """Runs of items with `pixels` of one shape, at most `most` in each."""
-    batch: list[Any] = []
-    for item in items:
-        if batch and (item.pixels.shape != batch[0].pixels.shape or len(batch) == most):
+    for _, run in groupby(items, key=lambda item: item.pixels.shape):
+        while batch := list(islice(run, most)):
             yield batch
-            batch = []
-        batch.append(item)
-    if batch:
-        yield batch
 
 
 def share_of(images: Dataset[Any], count: int, rank: int, world: int, workers: int = 0) -> Iterable[Any]:
     """This process's items of `count`, each exactly once."""
-    order = range(rank, count, world)
-    loader: DataLoader[Any] = DataLoader(images, sampler=order, batch_size=None, num_workers=workers)
-    return loader
+    return DataLoader(images, sampler=range(rank, count, world), batch_size=None, num_workers=workers)

@@ -34,6 +34,7 @@ class NetUnderTest:
             **description_of(self.model, self.evaluator.model),
             "train_scales": self.train_scales,
             **self.evaluator.settings,
+            "settings_from": self.evaluator.settings_from,
         }
 
 
@@ -77,12 +78,10 @@ def load_net(
         model: A name that timm loads with its weights, or a folder.
         train_scales: S, or S_min and S_max; None takes what the folder's results.json says.
         most_pixels: That go through the net at once.
-        chosen: Settings of the evaluator; None takes what the folder's `dense_eval.json` says, else Sect. 4.2's scales
-            around the training's, its flips, and the evaluator's own defaults.
+        chosen: Settings of the evaluator; None takes the net's own.
     """
-    trained, settings = usual_settings(model, train_scales)
-    settings |= {name: value for name, value in chosen.items() if value is not None}
-    evaluator = DenseEvaluator(model, most_pixels=most_pixels, **settings)
+    evaluator = DenseEvaluator(model, most_pixels=most_pixels, **chosen)
+    trained = sorted(set(train_scales or ())) or usual_settings(model).train_scales
     if trained is None and evaluator.model.pretrained_cfg.get("tag") == OXFORD_TAG:
         trained = list(JITTERED)
     return NetUnderTest(model, evaluator, trained)

@@ -1,7 +1,7 @@
 """Posteriors of a net on a split, kept in a folder: what recipes/evaluate.py computes and recipes/fuse.py averages."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from recipes.evaluation.class_order import submission, targets
-from recipes.evaluation.error_rates import ErrorRates, wrong_guesses
+from recipes.evaluation.error_rates import ErrorRates, wilson_interval, wrong_guesses
 from recipes.evaluation.store import Rows, Store
 from recipes.runtime.files import write_rows, write_text
 from recipes.runtime.output_folder import OutputFolder
@@ -90,11 +90,11 @@ def write_results(
         "nets": list(nets),
         "data": {**data, "images": len(scores), "unreadable_images": len(scores.problems)},
         "outputs_of_classes": None if list(outputs) == list(range(classes)) else list(outputs),  # None: the same order
-        "results": _with_intervals(rates) if rates else None,
+        "results": rates.with_intervals() if rates else None,
     }
     folder.write_results("classes", content)
     if rates:
-        low, high = rates.intervals()["top1"]
+        low, high = wilson_interval(rates.top1, rates.images)
         print(
             f"top-1 error {rates.top1:.2%} (95% interval {low:.2%} to {high:.2%}), top-5 error {rates.top5:.2%} "
             f"of {rates.images} images"
@@ -102,7 +102,3 @@ def write_results(
     if scores.problems:
         print(f"{len(scores.problems)} image(s) could not be decoded: {folder.problems} names them")
     print(f"wrote results.json to {folder.path}" + (f" and {submission_file}" if submission_file else ""))
-
-
-def _with_intervals(rates: ErrorRates) -> dict[str, Any]:
-    return asdict(rates) | {f"{name}_interval": list(found) for name, found in rates.intervals().items()}

@@ -136,10 +136,9 @@ class Store(Generic[RowsKind]):
         """Write every chunk."""
         for chunk, images in enumerate(self.chunks()):
             part = slice(images.start, images.stop)
-            tensors: dict[str, Any] = {name: getattr(rows, name)[part].clone() for name in self._tensors()}
-            lists: dict[str, Any] = {name: getattr(rows, name)[part] for name in self._lists()}
+            own: dict[str, Any] = {name: getattr(rows, name)[part] for name in (*self._tensors(), *self._lists())}
             problems = [problem for problem in rows.problems if problem.index in images]
-            self.write(chunk, self.kind(**tensors, **lists, problems=problems))
+            self.write(chunk, self.kind(**own, problems=problems))
 
     def present(self) -> int:
         """Images whose chunk some process has written."""

@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,23 +23,7 @@ from vgg_zoo.images.decoding import BadImageError, Pixels
 from vgg_zoo.images.inputs import part_in_box
 
 IMAGE, BOX = "image", "box"
-
-
-@dataclass(frozen=True, order=True, slots=True)
-class BadSample:
-    """A sample without a descriptor.
-
-    Attributes:
-        what: "image", which cannot be decoded, or "box", which holds no pixels.
-        index: Among the samples.
-        name: The sample's.
-        reason: Why.
-    """
-
-    what: str
-    index: int
-    name: str
-    reason: str
+"""What of a sample is described, and what is wrong with it: its image cannot be decoded, or its box holds no pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +32,11 @@ class Descriptors:
 
     Attributes:
         rows: (N, D), float32; a row of NaN where the image cannot be decoded or the box is none.
-        problems: These samples.
+        problems: These samples, by their numbers and names; in place of a split, `IMAGE` or `BOX`.
     """
 
     rows: Numbers
-    problems: list[BadSample]
+    problems: list[Problem]
 
     @classmethod
     def stacked(cls, found: Sequence["Descriptors"]) -> "Descriptors":
@@ -63,49 +47,42 @@ class Descriptors:
 
 
 @dataclass(frozen=True, slots=True)
-class WholeImages:
-    """Every image of the samples once, as `recipes.evaluation.store.fill` reads a split."""
+class SampleImages:
+    """Images of samples as `recipes.evaluation.store.fill` reads a split: whole, or their parts in the samples' boxes.
 
+    Attributes:
+        kind: `IMAGE` or `BOX`.
+        samples: All of them.
+        chosen: The numbers of those whose images these are.
+    """
+
+    kind: str
     samples: Samples
-    first: Sequence[int]
-    """The first sample of each image."""
+    chosen: Sequence[int]
+
+    def __len__(self) -> int:
+        return len(self.chosen)
 
     def read(self, indices: Sequence[int]) -> list[tuple[Pixels | None, int, Problem | None]]:
-        """Images without labels, or the problem where one cannot be decoded."""
-        return [_read(self.samples, self.first[index], index, boxed=False) for index in indices]
+        """Pixels without labels, or the problem, whose split says whether the image or the box is wrong."""
+        return [self._read(index) for index in indices]
 
     def names(self, indices: Sequence[int]) -> list[str]:
-        """Of each image."""
-        return [self.samples.images[self.first[index]] for index in indices]
+        """Of each: its image's, or, of a box, the sample's."""
+        names = self.samples.images if self.kind == IMAGE else self.samples.names
+        return [names[self.chosen[index]] for index in indices]
 
-
-@dataclass(frozen=True, slots=True)
-class BoxImages:
-    """The box of every sample as an image of its own, likewise."""
-
-    samples: Samples
-
-    def read(self, indices: Sequence[int]) -> list[tuple[Pixels | None, int, Problem | None]]:
-        """The images' parts in the boxes, or the problem."""
-        return [_read(self.samples, index, index, boxed=True) for index in indices]
-
-    def names(self, indices: Sequence[int]) -> list[str]:
-        """Of each sample."""
-        return [self.samples.names[index] for index in indices]
-
-
-def _read(samples: Samples, sample: int, index: int, boxed: bool) -> tuple[Pixels | None, int, Problem | None]:
-    """The whole image of a sample, or its box; a problem's split says which of them is wrong."""
-    name = samples.names[sample] if boxed else samples.images[sample]
-    try:
-        pixels = samples.read(sample)
-        if boxed and samples.box is not None:
-            box = samples.box(sample)
-            clip_to_image(box, *pixels.shape[:2])
-            pixels = part_in_box(pixels, box, name)
-    except (BadImageError, BadBoxError) as error:
-        return None, UNLABELLED, Problem(BOX if isinstance(error, BadBoxError) else IMAGE, index, name, str(error))
-    return pixels, UNLABELLED, None
+    def _read(self, index: int) -> tuple[Pixels | None, int, Problem | None]:
+        sample, (name,) = self.chosen[index], self.names([index])
+        try:
+            pixels = self.samples.read(sample)
+            if self.kind == BOX and self.samples.box is not None:
+                box = self.samples.box(sample)
+                clip_to_image(box, *pixels.shape[:2])
+                pixels = part_in_box(pixels, box, name)
+        except (BadImageError, BadBoxError) as error:
+            return None, UNLABELLED, Problem(BOX if isinstance(error, BadBoxError) else IMAGE, index, name, str(error))
+        return pixels, UNLABELLED, None
 
 
 def describe(
@@ -131,31 +108,32 @@ def describe(
     Raises:
         ValueError: No image can be decoded, or the box of none holds pixels.
     """
-    names, first, image_of = np.unique(np.asarray(samples.images), return_index=True, return_inverse=True)
+    _, first, image_of = np.unique(np.asarray(samples.images), return_index=True, return_inverse=True)
     identity = {**identity, "names": _digest("\n".join(samples.names))}
     folder = cache / _digest(json.dumps(identity, sort_keys=True))[:16]
     from_main(accelerator, lambda: _begin(folder, identity, overwrite))
 
-    def computed(split: Any, kind: str, count: int) -> DescriptorRows:
-        store = Store(folder / kind, count, DescriptorRows)
+    def computed(kind: str, chosen: Sequence[int]) -> DescriptorRows:
+        split: Any = SampleImages(kind, samples, chosen)
+        store = Store(folder / kind, len(split), DescriptorRows)
         fill(store, NamedImages(split, descriptor.scales), descriptor.of_rescaled, accelerator, workers)
         rows = store.read_all()
         if bool(rows.descriptors.isnan().any(1).all()):
-            raise ValueError(f"none of the {count} samples has an {kind} that can be used: {rows.problems[0].reason}")
+            reason = rows.problems[0].reason
+            raise ValueError(f"none of the {len(split)} samples has an {kind} that can be used: {reason}")
         return rows
 
-    images = computed(WholeImages(samples, first.tolist()), IMAGE, len(names))
+    images = computed(IMAGE, first.tolist())
     reasons = {problem.index: problem.reason for problem in images.problems}
     bad = [
-        BadSample(IMAGE, sample, samples.names[sample], reasons[image])
+        Problem(IMAGE, sample, samples.names[sample], reasons[image])
         for sample, image in enumerate(image_of.tolist())
         if image in reasons
     ]
     found = [Descriptors(images.descriptors.numpy()[image_of], bad)]
     if samples.box is not None:
-        boxes = computed(BoxImages(samples), BOX, len(samples))
-        named = [BadSample(BOX, one.index, one.name, one.reason) for one in boxes.problems if one.split == BOX]
-        found.append(Descriptors(boxes.descriptors.numpy(), named))
+        boxes = computed(BOX, range(len(samples)))
+        found.append(Descriptors(boxes.descriptors.numpy(), [one for one in boxes.problems if one.split == BOX]))
     return Descriptors.stacked(found)
 
 
@@ -188,22 +166,16 @@ def of_folders(folders: Sequence[str], seed: int = 0) -> tuple[Samples, Descript
     labels = np.concatenate([part.labels for part in parts])
     class_names = tuple(parts[0].settings["data"]["class_names"])
     names = [name for part in parts for name in part.names]
+    images = list(map(str, range(len(names))))
     hot = one_hot(labels, len(class_names))
     count = len(parts[0])
-    pair = hold_out(hot, list(map(str, range(len(names)))), seed)
-    split = Split(*pair) if len(parts) == 1 else Split(np.arange(count), np.arange(count, len(names)))
+    pair = hold_out(hot, images, seed) if len(parts) == 1 else (np.arange(count), np.arange(count, len(names)))
     samples = Samples(
-        names=names,
-        images=list(map(str, range(len(names)))),
-        class_names=class_names,
-        labels=hot,
-        read=_no_image,
-        splits=(split,),
+        names=names, images=images, class_names=class_names, labels=hot, read=_no_image, splits=(Split(*pair),)
     )
-    starts = (0, count)
     problems = [
-        BadSample("image", start + problem.index, problem.name, problem.reason)
-        for start, part in zip(starts, parts, strict=False)
+        replace(problem, split=IMAGE, index=start + problem.index)
+        for start, part in zip((0, count), parts, strict=False)
         for problem in part.problems
     ]
     rows = np.concatenate([part.descriptors for part in parts])

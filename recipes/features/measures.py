@@ -3,12 +3,10 @@
 VOC's development kits define average precision: at 11 recalls in 2007, the whole area from 2010 on.
 """
 
-from typing import Any
-
 import numpy as np
 from sklearn.metrics import confusion_matrix, recall_score
 
-Numbers = np.ndarray[Any, Any]
+from recipes.features.samples import Numbers
 
 ELEVEN_POINT, ALL_POINT = "11-point", "all-point"
 MEAN_CLASS_RECALL = "mean class recall"
@@ -77,19 +75,10 @@ def average_precision(scores: Numbers, labels: Numbers, definition: str) -> floa
     if len(found) == 0 or found[-1] == 0:
         return float("nan")
     precision = found / np.arange(1, len(found) + 1)
-    return _eleven_point(found, precision) if definition == ELEVEN_POINT else _all_point(found, precision)
-
-
-def _eleven_point(found: Numbers, precision: Numbers) -> float:
-    """The mean of the largest precision at recall ≥ 0, 0.1, ..., 1, in whole numbers: 0.1 × 3 > 0.3 to a computer."""
-    return float(np.mean([precision[10 * found >= tenth * found[-1]].max() for tenth in range(11)]))
-
-
-def _all_point(found: Numbers, precision: Numbers) -> float:
-    """The area under precision made monotonic: to the right no larger precision is left unused."""
-    best = np.maximum.accumulate(precision[::-1])[::-1]
-    gained = np.diff(found, prepend=0)
-    return float((gained * best).sum() / found[-1])
+    if definition == ELEVEN_POINT:  # recall ≥ 0, 0.1, ..., 1, in whole numbers: 0.1 × 3 > 0.3 to a computer
+        return float(np.mean([precision[10 * found >= tenth * found[-1]].max() for tenth in range(11)]))
+    best = np.maximum.accumulate(precision[::-1])[::-1]  # to the right no larger precision is left unused
+    return float((np.diff(found, prepend=0) * best).sum() / found[-1])
 
 
 def confusion(predicted: Numbers, labels: Numbers, classes: int) -> Numbers:

@@ -176,14 +176,3 @@ PROTOCOLS = {
         load=lambda request: folder_samples(request.source),
     ),
 }
-
-
-def protocol_named(name: str) -> SvmProtocol:
-    """The protocol.
-
-    Raises:
-        ValueError: There is none of that name.
-    """
-    if name not in PROTOCOLS:
-        raise ValueError(f"unknown --protocol {name!r}; choose from {', '.join(PROTOCOLS)}")
-    return PROTOCOLS[name]

@@ -1,18 +1,19 @@
 """What a linear SVM's test leaves: results.json, summary.md, a picture, and VOC's result files (Appendix B)."""
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from recipes.features.descriptors import BadSample, Descriptors
+from recipes.features.descriptors import BOX, IMAGE, Descriptors
 from recipes.features.protocols import Request, SvmProtocol
 from recipes.features.samples import Samples
 from recipes.features.split import SplitResult
-from recipes.runtime.files import markdown, write_rows, write_text
+from recipes.runtime.files import markdown, write_csv, write_text
 from recipes.runtime.output_folder import OutputFolder
 from vgg_zoo.paper import PaperFeatures, paper_features, paper_figure
 
@@ -65,11 +66,6 @@ class SvmReport:
         """Why the paper's figures are of something else."""
         return self.protocol.departures(self.samples, self.request, self.nets) if self.name != "folder" else []
 
-    @property
-    def paper(self) -> PaperFeatures | None:
-        """The paper's figure of the same nets."""
-        return paper_figure(self.name, [net["configuration"] for net in self.nets], self.with_box)
-
     def results(self) -> dict[str, Any] | None:
         """The figures, in 0–1; None where the test samples have no labels."""
         if not self.figures:
@@ -88,7 +84,7 @@ class SvmReport:
 
     def content(self) -> dict[str, Any]:
         """results.json."""
-        bad = self.descriptors.problems
+        bad = Counter(problem.split for problem in self.descriptors.problems)
         return {
             "protocol": self.name,
             "measure": self.protocol.measure,
@@ -99,8 +95,8 @@ class SvmReport:
                 "test_set": self.request.test_set if self.protocol.uses_average_precision else None,
                 "classes": len(self.samples.class_names),
                 "samples": len(self.samples),
-                "unreadable_images": _count(bad, "image"),
-                "bad_boxes": _count(bad, "box"),
+                "unreadable_images": bad[IMAGE],
+                "bad_boxes": bad[BOX],
                 "seed": self.request.seed,
             },
             "svm": {"solver": self.solver, "loss": _LOSSES[self.solver], "scikit-learn": version("scikit-learn")},
@@ -112,28 +108,24 @@ class SvmReport:
 
     def summary(self) -> str:
         """Markdown."""
-        parts = [f"# {self.title}: {self._measure()}", self._table(), *self._classes(), self._remarks()]
-        return "\n\n".join(part for part in parts if part) + "\n"
-
-    def _measure(self) -> str:
+        measure = f"mean class recall, {len(self.splits)} split(s), %"
         if self.protocol.uses_average_precision:
-            return f"mean AP ({self.protocol.measure}), %"
-        return f"mean class recall, {len(self.splits)} split(s), %"
+            measure = f"mean AP ({self.protocol.measure}), %"
+        return "\n\n".join([f"# {self.title}: {measure}", self._table(), *self._classes(), self._remarks()]) + "\n"
 
     def _table(self) -> str:
         nets = " & ".join(f"{net['configuration'] or '?'} `{net['model']}`" for net in self.nets)
-        results = self.results()
-        ours = "no labels" if results is None else _percent(results["figure"], results["deviation"])
+        paper = paper_figure(self.name, [net["configuration"] for net in self.nets], self.with_box)
+        results, ours, difference = self.results(), "no labels", "–"
+        if results is not None:
+            ours = _percent(results["figure"], results["deviation"])
+            if paper is not None and not self.departures:
+                difference = f"{round(100 * results['figure'] - paper.figure, 1) + 0.0:+.1f}"
         lines = [["descriptors stacked of", "ours", "paper", "difference"]]
-        lines.append([nets, ours, _paper(self.paper), self._difference()])
-        others = [row for row in paper_features(self.name, self.with_box) if row != self.paper]
+        lines.append([nets, ours, _paper(paper), difference])
+        others = [row for row in paper_features(self.name, self.with_box) if row != paper]
         lines += [[" & ".join(row.configurations), "–", _paper(row), "–"] for row in others]
         return markdown(lines)
-
-    def _difference(self) -> str:
-        if self.paper is None or not self.figures or self.departures:
-            return "–"
-        return f"{round(100 * float(np.mean(self.figures)) - self.paper.figure, 1) + 0.0:+.1f}"
 
     def _classes(self) -> list[str]:
         results = self.results()
@@ -149,7 +141,7 @@ class SvmReport:
         return [markdown([[title, f"{measure} (%)"], *rows]), *note]
 
     def _remarks(self) -> str:
-        bad = self.descriptors.problems
+        bad = Counter(problem.split for problem in self.descriptors.problems)
         where = "image and box" if self.with_box else "whole image"
         lines = [
             f"Descriptors: {'; '.join(dict.fromkeys(map(_described, self.nets)))}; {where}; "
@@ -161,7 +153,7 @@ class SvmReport:
             lines.append(f"Accuracy: {100 * results['accuracy']:.1f}% of the test images.")
         if bad:
             lines.append(
-                f"{_count(bad, 'image')} image(s) cannot be decoded and {_count(bad, 'box')} box(es) are none: left "
+                f"{bad[IMAGE]} image(s) cannot be decoded and {bad[BOX]} box(es) are none: left "
                 "out of training, an error in the test; bad_images.csv names them."
             )
         if self.departures:
@@ -193,7 +185,7 @@ class SvmReport:
         """All files, results.json last as the sign of the rest; the summary is printed too."""
         folder.problems.unlink(missing_ok=True)
         if bad := self.descriptors.problems:
-            write_rows(folder.problems, bad)
+            write_csv(folder.problems, ["what", "index", "name", "reason"], [astuple(problem) for problem in bad])
         if self.figures:
             self._draw(folder.path)
         elif self.protocol.results:
@@ -228,10 +220,6 @@ def write_server_files(file: Path, samples: Samples, split: SplitResult, test_se
 def _described(net: dict[str, Any]) -> str:
     combined = {"average": "averaged", "stack": "stacked"}[net["combine"]]
     return f"{net['layer']}, Q = {', '.join(map(str, net['scales']))} {combined}"
-
-
-def _count(bad: Sequence[BadSample], what: str) -> int:
-    return sum(one.what == what for one in bad)
 
 
 def _percent(figure: float, deviation: float | None) -> str:

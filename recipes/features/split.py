@@ -87,8 +87,8 @@ def run_split(
     told = np.isfinite(rows[split.training]).all(1)
     training = split.training[told]
     labels, images = samples.labels[training], [samples.images[number] for number in training]
-    if len(training) == 0 or not (enough := trainable(labels)).all():
-        lacking = samples.class_names[0 if len(training) == 0 else int(np.argmin(enough))]
+    if not (enough := trainable(labels)).all():
+        lacking = samples.class_names[int(np.argmin(enough))]
         raise ValueError(
             f"class {lacking!r}: of the {len(training)} training images that can be used some must have it, some not"
         )

@@ -79,7 +79,7 @@ def fit(descriptors: Numbers, labels: Numbers, c: float, solver: str, seed: int 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ConvergenceWarning)
         if one_class_each:  # one copy of the descriptors for all classes
-            weights, biases, iterations = _fit(_solver(c, solver, len(labels), seed), descriptors, labels.argmax(1))
+            weights, biases, iterations = _fit(descriptors, labels.argmax(1), c, solver, seed)
         else:
             weights, biases, iterations = _fit_each(descriptors, labels, c, solver, seed)
     failed = sum(issubclass(warning.category, ConvergenceWarning) for warning in caught)
@@ -96,13 +96,13 @@ def _fit_each(descriptors: Numbers, labels: Numbers, c: float, solver: str, seed
     for column in labels.T:
         told = column != 0
         used = descriptors if told.all() else descriptors[told]
-        found.append(_fit(_solver(c, solver, len(used), seed), used, column[told] > 0))
+        found.append(_fit(used, column[told] > 0, c, solver, seed))
     weights, biases, iterations = zip(*found, strict=True)
     return np.concatenate(weights), np.concatenate(biases), max(iterations)
 
 
-def _fit(estimator: Any, descriptors: Numbers, classes: Numbers) -> tuple[Numbers, Numbers, int]:
-    estimator.fit(descriptors, classes)
+def _fit(descriptors: Numbers, classes: Numbers, c: float, solver: str, seed: int) -> tuple[Numbers, Numbers, int]:
+    estimator = _solver(c, solver, len(classes), seed).fit(descriptors, classes)
     return estimator.coef_, estimator.intercept_, int(np.max(estimator.n_iter_))
 
 

@@ -70,8 +70,8 @@ class Voc:
                 raise ValueError(f"there is no folder {self.root / needed}; it is in {SOURCES[self.year]}")
         training, known = self._listed(kind, TRAINED_ON[test_set], classes)
         if known is None:
-            file = self._file(kind, f"{classes[0]}_{TRAINED_ON[test_set]}")
-            raise ValueError(f"{file} has no labels to train on" if file.is_file() else self._missing(file))
+            file = self._found(self._file(kind, f"{classes[0]}_{TRAINED_ON[test_set]}"))
+            raise ValueError(f"{file} has no labels to train on")
         test, asked = self._listed(kind, test_set, classes)
         names = [*training, *test]
         images = [name.split()[0] for name in names]
@@ -101,17 +101,14 @@ class Voc:
         Images are those of the set's list. Persons are those of the classes' files: their set's list has images only.
         """
         files = [self._file(kind, f"{one}_{name}") for one in classes]
-        if kind == "Main":
-            samples = list(_lines(self._found(self._file(kind, name)), 1, labelled=False))
-            if not any(file.exists() for file in files):
-                return samples, None
-        else:
-            samples = list(_lines(self._found(files[0]), 2))
+        words, listed, labelled = (1, self._file(kind, name), False) if kind == "Main" else (2, files[0], None)
+        samples = list(_lines(self._found(listed), words, labelled))
+        if not any(file.exists() for file in files):
+            return samples, None
         columns = []
         for file in files:
-            found = _lines(self._found(file), 1 if kind == "Main" else 2)
+            found = _lines(self._found(file), words)
             if absent := [sample for sample in samples if sample not in found]:
-                listed = self._file(kind, name) if kind == "Main" else files[0]
                 raise ValueError(f"{file} has no line of {absent[0]!r}, as {listed.name} has ({len(absent)} missing)")
             columns.append([found[sample] for sample in samples])
         without = [file for file, column in zip(files, columns, strict=True) if None in column]
@@ -121,14 +118,11 @@ class Voc:
 
     def _found(self, file: Path) -> Path:
         if not file.is_file():
-            raise ValueError(self._missing(file))
+            raise ValueError(f"there is no file {file}, a list of VOC{self.year}; it is in {SOURCES[self.year]}")
         return file
 
     def _file(self, kind: str, name: str) -> Path:
         return self.root / "ImageSets" / kind / f"{name}.txt"
-
-    def _missing(self, file: Path) -> str:
-        return f"there is no file {file}, a list of VOC{self.year}; it is in {SOURCES[self.year]}"
 
 
 def _lines(file: Path, words: int, labelled: bool | None = None) -> dict[str, int | None]:
@@ -169,16 +163,11 @@ def find_voc(data: Path, year: int) -> Voc:
     candidates = (data, data / f"VOC{year}", data / "VOCdevkit" / f"VOC{year}")
     for folder in candidates:
         if (folder / "ImageSets").is_dir():
-            if folder == data and (other := _other_year(folder, year)):
-                raise ValueError(f"{data} is {other}; --protocol voc{year} needs VOC{year}")
+            name = folder.resolve().name
+            if folder == data and name.startswith("VOC20") and name != f"VOC{year}":
+                raise ValueError(f"{data} is {name}; --protocol voc{year} needs VOC{year}")
             return Voc(folder, year)
     raise ValueError(
         f"{data} holds no VOC{year}: expected ImageSets and JPEGImages in one of "
         f"{', '.join(map(str, candidates))}; they come from {SOURCES[year]}"
     )
-
-
-def _other_year(folder: Path, year: int) -> str | None:
-    """The name of a folder that is of another year, by its name."""
-    name = folder.resolve().name
-    return name if name.startswith("VOC20") and name != f"VOC{year}" else None

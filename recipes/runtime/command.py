@@ -12,44 +12,49 @@ from recipes.runtime.output_folder import OutputFolder
 from recipes.runtime.processes import make_accelerator, only_main_speaks
 
 
-def run_command(
-    run: Callable[[argparse.Namespace], int | None],
-    parse: Callable[[Sequence[str] | None], argparse.Namespace],
-    arguments: Sequence[str] | None,
-) -> int:
-    """Run a command; where its user can correct what is wrong, print one line in place of a traceback.
+def command(
+    run: Callable[[argparse.Namespace], int | None], parse: Callable[[Sequence[str] | None], argparse.Namespace]
+) -> Callable[..., int]:
+    """The `main` of a command: where its user can correct what is wrong, it prints one line in place of a traceback.
 
     That is a ValueError, of what was asked for, or an OSError, where weights cannot be fetched or results not written.
 
     Args:
         run: Does the work; returns an exit code, or None for 0.
         parse: Reads the command line; argparse ends the process itself where that is wrong.
-        arguments: The command line, which results.json records; None takes that of the process.
 
     Returns:
-        The exit code: 1 after an error.
+        From the command line, which results.json records (None takes that of the process), to the exit code: 1 after
+        an error.
     """
-    typed = sys.argv
-    if arguments is not None:
-        sys.argv = [str(sys.modules[run.__module__].__file__), *arguments]
-    try:
-        return run(parse(arguments)) or 0
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    finally:
-        sys.argv = typed
+
+    def main(arguments: Sequence[str] | None = None) -> int:
+        typed = sys.argv
+        if arguments is not None:
+            sys.argv = [str(sys.modules[run.__module__].__file__), *arguments]
+        try:
+            return run(parse(arguments)) or 0
+        except (ValueError, OSError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+        finally:
+            sys.argv = typed
+
+    return main
 
 
-def command_parser(description: str | None) -> argparse.ArgumentParser:
-    """A parser whose help begins with a command's docstring, as it is written."""
-    return argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+def command_parser(description: str | None, output: str | None = None) -> argparse.ArgumentParser:
+    """A parser whose help begins with a command's docstring, as it is written.
 
-
-def add_output_options(parser: argparse.ArgumentParser, holds: str) -> None:
-    """Where the results go."""
-    parser.add_argument("--output", type=Path, required=True, help=f"folder of {holds}")
-    parser.add_argument("--overwrite", action="store_true", help="delete what OUTPUT holds, and start again")
+    Args:
+        description: The docstring.
+        output: What the folder --output holds; None leaves this option and --overwrite out.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    if output is not None:
+        parser.add_argument("--output", type=Path, required=True, help=f"folder of {output}")
+        parser.add_argument("--overwrite", action="store_true", help="delete what OUTPUT holds, and start again")
+    return parser
 
 
 def add_testing_options(parser: argparse.ArgumentParser, strict: str | None = "decoded") -> argparse._ArgumentGroup:
@@ -101,7 +106,7 @@ def begin_test(args: argparse.Namespace) -> tuple[OutputFolder, Accelerator, str
     """What every command that tests a net begins with.
 
     Args:
-        args: Its command line, with the options of `add_output_options` and `add_testing_options`.
+        args: Its command line, with --output and the options of `add_testing_options`.
 
     Returns:
         The folder, checked; the processes; and the precision: "fp64", or Accelerate's mixed precision, "no" for fp32.

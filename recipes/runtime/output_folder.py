@@ -27,11 +27,6 @@ class OutputFolder:
         return self.path / "run.json"
 
     @property
-    def results(self) -> Path:
-        """Figures, counts, hash, versions: docs/results.md."""
-        return self.path / RESULTS
-
-    @property
     def problems(self) -> Path:
         """Images that could not be used; there only if there are any."""
         return self.path / "bad_images.csv"
@@ -41,21 +36,15 @@ class OutputFolder:
         """The folder of a training's checkpoints."""
         return self.path / "checkpoints"
 
-    def check(self, overwrite: bool) -> None:
+    def check(self, overwrite: bool, training: bool = False) -> None:
         """Refuse, before any work is done, what holds something else; --overwrite must not cost anybody a net.
+
+        Args:
+            overwrite: Throw away what is there.
+            training: The folder is a training's own, and may hold its net.
 
         Raises:
             ValueError: The path is a file; a folder with other things in it and `overwrite` is off; or a net's.
-        """
-        self.check_is_run(overwrite)
-        if (self.path / WEIGHTS).exists() or self.checkpoints.exists():
-            raise ValueError(f"--output {self.path} is the folder of a net or of its training; choose another one")
-
-    def check_is_run(self, overwrite: bool) -> None:
-        """The same, of a folder that may hold a net.
-
-        Raises:
-            ValueError: The path is a file, or a folder with other things in it and `overwrite` is off.
         """
         if self.path.exists() and not self.path.is_dir():
             raise ValueError(f"--output {self.path} is a file; name a folder")
@@ -64,6 +53,8 @@ class OutputFolder:
                 f"--output {self.path} exists already and is not the folder of a run; choose another folder, or "
                 "replace it with --overwrite"
             )
+        if not training and ((self.path / WEIGHTS).exists() or self.checkpoints.exists()):
+            raise ValueError(f"--output {self.path} is the folder of a net or of its training; choose another one")
 
     def begin(self, identity: Mapping[str, Any], overwrite: bool) -> None:
         """Make the folder, or make sure that the run in it is this one. Called by one process.
@@ -97,7 +88,7 @@ class OutputFolder:
             kind: One of `vgg_zoo.results.KINDS`.
             content: Its fields.
         """
-        write_json(self.results, described(kind, {**content, **provenance()}))
+        write_json(self.path / RESULTS, described(kind, {**content, **provenance()}))
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any], within: str = "") -> Iterator[str]:

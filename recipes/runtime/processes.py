@@ -103,9 +103,8 @@ def make_accelerator(
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it
         torch.use_deterministic_algorithms(True)
-    ddp = DistributedDataParallelKwargs(gradient_as_bucket_view=True)
-    if bf16_gradients:
-        ddp.comm_hook = DDPCommunicationHookType.BF16
+    hook = DDPCommunicationHookType.BF16 if bf16_gradients else DDPCommunicationHookType.NO
+    ddp = DistributedDataParallelKwargs(gradient_as_bucket_view=True, comm_hook=hook)
     # The others wait while the main process computes the colours of a data set or hashes a large checkpoint.
     patience = InitProcessGroupKwargs(timeout=timedelta(hours=2))
     accelerator = Accelerator(
@@ -165,3 +164,13 @@ def from_main(accelerator: Accelerator, compute: Callable[[], Any]) -> Any:
     if found[1] is not None:
         raise found[1]
     return found[0]
+
+
+def end_training(accelerator: Accelerator) -> None:
+    """Close trackers and the processes' connection, after the caller has let go of everything that it prepared.
+
+    The net that DDP wrapped must go before the connection: with torch 2.8 it would be the last to hold it, and would
+    wait, while it keeps Python from running, for threads of gloo that wait for Python.
+    """
+    accelerator.free_memory()
+    accelerator.end_training()

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
@@ -15,7 +14,7 @@ from recipes.evaluation.boxes import box_rates
 from recipes.evaluation.error_rates import Protocol
 from recipes.recipe import Recipe
 from recipes.training.batches import Batch, Item, draws
-from recipes.training.objective import Objective
+from recipes.training.objective import Objective, Validation
 from vgg_zoo.boxes.crops import training_box_crop
 from vgg_zoo.boxes.frame import fractions
 from vgg_zoo.boxes.net import BoxVGG
@@ -73,23 +72,15 @@ class Localisation(Objective):
         crop, scale = self.recipe.crop_size, self.recipe.single_crop_scale
         return [Protocol(name="true class, centre crop", scale=scale, crop_size=crop, flip=False)]
 
-    def test(
-        self,
-        model: nn.Module,
-        split: LabelledImages,
-        protocol: Protocol,
-        mean: tuple[float, ...],
-        accelerator: Accelerator,
-        workers: int,
-    ) -> tuple[dict[str, Any], list[Problem]]:
+    def test(self, model: nn.Module, protocol: Protocol, on: Validation) -> tuple[dict[str, Any], list[Problem]]:
         """The part of images whose box overlaps with no object of the class by more than 0.5, and the mean overlap."""
-        assert isinstance(split, BoxedImages)
+        assert isinstance(on.split, BoxedImages)
         dtype = next(model.parameters()).dtype
 
         def prepare(pixels: Tensor) -> Tensor:
-            return subtract_mean(pixels.to(accelerator.device), mean, dtype)
+            return subtract_mean(pixels.to(on.accelerator.device), on.mean, dtype)
 
-        return box_rates(model, split, protocol, prepare, accelerator, workers)
+        return box_rates(model, on.split, protocol, prepare, on.accelerator, on.workers)
 
     def sentence(self, found: Mapping[str, Any]) -> str:
         """Error and overlap."""

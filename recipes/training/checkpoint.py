@@ -82,9 +82,8 @@ class Checkpoints:
                 save_file({key: value.detach().cpu().contiguous() for key, value in content.items()}, writing / name)
         hashes = {path.name: file_digest(path) for path in sorted(writing.iterdir())}
         (writing / STATE).write_text(json.dumps({"step": step, **state, "sha256": hashes}, indent=2) + "\n")
-        for path in writing.iterdir():
+        for path in (*writing.iterdir(), writing):
             _to_disk(path)
-        _to_disk(writing)
         if final.exists():  # damaged: a whole one would have been resumed from
             self._remove(final)
         writing.rename(final)
@@ -115,9 +114,8 @@ class Checkpoints:
     def _prune(self) -> None:
         folders = sorted(self.folder.glob("step-*"))
         kept = set(folders[max(0, len(folders) - self.keep_last) :])
-        errors = {folder: _error_of(folder) for folder in folders}
-        rated = [folder for folder in folders if errors[folder] is not None]
-        kept |= set(sorted(rated, key=lambda folder: errors[folder] or 0.0)[: self.keep_best])
+        errors = {folder: error for folder in folders if (error := _error_of(folder)) is not None}
+        kept |= set(sorted(errors, key=errors.__getitem__)[: self.keep_best])
         for folder in folders:
             if folder not in kept:
                 self._remove(folder)

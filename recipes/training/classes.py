@@ -6,13 +6,12 @@ from dataclasses import asdict
 from typing import Any, ClassVar
 
 import torch.nn.functional as F
-from accelerate import Accelerator
 from torch import Tensor, nn
 
 from recipes.data.images import LabelledImages, Problem
 from recipes.evaluation.error_rates import Protocol, error_rates
 from recipes.training.batches import Batch, TrainingCrops
-from recipes.training.objective import Objective
+from recipes.training.objective import Objective, Validation
 
 
 class Classification(Objective):
@@ -42,17 +41,9 @@ class Classification(Objective):
             Protocol(name="dense", scale=recipe.test_scale, crop_size=None, flip=recipe.flip),
         ]
 
-    def test(
-        self,
-        model: nn.Module,
-        split: LabelledImages,
-        protocol: Protocol,
-        mean: tuple[float, ...],
-        accelerator: Accelerator,
-        workers: int,
-    ) -> tuple[dict[str, Any], list[Problem]]:
+    def test(self, model: nn.Module, protocol: Protocol, on: Validation) -> tuple[dict[str, Any], list[Problem]]:
         """Top-1 and top-5 error."""
-        rates, problems = error_rates(model, split, protocol, mean, accelerator, workers)
+        rates, problems = error_rates(model, on.split, protocol, on.mean, on.accelerator, on.workers)
         return asdict(rates), problems
 
     def sentence(self, found: Mapping[str, Any]) -> str:

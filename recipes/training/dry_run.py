@@ -15,7 +15,7 @@ from PIL import Image
 
 from recipes.data.boxed_images import BoxedImages
 from recipes.recipe import Recipe
-from recipes.runtime.processes import make_accelerator
+from recipes.runtime.processes import end_training, make_accelerator
 from recipes.training.objective import Splits
 from recipes.training.run_folder import RunFolder
 from recipes.training.setup import assemble
@@ -79,7 +79,8 @@ def dry_run(recipe: Recipe, args: argparse.Namespace) -> None:
         f"{recipe.batch_size / seconds:.1f} images/s in the last step; peak memory {_peak(accelerator.device):.2f} GB "
         "in each process; wrote and removed the net's folder; nothing is left"
     )
-    accelerator.end_training()
+    del training
+    end_training(accelerator)
 
 
 def _peak(device: torch.device) -> float:

@@ -1,7 +1,7 @@
 """Tells early, and by name, why a net does not learn: the most frequent failure of training VGG."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -58,7 +58,7 @@ class Guard:
     """
 
     chance: float | None
-    since: int | None = field(default=None)
+    since: int | None = None
     told: bool = False
 
     def sits_at_chance(self, step: int, loss: float) -> bool:

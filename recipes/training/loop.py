@@ -11,11 +11,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from accelerate import Accelerator
-from accelerate.utils import gather_object
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
@@ -27,7 +25,7 @@ from recipes.training.batches import Batch, GlobalBatches
 from recipes.training.checkpoint import Checkpoint, Checkpoints
 from recipes.training.guard import DivergedError, Guard, diagnosis
 from recipes.training.learner import Learner, Limits
-from recipes.training.objective import Objective
+from recipes.training.objective import Objective, Validation
 from recipes.training.run_folder import write_metrics
 from recipes.training.schedule import Schedule
 
@@ -75,6 +73,7 @@ class Training:
 
     def __post_init__(self) -> None:
         self.schedule = Schedule(self.recipe)
+        self.recipe_steps = self.recipe.steps(self.batches.images)
         self.guard = Guard(self.objective.chance(len(self.validation.class_names)))
         self.loss_sum = self.learner.zero()
 
@@ -86,12 +85,12 @@ class Training:
     @property
     def total_steps(self) -> int:
         """SGD steps at the most."""
-        return min(self.recipe.steps(self.batches.images), self.limits.max_steps or sys.maxsize)
+        return min(self.recipe_steps, self.limits.max_steps or sys.maxsize)
 
     @property
     def finished(self) -> bool:
         """The recipe came to its end; `--max-steps` alone is no end."""
-        return self.schedule.ended or self.step >= self.recipe.steps(self.batches.images)
+        return self.schedule.ended or self.step >= self.recipe_steps
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Resume from a checkpoint, whatever number of processes wrote it."""
@@ -134,9 +133,7 @@ class Training:
         with self._bar() as bar, _stop_signals() as signals:
             while self.step < self.total_steps and not self.finished:
                 self._train_epoch(bar, signals)
-                if self.batches.consumed == self.batches.in_epoch or self.step == self.recipe.steps(
-                    self.batches.images
-                ):
+                if self.batches.consumed == self.batches.in_epoch or self.step == self.recipe_steps:
                     self._end_epoch(bar)
                 self.save()
 
@@ -151,17 +148,14 @@ class Training:
             self.step += 1
             self.batches.consumed += 1
             bar.update(self.recipe.batch_size)
-            if self._every(10):
+            # A GPU is asked for a number every ten steps only, as it would have to finish its work each time.
+            if self.accelerator.device.type == "cpu" or self.step % 10 == 0:
                 self._watch(loss, batch, bar)
                 self._heed(signals)
             if self.step >= self.total_steps:
                 return
             if self.step % self.limits.checkpoint_every == 0 and self.batches.consumed < self.batches.in_epoch:
                 self.save()
-
-    def _every(self, steps: int) -> bool:
-        """A GPU is asked for a number every so many steps only, as it would have to finish its work each time."""
-        return self.accelerator.device.type == "cpu" or self.step % steps == 0
 
     def _watch(self, part: Tensor, batch: Batch, bar: Any) -> None:
         loss = self.accelerator.reduce(part, "sum").item()
@@ -216,16 +210,10 @@ class Training:
 
     def test(self, protocol: Protocol) -> dict[str, Any]:
         """Test the net on every validation image; called by all processes."""
-        workers, mean = self.limits.workers, self.learner.colours.mean
-        found, problems = self.objective.test(
-            self.learner.tested, self.validation, protocol, mean, self.accelerator, workers
-        )
+        on = Validation(self.validation, self.learner.colours.mean, self.accelerator, self.limits.workers)
+        found, problems = self.objective.test(self.learner.tested, protocol, on)
         self.problems.update(problems)
         return found
-
-    def all_problems(self) -> list[Problem]:
-        """Those of all processes, in order; called by all of them."""
-        return sorted(set(gather_object(list(self.problems))))
 
     def _bar(self) -> Any:
         return tqdm(
@@ -242,11 +230,10 @@ class Training:
 def _stop_signals() -> Iterator[list[int]]:
     """A list that fills when the system asks the process to stop: SIGTERM, or SIGUSR1 as Slurm sends it."""
     came: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        came.append(number)
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGUSR1)}
+    before = {
+        number: signal.signal(number, lambda received, frame: came.append(received))
+        for number in (signal.SIGTERM, signal.SIGUSR1)
+    }
     try:
         yield came
     finally:

@@ -31,6 +31,23 @@ class Splits:
 
 
 @dataclass(frozen=True, slots=True)
+class Validation:
+    """What a test goes over.
+
+    Attributes:
+        split: The images.
+        mean: RGB in 0–255 to subtract.
+        accelerator: Adds up the counts of the processes.
+        workers: Processes that decode images, for each process.
+    """
+
+    split: LabelledImages
+    mean: tuple[float, ...]
+    accelerator: Accelerator
+    workers: int
+
+
+@dataclass(frozen=True, slots=True)
 class Objective(ABC):
     """What a run learns.
 
@@ -69,24 +86,13 @@ class Objective(ABC):
         """The tests at the end of a run; the first of them follows each epoch."""
 
     @abstractmethod
-    def test(
-        self,
-        model: nn.Module,
-        split: LabelledImages,
-        protocol: Protocol,
-        mean: tuple[float, ...],
-        accelerator: Accelerator,
-        workers: int,
-    ) -> tuple[dict[str, Any], list[Problem]]:
+    def test(self, model: nn.Module, protocol: Protocol, on: Validation) -> tuple[dict[str, Any], list[Problem]]:
         """Test a net on every image of a split.
 
         Args:
             model: On the accelerator's device.
-            split: Images.
             protocol: One of `protocols()`.
-            mean: RGB in 0–255 to subtract.
-            accelerator: Adds up the counts of the processes.
-            workers: Processes that decode images, for each process.
+            on: The images, and what they need.
 
         Returns:
             Numbers from 0 to 1 by the names that `columns` has, and the number of "images"; and this process's

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from tests.helpers import NETS, TIMM_NAMES, small
 from vgg_zoo import dense
-from vgg_zoo.dense import class_score_map, halo, pooling, tiled_class_score_map
+from vgg_zoo.dense import class_score_map, tiled_class_score_map
+from vgg_zoo.inference import inference_view
 from vgg_zoo.layers import check_is_vgg, smallest_side
 
 
@@ -55,8 +56,7 @@ def test_the_map_is_the_fc_layers_at_every_place(name: str, ceil_mode: bool) -> 
     """Every net, images that are not square, floor and Caffe's ceil pooling."""
     net = small(name).double()
     images = torch.randn(2, 3, 107, 171, dtype=torch.float64) * 60
-    with pooling(net, ceil_mode):
-        scores = class_score_map(net, images)
+    scores = class_score_map(inference_view(net, ceil_mode), images)
     assert scores.shape[2:] == ((3, 5) if ceil_mode else (2, 4))
     torch.testing.assert_close(scores, by_loops(net, images, ceil_mode))
 
@@ -95,29 +95,6 @@ def test_the_map_has_the_papers_size() -> None:
     assert smallest_side(net) == 224
 
 
-def test_pooling_is_left_as_it_was() -> None:
-    """256 × 341 gives pool5 of 8 × 11 in Caffe and 8 × 10 in PyTorch; errors inside change nothing."""
-    net, images = small("vgg_a", head_kernel_size=1), torch.zeros(1, 3, 256, 341)
-    with pooling(net, ceil_mode=True):
-        assert net.forward_features(images).shape[2:] == (8, 11)
-    with pytest.raises(ValueError, match="smaller than one cell"), pooling(net, ceil_mode=True):
-        net(torch.zeros(1, 3, 8, 8))
-    assert net.forward_features(images).shape[2:] == (8, 10)
-
-
-def test_the_halo_is_the_reach_of_a_cell() -> None:
-    """Pixels so far outside a cell that they change nothing, and the nearest ones that change something."""
-    for name, cells in (("vgg_a", 2), ("vgg_b_shallow", 2), ("vgg_d", 3), ("vgg_e", 4)):
-        net = small(name).double()
-        assert halo(net) == cells
-        image = torch.rand(1, 3, 32, 32 * (2 * cells + 1), dtype=torch.float64) * 100
-        cell = net.forward_features(image)[..., cells]
-        padded = torch.cat([torch.full((1, 3, 32, 64), 255.0, dtype=torch.float64), image], 3)
-        assert torch.equal(net.forward_features(padded)[..., cells + 2], cell) or torch.allclose(
-            net.forward_features(padded)[..., cells + 2], cell, rtol=0, atol=1e-12
-        )
-
-
 @settings(max_examples=25, deadline=None)
 @given(
     st.sampled_from(NETS),
@@ -131,9 +108,9 @@ def test_tiles_give_the_map_of_the_whole(name: str, height: int, width: int, mos
     """Any net, size, tile and pooling: equal up to rounding."""
     net = small(name).double()
     pixels = torch.randint(0, 256, (3, height, width), dtype=torch.uint8)
-    with pooling(net, ceil_mode):
-        whole = class_score_map(net, as_it_is(pixels[None]))
-        tiled = tiled_class_score_map(net, pixels, as_it_is, most)
+    view = inference_view(net, ceil_mode)
+    whole = class_score_map(view, as_it_is(pixels[None]))
+    tiled = tiled_class_score_map(view, pixels, as_it_is, most)
     torch.testing.assert_close(tiled, whole, rtol=1e-9, atol=1e-9)
 
 

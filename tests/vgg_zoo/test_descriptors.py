@@ -12,7 +12,6 @@ from sklearn.datasets import load_sample_image
 
 from tests.helpers import small
 from tests.vgg_zoo.test_layers import walked
-from vgg_zoo.dense import pooling
 from vgg_zoo.descriptors import COMBINE, L2, DenseDescriptor, feature_maps
 from vgg_zoo.images.inputs import at_scales
 from vgg_zoo.images.preprocessing import rescale
@@ -113,8 +112,7 @@ def test_caffes_pooling_is_an_option(net: Any) -> None:
     found = DenseDescriptor(net, "pool5", (75,), ceil_mode=True).of_rescaled([at_scales(image, (75,))])
     expected = by_hand(net, image, "pool5", [75], "average", True, "scale", ceil=True)
     np.testing.assert_allclose(found[0].numpy(), expected, rtol=2e-4, atol=1e-6)
-    with pooling(net, False):
-        floor = DenseDescriptor(net, "pool5", (75,)).of_rescaled([at_scales(image, (75,))])
+    floor = DenseDescriptor(net, "pool5", (75,)).of_rescaled([at_scales(image, (75,))])
     assert not torch.allclose(found, floor, atol=1e-4)
 
 
@@ -140,8 +138,8 @@ def test_a_descriptor_of_zeros_stays(net: Any) -> None:
         ({"layer": "fc8"}, r"no layer 'fc8'; it has conv1_1, conv1_2, .*, fc7"),
         ({"combine": "sum"}, "unknown combine 'sum'; choose from average, stack"),
         ({"l2": "both"}, "unknown l2 'both'; choose from scale, final"),
-        ({"scales": ()}, r"at least 64 pixels for fc7; got \(\)"),
-        ({"scales": (63,)}, r"at least 64 pixels for fc7; got \(63,\) \(layers of the trunk take 32\)"),
+        ({"scales": ()}, r"at least 64 pixels for fc7 .*; got \(\)"),
+        ({"scales": (63,)}, r"at least 64 pixels for fc7 \(layers of the trunk take 32\); got \(63,\)"),
         ({"layer": "pool5", "scales": (31,)}, r"at least 32 pixels for pool5; got \(31,\)"),
         ({"most_pixels": 100}, "most_pixels must be at least 64²"),
     ],

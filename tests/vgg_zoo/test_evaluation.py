@@ -133,7 +133,7 @@ def test_bad_images_are_named(model: Any, tmp_path: Path) -> None:
         ({"protocol": "sparse"}, "unknown protocol 'sparse'; choose from dense, multi_crop, multi_crop_and_dense"),
         ({"scales": (63, 96)}, r"at least 64 pixels, the net's crop; got \(63, 96\)"),
         ({"scales": ()}, "scales must be"),
-        ({"most_pixels": 100}, "most_pixels must be at least 64², one crop; got 100"),
+        ({"most_pixels": 100}, "most_pixels must be at least 64², the smallest image; got 100"),
     ],
 )
 def test_wrong_settings_are_named(model: Any, changes: dict[str, Any], message: str) -> None:
@@ -147,7 +147,7 @@ def test_wrong_inputs_are_named(model: Any) -> None:
     evaluator = DenseEvaluator(model, (64,))
     with pytest.raises(ValueError, match="no images"):
         evaluator([])
-    with pytest.raises(ValueError, match=r"of uint8; got a ndarray of \(64, 64, 3\) float64"):
+    with pytest.raises(ValueError, match=r"got an array of \(64, 64, 3\) float64; multiply floats in 0–1 by 255"):
         evaluator([np.zeros((64, 64, 3))])
     with pytest.raises(ValueError, match="got a Tensor"):
         evaluator([torch.zeros(3, 64, 64)])  # type: ignore[list-item]

@@ -15,7 +15,7 @@ from timm.models import save_for_hf
 
 from tests.forked import run_forked
 from tests.helpers import small
-from vgg_zoo.commands.explain import evaluator_of, main
+from vgg_zoo.commands.explain import main
 from vgg_zoo.evaluation import DenseEvaluator
 from vgg_zoo.explain import PlacedMap, draw, explain, window_centres
 from vgg_zoo.images.decoding import BadImageError
@@ -108,7 +108,7 @@ def test_a_map_lies_where_its_windows_do(cells: tuple[int, int]) -> None:
 
 def test_the_papers_windows() -> None:
     """224 pixels wide and 32 apart: the first centre is 112 pixels from the border."""
-    assert window_centres(3, 224).tolist() == [112, 144, 176]
+    assert window_centres(timm.create_model("vgg_d", device="meta"), 3).tolist() == [112, 144, 176]
 
 
 @pytest.mark.parametrize("ceil_mode", [False, True])
@@ -244,22 +244,6 @@ def test_an_error_is_one_line(folder: Path) -> None:
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("error: nowhere.jpg: the file cannot be read")
     assert len(done.stderr.splitlines()) == 1
-
-
-def test_a_folders_settings_count(folder: Path) -> None:
-    """Its scales unless others are asked for, and its flip in both cases."""
-    assert evaluator_of(str(folder), None).scales == (64, 96)
-    assert evaluator_of(str(folder), [128]).scales == (128,)
-    DenseEvaluator(small(), (64,), flip=False, ceil_mode=True).save_pretrained(folder.parent / "kept")
-    kept = evaluator_of(str(folder.parent / "kept"), [96])
-    assert (kept.scales, kept.flip, kept.ceil_mode) == ((96,), False, True)
-
-
-def test_a_folder_without_settings_has_the_papers_scales(folder: Path, tmp_path: Path) -> None:
-    """As training writes it."""
-    for name in ("config.json", "model.safetensors"):
-        (tmp_path / name).write_bytes((folder / name).read_bytes())
-    assert evaluator_of(str(tmp_path), None).scales == (256, 384, 512)
 
 
 def test_only_a_named_output_is_replaced(folder: Path, photo: Path) -> None:

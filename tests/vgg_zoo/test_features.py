@@ -227,19 +227,22 @@ def test_boxes_for_some_images_only_are_refused(net: Any) -> None:
 
 
 def test_images_are_decoded_once_and_wait_in_bounded_numbers(net: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stacked scales share one decoding; a part goes through the net before the next is decoded."""
-    events: list[str] = []
+    """Stacked scales share one decoding; a part goes through the net before all others are decoded."""
+    decoded: list[Any] = []
+    parts: list[tuple[int, int]] = []
     decode, run = vgg_zoo.images.inputs.decoded, vgg_zoo.descriptors.DenseDescriptor.of_rescaled
-    monkeypatch.setattr(vgg_zoo.images.inputs, "decoded", lambda image: events.append("decode") or decode(image))
+    monkeypatch.setattr(vgg_zoo.images.inputs, "decoded", lambda image: decoded.append(image) or decode(image))
     monkeypatch.setattr(
         vgg_zoo.descriptors.DenseDescriptor,
         "of_rescaled",
-        lambda self, x: events.append(f"run {len(x)}") or run(self, x),
+        lambda self, x: parts.append((len(x), len(decoded))) or run(self, x),
     )
-    monkeypatch.setattr(vgg_zoo.features, "MOST_BYTES", 3 * (64 * 64 + 80 * 80) * 3 - 1)
-    found = ImageDescriptor(net, scales=(64, 80), combine="stack").transform([PHOTOS[0][:64, :64]] * 7)
-    assert found.shape == (7, 48)
-    assert events == [*["decode"] * 3, "run 3", *["decode"] * 3, "run 3", "decode", "run 1"]
+    monkeypatch.setattr(vgg_zoo.dense, "_MOST_BYTES", 3 * (64 * 64 + 80 * 80) * 3 - 1)
+    found = ImageDescriptor(net, scales=(64, 80), combine="stack").transform([PHOTOS[0][:64, :64]] * 70)
+    assert found.shape == (70, 48)
+    assert [part for part, _ in parts] == [*[3] * 23, 1]
+    assert parts[0][1] <= 3 + vgg_zoo.images.inputs._AHEAD
+    assert len(decoded) == 70
 
 
 def test_a_name_and_a_folder_are_loaded_once_for_all_clones(

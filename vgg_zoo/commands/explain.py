@@ -8,20 +8,6 @@ from pathlib import Path
 from vgg_zoo.evaluation import DenseEvaluator
 from vgg_zoo.explain import draw, explain, figure_class
 from vgg_zoo.images.pictures import decoded_photo, picture_of
-from vgg_zoo.weights.settings import SETTINGS_FILE, read_settings
-
-
-def evaluator_of(model: str, scales: Sequence[int] | None) -> DenseEvaluator:
-    """The evaluator that the command asks for.
-
-    Args:
-        model: A name that timm loads with weights, or a folder; the settings that `DenseEvaluator.save_pretrained` kept
-            there count.
-        scales: None takes the folder's, or the paper's.
-    """
-    file = Path(model) / SETTINGS_FILE
-    settings = read_settings(file) if file.is_file() else {}
-    return DenseEvaluator(model, **settings | ({} if scales is None else {"scales": scales}))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,7 +15,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="vgg-zoo explain", description=__doc__.partition("\n")[0])
     parser.add_argument("photo", type=Path)
     parser.add_argument("--model", required=True, help="a name that timm loads with its weights, or a folder of a net")
-    parser.add_argument("--scales", type=int, nargs="+", metavar="Q", help="default: the folder's, or 256 384 512")
+    parser.add_argument("--scales", type=int, nargs="+", metavar="Q", help="default: the net's own, else 256 384 512")
     parser.add_argument("--top", type=int, default=5, help="classes, 5 by default")
     parser.add_argument("--output", type=Path, help="a PNG, replaced if it is there; default: PHOTO.explained.png here")
     options = parser.parse_args(arguments)
@@ -37,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         figure_class()  # what is missing is said before the net is fetched and run
         output = picture_of(options.photo, options.output, "explained")
         pixels = decoded_photo(options.photo)
-        explanation = explain(evaluator_of(options.model, options.scales), pixels, options.top)
+        explanation = explain(DenseEvaluator(options.model, options.scales), pixels, options.top)
         draw(explanation, output)
     except (ValueError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)

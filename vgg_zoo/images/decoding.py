@@ -68,13 +68,20 @@ def middle_corner(source: bytes | str | Path) -> tuple[int, int]:
 
 
 def pixels_of(image: Image.Image) -> Pixels:
-    """An image in memory as `read_pixels` gives that of a file."""
-    return np.array(_middle(_rgb(ImageOps.exif_transpose(image))))
+    """An image in memory, or one that is opened, as `read_pixels` gives that of a file.
+
+    Raises:
+        BadImageError: No pixels or too many, or numbers that are no brightness.
+    """
+    if not 0 < image.width * image.height <= MOST_PIXELS:
+        size = f"{image.width}×{image.height} pixels"
+        raise BadImageError(f"{size} are more than {MOST_PIXELS:,}" if image.width * image.height else f"it has {size}")
+    return np.array(_middle(_rgb(ImageOps.exif_transpose(image), image.format)))
 
 
 def _plain_jpeg(data: bytes) -> Pixels | None:
     """A JPEG without any peculiarity; None leaves it to Pillow, which also knows what is wrong with it."""
-    if simplejpeg is None or not data.startswith(b"\xff\xd8") or b"Exif\0" in data[:65536]:
+    if simplejpeg is None or not data.startswith(b"\xff\xd8") or _tells_orientation(data):
         return None
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
@@ -87,14 +94,26 @@ def _plain_jpeg(data: bytes) -> Pixels | None:
     return pixels
 
 
+def _tells_orientation(data: bytes) -> bool:
+    """Whether a JPEG may have to be turned: EXIF, or XMP that tells it, among its segments, however long they are."""
+    place = 2
+    while data[place : place + 1] == b"\xff":
+        marker, length = data[place + 1 : place + 2], int.from_bytes(data[place + 2 : place + 4], "big")
+        if marker == b"\xda" or length < 2:  # the compressed image begins
+            return False
+        if marker == b"\xe1":
+            segment = data[place + 4 : place + 2 + length]
+            if segment.startswith(b"Exif\0") or b"Orientation" in segment:
+                return True
+        place += 2 + length
+    return False
+
+
 def _any_format(data: bytes) -> Pixels:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of odd metadata, and of pixels under the limit
             with Image.open(io.BytesIO(data)) as image:
-                if image.width * image.height > MOST_PIXELS:
-                    raise BadImageError(f"{image.width}×{image.height} pixels are more than {MOST_PIXELS:,}")
-                image.load()
                 return pixels_of(image)
     except BadImageError:
         raise
@@ -105,15 +124,32 @@ def _any_format(data: bytes) -> Pixels:
         raise BadImageError(f"{type(error).__name__}: {error}") from error
 
 
-def _rgb(image: Image.Image) -> Image.Image:
+def _rgb(image: Image.Image, kind: str | None) -> Image.Image:
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
-    if image.mode.startswith("I"):  # 16-bit greys, which Pillow's own conversion clips at 255
-        return Image.fromarray((np.asarray(image).clip(0, 65535) >> 8).astype(np.uint8)).convert("RGB")
+    if image.mode[0] in "IF":  # greys of more bits, which Pillow's own conversion clips at 255
+        return Image.fromarray(_in_255(image, sixteen=image.mode.startswith("I;16") or kind == "PNG")).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         picture = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
     return image.convert("RGB")
+
+
+def _in_255(image: Image.Image, sixteen: bool) -> Pixels:
+    """Greys of 16 bits, of 32 bits, or floats, as uint8: from 0 to 1, 255, or 65535, the first that holds all of them.
+
+    The numbers alone tell the range of a 32-bit or float image; a 16-bit one's is known.
+    """
+    values = np.asarray(image).astype(np.float64)
+    least, most = values.min(), values.max()
+    ranges = (65535,) if sixteen else (1, 255, 65535) if image.mode == "F" else (255, 65535)
+    white = next((value for value in ranges if most <= 1.01 * value), None)  # resampling may overshoot
+    if white is None or not least >= -0.01 * white:
+        raise BadImageError(
+            f"its numbers from {least:g} to {most:g} are no brightness: from 0 to 1 (floats), 255 or 65535 are"
+        )
+    scaled = values // 256 if white == 65535 else np.round(values * (255 / white))
+    return scaled.clip(0, 255).astype(np.uint8)
 
 
 def _middle(image: Image.Image) -> Image.Image:

@@ -1,9 +1,14 @@
 """Images as callers hand them over, and as the net takes them: decoded, rescaled, batched by shape, normalised."""
 
+import operator
+import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain, islice, zip_longest
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -15,6 +20,11 @@ from vgg_zoo.images.preprocessing import rescale
 
 Input = Image.Image | str | Path | bytes | Mapping[str, Any] | Pixels
 """A PIL image, a path, a file's bytes, an undecoded image of `datasets`, or an (H, W, 3) or (H, W) array of uint8."""
+
+_AHEAD, _AHEAD_BYTES = 32, 2**26
+"""Images that are decoded before the net needs them: so many, and of so many bytes, at the most."""
+
+_NOTHING: Any = object()
 
 Rescaled = Sequence[Tensor]
 """An image at each scale, in order: (3, H, W) of uint8 each."""
@@ -37,27 +47,79 @@ def decoded(image: Input) -> Pixels:
         return read_pixels(image)
     if isinstance(image, Mapping) and image.keys() >= {"bytes", "path"}:  # a column of `datasets`, undecoded
         return read_pixels(image["bytes"] if image["bytes"] is not None else image["path"])
-    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim not in (2, 3):
+    if not isinstance(image, np.ndarray):
+        raise ValueError(f"an image is a PIL image, a path, or an (H, W, 3) array of uint8; got a {_kind(image)}")
+    return pixels_of(Image.fromarray(_checked_array(image)))
+
+
+def _checked_array(image: np.ndarray[Any, Any]) -> Pixels:
+    """(H, W), (H, W, 3) or (H, W, 4) of uint8, as Pillow takes it."""
+    said = f"an array of {image.shape} {image.dtype}"
+    if image.dtype != np.uint8:
         raise ValueError(
-            f"an image is a PIL image, a path, or an (H, W, 3) array of uint8; got a {type(image).__name__}"
-            + (f" of {image.shape} {image.dtype}" if isinstance(image, np.ndarray) else "")
+            f"an image is an array of uint8, 0–255; got {said}"
+            + "; multiply floats in 0–1 by 255" * (image.dtype.kind == "f")
         )
-    return pixels_of(Image.fromarray(image))
+    if image.ndim == 3 and image.shape[2] == 1:
+        image = image[:, :, 0]
+    if image.size == 0 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (3, 4)):
+        turned = image.ndim == 3 and image.shape[0] in (1, 3, 4)
+        raise ValueError(
+            f"an image is (H, W), (H, W, 3) or, with transparency, (H, W, 4), and not empty; got {said}"
+            + "; for (C, H, W) give image.transpose(1, 2, 0)" * turned
+        )
+    return image
 
 
-def decode_each(images: Iterable[Input]) -> Iterator[tuple[str, Pixels | BadImageError]]:
-    """Every image in order, or why it cannot be decoded, with its place and, where it has one, its name.
+def _kind(image: Any) -> str:
+    name = type(image).__name__
+    return name if not hasattr(image, "shape") else f"{name} of {tuple(image.shape)} {image.dtype}"
+
+
+Prepared = TypeVar("Prepared")
+
+
+def decode_each(
+    images: Iterable[tuple[Input, Any]],
+    prepare: Callable[[Pixels, str, Any], Prepared],
+    size: Callable[[Prepared], int],
+) -> Iterator[tuple[str, Prepared | BadImageError]]:
+    """What is made of every image, in order, or why it cannot be decoded; with its place and, where it has one, name.
+
+    The next images are decoded and prepared by threads while the caller works on those before, in bounded memory.
+
+    Args:
+        images: Each with what `prepare` needs beside its pixels; drawn from in the caller's thread.
+        prepare: From the pixels (H, W, 3), the image's name and that to what is wanted.
+        size: In bytes of what is prepared.
 
     Raises:
-        ValueError: One image where several are expected, or something that is no image.
+        ValueError: Something that is no image, or what `prepare` raises.
     """
-    for place, image in enumerate(several(images)):
-        path = image.get("path") if isinstance(image, Mapping) else image
-        named = f"image {place}" + (f" ({path})" if isinstance(path, str | Path) else "")
+
+    def work(named: str, image: Input, beside: Any) -> Prepared | BadImageError:
         try:
-            yield named, decoded(image)
+            return prepare(decoded(image), named, beside)
         except BadImageError as error:
-            yield named, error
+            return error
+
+    waiting: deque[tuple[str, Future[Prepared | BadImageError]]] = deque()
+    most, threads = _AHEAD, ThreadPoolExecutor(min(4, os.cpu_count() or 1))
+    try:
+        for place, (image, beside) in enumerate(images):
+            path = image.get("path") if isinstance(image, Mapping) else image
+            named = f"image {place}" + (f" ({path})" if isinstance(path, str | Path) else "")
+            waiting.append((named, threads.submit(work, named, image, beside)))
+            while len(waiting) > most:
+                done, coming = waiting.popleft()
+                found = coming.result()
+                if not isinstance(found, BadImageError):
+                    most = max(2, min(_AHEAD, _AHEAD_BYTES // max(1, size(found))))
+                yield done, found
+        for named, coming in waiting:
+            yield named, coming.result()
+    finally:
+        threads.shutdown(cancel_futures=True)
 
 
 def several(images: Any) -> Any:
@@ -66,11 +128,17 @@ def several(images: Any) -> Any:
     Raises:
         ValueError: One image, which a loop would take for a sequence of letters or of rows.
     """
-    one = isinstance(images, str | Path | bytes | Image.Image | Mapping)
-    if one or (isinstance(images, np.ndarray) and images.ndim == 3 and images.shape[2] in (3, 4)):
-        raise ValueError(
-            f"one image (a {type(images).__name__}) where several are expected; give a list of one: [image]"
-        )
+    if hasattr(images, "columns") and hasattr(images, "iloc"):  # pandas, which need not be installed
+        if len(images.columns) != 1:
+            raise ValueError(f"a table of {len(images.columns)} columns; give its column of images, table[name]")
+        return images.iloc[:, 0]
+    one = isinstance(images, str | Path | bytes | Image.Image | Mapping) or not hasattr(images, "__iter__")
+    if isinstance(images, np.ndarray) and images.dtype.kind in "OUS":
+        images = images.ravel()  # of paths, or a column of a table
+    elif isinstance(images, np.ndarray):
+        one = images.ndim < 3 or (images.ndim == 3 and any(side in (1, 3, 4) for side in images.shape[::2]))
+    if one:
+        raise ValueError(f"one image (a {_kind(images)}) where several are expected; give a list of one: [image]")
     datasets = sys.modules.get("datasets")  # without it imported there is no column
     if datasets is None or not isinstance(images, datasets.arrow_dataset.Column):
         return images
@@ -81,9 +149,29 @@ def several(images: Any) -> Any:
     return source.select_columns([name]).cast_column(name, datasets.Image(decode=False))[name]
 
 
+def as_scales(scales: Sequence[int] | int) -> tuple[int, ...]:
+    """Test scales as whole numbers of pixels; one number is one scale.
+
+    Raises:
+        ValueError: Something else.
+    """
+    try:
+        found = tuple(map(operator.index, [scales] if isinstance(scales, int) else scales))
+    except TypeError as error:
+        raise ValueError(
+            f"scales must be whole numbers of pixels, such as (256, 384, 512) or 256; got {scales!r}"
+        ) from error
+    return found
+
+
 def at_scales(pixels: Pixels, scales: Sequence[int]) -> list[Tensor]:
     """An image (H, W, 3) rescaled isotropically to each smallest side Q (Sect. 3.2), each (3, H, W) of uint8."""
     return [rescale(pixels, scale) for scale in scales]
+
+
+def size_of(image: Rescaled) -> int:
+    """Bytes of an image at all its scales."""
+    return sum(scaled.numel() for scaled in image)
 
 
 def in_parts(images: Iterable[Rescaled | None], most_bytes: int) -> Iterator[list[Rescaled | None]]:
@@ -92,7 +180,7 @@ def in_parts(images: Iterable[Rescaled | None], most_bytes: int) -> Iterator[lis
     size = 0
     for image in images:
         part.append(image)
-        size += sum(scaled.numel() for scaled in image or ())
+        size += size_of(image or ())
         if size > most_bytes:
             yield part
             part, size = [], 0
@@ -130,29 +218,40 @@ Box = Sequence[float]
 """(left, top, right, bottom) in pixels of the upright image; parts outside the image are cut off."""
 
 
-def split_pairs(images: Any, boxes: Iterable[Box] | None) -> tuple[Iterable[Input], Sequence[Box] | None]:
-    """Images and their boxes apart.
+def with_boxes(images: Any, boxes: Iterable[Box] | None) -> tuple[Iterator[tuple[Input, Box | None]], bool]:
+    """Each image with its box, drawn one by one; and whether there are boxes.
 
     Args:
         images: Images, or pairs (image, box).
         boxes: One for each image; None for none, or if `images` has them.
 
     Raises:
-        ValueError: Boxes given twice, or not one for each image.
+        ValueError: Boxes given twice, or not one for each image; that may be found at the end only.
     """
-    images = several(images)
-    if not hasattr(images, "__len__"):
-        images = list(images)
-    if isinstance(next(iter(images), None), tuple):
-        if boxes is not None or not all(isinstance(pair, tuple) and len(pair) == 2 for pair in images):
-            raise ValueError("boxes for some images only, or twice; give (image, box) for each image, or boxes=")
-        return [image for image, _ in images], [box for _, box in images]
+    drawn = iter(several(images))
+    first = list(islice(drawn, 1))
+    if first and isinstance(first[0], tuple):
+        return _checked_pairs(chain(first, drawn), boxes), True
     if boxes is None:
-        return images, None
-    boxes = list(boxes)
-    if len(boxes) != len(images):
-        raise ValueError(f"{len(boxes)} boxes for {len(images)} images; give one for each")
-    return images, boxes
+        return ((image, None) for image in chain(first, drawn)), False
+    return _zipped(chain(first, drawn), boxes), True
+
+
+def _checked_pairs(pairs: Iterable[Any], boxes: Iterable[Box] | None) -> Iterator[tuple[Input, Box]]:
+    for pair in pairs:
+        if boxes is not None or not isinstance(pair, tuple) or len(pair) != 2:
+            raise ValueError("boxes for some images only, or twice; give (image, box) for each image, or boxes=")
+        yield pair
+
+
+def _zipped(images: Iterable[Input], boxes: Iterable[Box]) -> Iterator[tuple[Input, Box]]:
+    counts = [0, 0]
+    for image, box in zip_longest(images, boxes, fillvalue=_NOTHING):
+        counts = [counts[0] + (image is not _NOTHING), counts[1] + (box is not _NOTHING)]
+        if counts[0] == counts[1]:
+            yield image, box
+    if counts[0] != counts[1]:
+        raise ValueError(f"{counts[1]} boxes for {counts[0]} images; give one for each")
 
 
 def part_in_box(pixels: Pixels, box: Box, named: str) -> Pixels:

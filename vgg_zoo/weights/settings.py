@@ -1,12 +1,20 @@
-"""With which settings a net is evaluated: those kept beside it, or those that follow from its training (Sect. 4.2)."""
+"""With which settings a net is evaluated: those kept beside its weights, else those that follow from its training, else
+the paper's (Sect. 4.2).
+"""
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vgg_zoo.results import training_of
+from timm.models import get_pretrained_cfg
+from torch import nn
+
+from vgg_zoo.results import RESULTS, training_of
 from vgg_zoo.weights.hub_file import optional_file
+from vgg_zoo.weights.published import PUBLISHED
 
 SETTINGS_FILE = "dense_eval.json"
 """Of a net that classifies."""
@@ -45,26 +53,6 @@ def read_localise(file: Path) -> dict[str, Any]:
     return settings
 
 
-def localise_settings(source: str | Path, hub_id: str | None) -> dict[str, Any]:
-    """What the `localise.json` beside a net's weights says; nothing where there is none.
-
-    Args:
-        source: The folder or name that the net was loaded by.
-        hub_id: The repository that a name stands for, "org/name@revision", as the net's pretrained_cfg has it.
-
-    Raises:
-        ValueError: It is not what it must be.
-        OSError: The Hub cannot be asked.
-    """
-    folder = Path(str(source).removeprefix("local-dir:"))
-    if folder.is_dir():
-        kept = folder / LOCALISE_FILE if (folder / LOCALISE_FILE).is_file() else None
-    else:
-        repository, _, revision = (hub_id or "").partition("@")
-        kept = optional_file(repository, LOCALISE_FILE, revision or None) if repository else None
-    return read_localise(kept) if kept else {}
-
-
 def _read(file: Path, kinds: Mapping[str, type]) -> dict[str, Any]:
     try:
         settings = json.loads(file.read_text())
@@ -79,28 +67,117 @@ def _read(file: Path, kinds: Mapping[str, type]) -> dict[str, Any]:
     return settings
 
 
-def usual_settings(model: str, train_scales: Sequence[int] | None = None) -> tuple[list[int] | None, dict[str, Any]]:
-    """The S that a net was trained at, [S] or [S_min, S_max], and the evaluator's settings that its folder tells.
+Net = nn.Module | str | Path
+"""A net; or a folder, or a name that timm loads, "vgg_d.tv_in1k", "hf-hub:org/name", "local-dir:runs/d"."""
+
+PAPER = {"scales": (256, 384, 512), "flip": True, "protocol": "dense", "softmax_first": False, "ceil_mode": False}
+"""Sect. 4.2's scales after training with S in [256; 512], and what else the paper does."""
+
+
+@dataclass(frozen=True, slots=True)
+class UsualSettings:
+    """How a net is tested where nobody says otherwise.
+
+    Attributes:
+        values: Arguments of `DenseEvaluator`, all of them.
+        source: Where they come from: a file beside the weights, by its name, or "the paper".
+        train_scales: The S that the net was trained at, [S] or [S_min, S_max]; None where nobody tells.
+    """
+
+    values: Mapping[str, Any]
+    source: str
+    train_scales: list[int] | None
+
+
+def usual_settings(net: Net) -> UsualSettings:
+    """The settings of a net that classifies: those in its `dense_eval.json`, else those after its training, else PAPER.
 
     Args:
-        model: A name, of which nothing is known, or a folder of a run or of `DenseEvaluator.save_pretrained`.
-        train_scales: S, or S_min and S_max; None takes what the folder's results.json says.
+        net: One that was loaded from a folder or the Hub knows where from.
+
+    Raises:
+        ValueError: A file that is not what it must be.
     """
-    folder = Path(model) if Path(model).is_dir() else None
-    run = run_settings(model)
-    trained = sorted(set(train_scales or run.get("train_scales") or ())) or None
-    settings: dict[str, Any] = {}
+    run = run_settings(net)
+    trained = sorted(set(run.get("train_scales", ()))) or None
+    file = file_beside(net, SETTINGS_FILE)
+    if file is not None:
+        return UsualSettings(read_settings(file), SETTINGS_FILE, trained)
     if trained and {"crop_size", "flip"} <= run.keys():
-        settings = {"scales": scales_after_training(trained, run["crop_size"]), "flip": run["flip"]}
-    if folder and (folder / SETTINGS_FILE).is_file():
-        settings |= read_settings(folder / SETTINGS_FILE)
-    return trained, settings
+        found = {"scales": scales_after_training(trained, run["crop_size"]), "flip": run["flip"]}
+        return UsualSettings(PAPER | found, RESULTS, trained)
+    return UsualSettings(PAPER, "the paper", trained)
 
 
-def run_settings(model: str) -> dict[str, Any]:
+def settled(given: Mapping[str, Any], net: Net) -> tuple[dict[str, Any], str]:
+    """Settings of which some are given, and where the others come from.
+
+    Args:
+        given: By name; None takes what is usual for the net.
+        net: Asked only if something is not given.
+    """
+    if None not in given.values():
+        return dict(given), "the caller"
+    usual = usual_settings(net)
+    return {name: usual.values[name] if value is None else value for name, value in given.items()}, usual.source
+
+
+def localise_settings(net: Net) -> dict[str, Any]:
+    """What the `localise.json` beside a net's weights says; nothing where there is none.
+
+    Raises:
+        ValueError: It is not what it must be.
+    """
+    file = file_beside(net, LOCALISE_FILE)
+    return read_localise(file) if file else {}
+
+
+def run_settings(net: Net) -> dict[str, Any]:
     """The recipe of a training's folder, as its results.json has it; nothing of any other folder or name."""
-    training = training_of(Path(model))
+    folder = folder_of(net)
+    training = training_of(folder) if folder else None
     return training["settings"] if training else {}
+
+
+def file_beside(net: Net, name: str) -> Path | None:
+    """A file beside a net's weights, in its folder or its repository; None where there is none.
+
+    Where the Hub cannot be asked a warning says that nobody knows.
+    """
+    place, folder = _place(net), folder_of(net)
+    if folder is not None:
+        return folder / name if (folder / name).is_file() else None
+    published = f"{place.get('architecture')}.{place.get('tag')}" in PUBLISHED
+    if place.get("source") != "hf-hub" and not published:  # timm's own repositories have no such files
+        return None
+    repository, _, revision = str(place["hf_hub_id"]).partition("@")
+    try:
+        return optional_file(repository, name, revision or None)
+    except OSError as error:
+        warnings.warn(
+            f"whether {repository} has a {name} cannot be asked; it is taken to have none ({error})", stacklevel=4
+        )
+        return None
+
+
+def _place(net: Net) -> Mapping[str, Any]:
+    """Where a net comes from, in the words of timm's pretrained_cfg."""
+    if isinstance(net, nn.Module):
+        return getattr(net, "pretrained_cfg", None) or {}
+    source, _, name = str(net).rpartition(":")
+    if source == "local-dir" or Path(net).is_dir():
+        return {"source": "local-dir", "file": name if source == "local-dir" else str(net)}
+    if source:
+        return {"source": source, "hf_hub_id": name}
+    cfg = get_pretrained_cfg(name) if name else None
+    return cfg.to_dict() if cfg else {}
+
+
+def folder_of(net: Net) -> Any:
+    """The folder that a net was loaded from; None where it was loaded from none."""
+    place = _place(net)
+    folder = Path(str(place.get("file") or ""))
+    return folder if place.get("source") == "local-dir" and folder.is_dir() else None
 
 
 def scales_after_training(trained: Sequence[int], crop_size: int) -> list[int]:

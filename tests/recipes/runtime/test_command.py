@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from recipes.runtime.command import run_command
+from recipes.runtime.command import command
 from recipes.runtime.files import provenance
 
 
@@ -25,8 +25,8 @@ def test_a_command_records_the_arguments_that_it_was_given(monkeypatch: pytest.M
     def run(args: argparse.Namespace) -> None:
         recorded.append((args.number, provenance()["command"][1:]))
 
-    assert run_command(run, parse, None) == 0
-    assert run_command(run, parse, ["--number", "2"]) == 0
+    assert command(run, parse)(None) == 0
+    assert command(run, parse)(["--number", "2"]) == 0
     assert recorded == [(1, ["typed.py", "--number", "1"]), (2, [__file__, "--number", "2"])]
     assert sys.argv == ["typed.py", "--number", "1"]
 
@@ -38,10 +38,10 @@ def test_what_the_user_can_correct_is_one_line(error: Exception, capsys: pytest.
     def run(args: argparse.Namespace) -> int:
         raise error
 
-    assert run_command(run, parse, []) == 1
+    assert command(run, parse)([]) == 1
     assert capsys.readouterr().err == f"error: {error}\n"
-    assert run_command(lambda args: 143, parse, []) == 143
+    assert command(lambda args: 143, parse)([]) == 143
     with pytest.raises(ZeroDivisionError):
-        run_command(lambda args: 1 // args.number, parse, [])
+        command(lambda args: 1 // args.number, parse)([])
     with pytest.raises(SystemExit, match=r"^2$"):
-        run_command(lambda args: 0, parse, ["--number", "x"])
+        command(lambda args: 0, parse)(["--number", "x"])

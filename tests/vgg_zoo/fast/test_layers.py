@@ -31,7 +31,7 @@ def test_the_normalisation_is_pytorchs(size: tuple[int, int, int, int], scale: f
     norm, x = nn.LocalResponseNorm(5, alpha=alpha, beta=0.75, k=2.0), scale * torch.randn(size)
     x = x.contiguous(memory_format=torch.channels_last) if nhwc else x
     expected, before = normalised(norm, x), x.clone()
-    for found in (FastLRN(norm, "compiled")(x), FastLRN(norm, "compiled").run(x.clone(), in_place=True)):
+    for found in (FastLRN(norm, "compiled")(x), FastLRN(norm, "compiled")(x.clone(), in_place=True)):
         torch.testing.assert_close(found.double(), expected, rtol=2e-6, atol=0)
     assert torch.equal(x, before)
 

@@ -6,6 +6,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -35,10 +36,10 @@ def difference(one: Pixels, other: Image.Image | Pixels) -> int:
 
 
 def test_a_jpeg_is_what_pillow_decodes() -> None:
-    """To a rounding of the colour conversion, with and without the faster decoder."""
+    """To the bit, with and without the faster decoder."""
     for options in ({"quality": 96}, {"quality": 60, "subsampling": 2}, {"quality": 90, "progressive": True}):
         data = encoded(PHOTO, "JPEG", **options)
-        assert difference(read_pixels(data), Image.open(io.BytesIO(data))) <= 1
+        assert difference(read_pixels(data), Image.open(io.BytesIO(data))) == 0
 
 
 def test_the_faster_decoder_can_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,6 +96,86 @@ def test_exif_orientation_is_applied(orientation: int) -> None:
     expected = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
     assert difference(read_pixels(data), expected) <= 1
     assert (read_pixels(data).shape[0] > 107) == (orientation >= 5)
+
+
+def with_segments(jpeg: bytes, *segments: tuple[int, bytes]) -> bytes:
+    """A JPEG with segments of its own in front of all others."""
+    parts = [b"\xff" + bytes([0xE0 + kind]) + struct.pack(">H", len(body) + 2) + body for kind, body in segments]
+    return jpeg[:2] + b"".join(parts) + jpeg[2:]
+
+
+@pytest.mark.parametrize("orientation", [3, 6, 8])
+def test_an_orientation_behind_long_segments_is_applied(orientation: int) -> None:
+    """Colour profiles and thumbnails of more than 64 kB stand before it; in XMP, too. As Pillow and OpenCV do."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    exif_body, long = exif.tobytes(), (2, b"ICC_PROFILE\0" + bytes(65_000))
+    plain = encoded(PHOTO, "JPEG")
+    xmp = b"http://ns.adobe.com/xap/1.0/\0" + f'<a tiff:Orientation="{orientation}"/>'.encode()
+    for data in (with_segments(plain, long, long, (1, exif_body)), with_segments(plain, long, (1, xmp))):
+        opened = Image.open(io.BytesIO(data))
+        expected = ImageOps.exif_transpose(opened)
+        assert (expected.width < expected.height) == (orientation >= 5)
+        assert difference(read_pixels(data), expected) == 0
+        assert difference(pixels_of(Image.open(io.BytesIO(data))), expected) == 0
+    theirs = cv2.imdecode(np.frombuffer(with_segments(plain, long, long, (1, exif_body)), np.uint8), cv2.IMREAD_COLOR)
+    assert theirs.shape[:2] == expected.size[::-1]
+
+
+def test_segments_without_an_orientation_leave_the_fast_way() -> None:
+    """XMP of editors, and what is cut in the middle of a segment, which is Pillow's to name."""
+    data = with_segments(encoded(PHOTO, "JPEG"), (1, b"http://ns.adobe.com/xap/1.0/\0<a/>"))
+    assert not images._tells_orientation(data)
+    assert not images._tells_orientation(data[:10])
+    assert difference(read_pixels(data), Image.open(io.BytesIO(data))) == 0
+
+
+GREYS: dict[str, Any] = {
+    "32 bits, 0–255": np.linspace(0, 255, 64).round().astype(np.int32),
+    "32 bits, 0–65535": np.linspace(0, 65535, 64).round().astype(np.int32),
+    "floats, 0–1": np.linspace(0, 1, 64, dtype=np.float32),
+    "floats, 0–255": np.linspace(0, 255, 64, dtype=np.float32),
+    "floats, 0–1 and a little": np.linspace(-0.004, 1.004, 64, dtype=np.float32),
+}
+
+
+@pytest.mark.parametrize("kind", GREYS)
+def test_greys_of_32_bits_and_floats(kind: str) -> None:
+    """From black to white, in memory and as a TIFF."""
+    picture = Image.fromarray(GREYS[kind][None].repeat(8, 0))
+    pixels = pixels_of(picture)
+    expected = np.linspace(0, 255, 64)
+    assert np.abs(pixels[0, :, 0] - expected).max() <= 2
+    assert (pixels == pixels[:1, :, :1]).all()
+    assert difference(read_pixels(encoded(picture, "TIFF")), pixels) == 0
+
+
+@pytest.mark.parametrize("values", [[-5.0, 0.5], [0.0, 1e6], [0.0, np.nan]])
+def test_numbers_that_are_no_brightness_are_refused(values: list[float]) -> None:
+    """Rather than shown black or white."""
+    with pytest.raises(BadImageError, match="are no brightness"):
+        pixels_of(Image.fromarray(np.array([values], dtype=np.float32)))
+    with pytest.raises(BadImageError, match="from -5 to 3 are no brightness"):
+        pixels_of(Image.fromarray(np.array([[-5, 3]], dtype=np.int32)))
+
+
+MODES = {  # that Pillow writes
+    "JPEG": ("L", "1", "CMYK", "RGB"),
+    "PNG": ("L", "1", "P", "RGB", "RGBA", "LA", "I;16"),
+    "WEBP": ("L", "RGB", "RGBA"),
+    "TIFF": ("L", "1", "P", "CMYK", "RGB", "RGBA", "LA", "I;16", "I", "F"),
+    "BMP": ("L", "1", "P", "RGB"),
+    "GIF": ("L", "1", "P", "RGB", "RGBA"),
+}
+
+
+@pytest.mark.parametrize(("kind", "mode"), [(kind, mode) for kind, modes in MODES.items() for mode in modes])
+def test_a_path_and_the_image_opened_from_it_are_alike(kind: str, mode: str, tmp_path: Path) -> None:
+    """To the bit, whatever the mode and the format."""
+    path = tmp_path / "image"
+    PHOTO.convert("L" if mode in ("I;16", "I", "F") else mode).convert(mode).save(path, kind)
+    with Image.open(path) as opened:
+        assert np.array_equal(read_pixels(path), pixels_of(opened))
 
 
 def test_the_name_does_not_matter(tmp_path: Path) -> None:

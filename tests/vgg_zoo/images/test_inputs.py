@@ -1,13 +1,30 @@
 """Images on their way to the net: parts of bounded size, batches of one shape, boxes; every image once and in order."""
 
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
 import numpy as np
+import pandas
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from tests.helpers import small
-from vgg_zoo.images.inputs import batches_of_one_shape, decoded, in_parts, net_input, part_in_box, split_pairs
+from vgg_zoo.images import inputs
+from vgg_zoo.images.decoding import BadImageError
+from vgg_zoo.images.inputs import (
+    batches_of_one_shape,
+    decode_each,
+    decoded,
+    in_parts,
+    net_input,
+    part_in_box,
+    several,
+    with_boxes,
+)
 
 SIDES = st.lists(st.none() | st.integers(1, 9), max_size=20)
 
@@ -57,12 +74,115 @@ def test_a_box_holds_the_pixels_that_it_touches(box: tuple[float, ...], height: 
             part_in_box(pixels, box, "image 3")
 
 
-def test_pairs_of_images_and_boxes_are_taken_apart() -> None:
-    """As a list of pairs or as two lists; a generator is taken as it comes."""
-    boxes = [(0, 0, 1, 1), (0, 0, 2, 2)]
-    assert split_pairs(["a.png", "b.png"], None) == (["a.png", "b.png"], None)
-    for images, given_boxes in ((zip("ab", boxes, strict=True), None), (["a", "b"], iter(boxes))):
-        assert split_pairs(images, given_boxes) == (["a", "b"], boxes)
+def test_images_come_with_their_boxes() -> None:
+    """As pairs or as two iterables; a generator is drawn from as it is needed."""
+    boxes, pairs = [(0, 0, 1, 1), (0, 0, 2, 2)], [("a", (0, 0, 1, 1)), ("b", (0, 0, 2, 2))]
+    found, boxed = with_boxes(["a.png", "b.png"], None)
+    assert (list(found), boxed) == ([("a.png", None), ("b.png", None)], False)
+    for images, given_boxes in ((zip("ab", boxes, strict=True), None), (iter(["a", "b"]), iter(boxes))):
+        found, boxed = with_boxes(images, given_boxes)
+        assert (list(found), boxed) == (pairs, True)
+    drawn, boxed = with_boxes(_failing(), None)
+    assert next(drawn) == ("first", None)
+    for images, boxes_given, message in (
+        (["a"], boxes, "2 boxes for 1 images"),
+        (["a", "b", "c"], boxes, "2 boxes for 3 images"),
+        ([*pairs, "c"], None, "some images only"),
+        (pairs, boxes, "some images only, or twice"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            list(with_boxes(images, boxes_given)[0])
+
+
+def _failing() -> Iterator[str]:
+    yield "first"
+    raise AssertionError("drawn too early")
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (
+            np.zeros((3, 20, 30), np.uint8),
+            r"\(3, 20, 30\) uint8; for \(C, H, W\) give image.transpose\(1, 2, 0\)",
+        ),
+        (np.zeros((0, 5, 3), np.uint8), r"not empty; got an array of \(0, 5, 3\)"),
+        (np.zeros((4, 5, 2), np.uint8), r"got an array of \(4, 5, 2\)"),
+        (np.zeros((4, 5, 3)), r"multiply floats in 0–1 by 255"),
+        (np.zeros(7, np.uint8), r"got an array of \(7,\)"),
+        (torch.zeros(3, 4, 5), r"got a Tensor of \(3, 4, 5\) torch.float32"),
+        ([np.zeros((4, 5, 3), np.uint8)], "got a list"),
+        (None, "got a NoneType"),
+    ],
+)
+def test_what_is_no_image_is_refused_with_the_way_out(image: Any, message: str) -> None:
+    """Never taken for another one."""
+    with pytest.raises(ValueError, match=message):
+        decoded(image)
+
+
+def test_arrays_of_one_channel_are_grey() -> None:
+    """(H, W, 1) as (H, W)."""
+    grey = np.arange(20, dtype=np.uint8).reshape(4, 5)
+    np.testing.assert_array_equal(decoded(grey[:, :, None]), decoded(grey))
+    assert decoded(grey).shape == (4, 5, 3)
+
+
+@pytest.mark.parametrize(
+    "one",
+    [
+        *(np.zeros(shape, np.uint8) for shape in ((5, 6), (5, 6, 3), (5, 6, 4), (3, 5, 6), (1, 5, 6), (5, 6, 1))),
+        *("a.png", Path("a.png"), b"", Image.new("RGB", (1, 1)), {"bytes": b"", "path": None}, 7, None),
+    ],
+)
+def test_one_image_is_not_taken_for_several(one: Any) -> None:
+    """Rows, letters, colours."""
+    with pytest.raises(ValueError, match=r"where several are expected; give a list of one: \[image\]"):
+        several(one)
+
+
+def test_several_images_in_one_object() -> None:
+    """A stack of greys or colours, and columns of tables."""
+    stack = np.zeros((5, 8, 9), np.uint8)
+    assert several(stack) is stack
+    assert len(several(np.zeros((5, 8, 9, 3), np.uint8))) == 5
+    table = pandas.DataFrame({"path": ["a", "b"], "label": [0, 1]}, index=[7, 3])
+    assert list(several(table["path"])) == list(several(table[["path"]])) == ["a", "b"]
+    assert list(several(table[["path"]].to_numpy())) == ["a", "b"]
+    with pytest.raises(ValueError, match=r"a table of 2 columns; give its column of images, table\[name\]"):
+        several(table)
+
+
+def test_no_more_images_are_decoded_ahead_than_memory_allows() -> None:
+    """In order, with what is wrong; the caller's generator is drawn from a bounded number of images ahead."""
+    drawn: list[int] = []
+
+    def images() -> Iterator[tuple[Any, int]]:
+        for number in range(200):
+            drawn.append(number)
+            yield (b"no image" if number % 50 == 7 else np.full((4, 4), number, np.uint8)), number
+
+    def prepare(pixels: Any, named: str, number: int) -> int:
+        assert named == f"image {number}"
+        return int(pixels[0, 0, 0])
+
+    found = []
+    for place, (named, value) in enumerate(decode_each(images(), prepare, lambda _: 10**12)):
+        assert named == f"image {place}"
+        assert len(drawn) <= max(place + 4, inputs._AHEAD + 1)  # large ones: two wait, once it is known
+        found.append(value)
+    assert [value for value in found if not isinstance(value, BadImageError)] == [n for n in range(200) if n % 50 != 7]
+
+
+def test_an_error_of_the_callers_images_is_theirs() -> None:
+    """Nothing hangs, and nothing is decoded afterwards."""
+
+    def images() -> Iterator[tuple[Any, None]]:
+        yield np.zeros((4, 4), np.uint8), None
+        raise RuntimeError("the disk is gone")
+
+    with pytest.raises(RuntimeError, match="the disk is gone"):
+        list(decode_each(images(), lambda pixels, named, beside: 0, lambda _: 1))
 
 
 def test_an_undecoded_image_of_datasets_is_its_bytes_or_its_path() -> None:
