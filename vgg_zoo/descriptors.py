@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
 from vgg_zoo.dense import DenseNet, strips_of, tiled_features, tiles
@@ -14,8 +15,12 @@ from vgg_zoo.fast.copies import net_for
 from vgg_zoo.images.inputs import Rescaled, net_input
 from vgg_zoo.inference import inference_view
 from vgg_zoo.layers import check_is_vgg, hidden_map, layer_maps, layer_of, layers_of, smallest_side, trunk_modules
+from vgg_zoo.model import input_channels
 from vgg_zoo.pretrained import pretrained_net
 from vgg_zoo.weights.settings import Net, settled
+
+InputRange = tuple[float, float] | str
+"""What images as tensors hold: the numbers of black and white, or "imagenet"."""
 
 COMBINE = ("average", "stack")
 L2 = ("scale", "final")
@@ -141,46 +146,78 @@ def _mean_over_positions(parts: Iterable[Tensor]) -> Tensor:
 
 
 def feature_maps(
-    net: nn.Module, images: Tensor, layers: Sequence[str] | str, *, relu: bool = True, ceil_mode: bool = False
+    net: nn.Module,
+    images: Tensor,
+    layers: Sequence[str] | str,
+    *,
+    relu: bool = True,
+    ceil_mode: bool = False,
+    input_range: InputRange | None = None,
 ) -> dict[str, Tensor]:
     """Maps of some layers of a net, in one pass that ends with the last of them.
 
     Args:
         net: A net of the zoo or timm's own `vgg*`. It runs in eval mode; its own mode and buffers stay.
-        images: (B, 3, H, W): RGB as floats in 0–1, or as uint8 in 0–255. If they require gradients, the maps are
-            differentiable with respect to them, never to the weights.
-        layers: Names, as `vgg_zoo.layers.layers_of(net)` has them.
+        images: (B, 3, H, W), RGB, on any device; (B, 1, H, W) for a net of grey images. If they require gradients, the
+            maps are differentiable with respect to them, never to the weights.
+        layers: Names, as `vgg_zoo.layers.layers_of(net)` has them, or one.
         relu: After each layer's ReLU, or before it.
         ceil_mode: Max-pools round their size up.
+        input_range: What the images' numbers mean: (black, white), such as (-1, 1), or "imagenet", normalised by
+            ImageNet's mean and deviation. None: uint8 in 0–255, or floats in 0–1, which what is optimised may leave a
+            little, by a quarter.
 
     Returns:
         For each layer, in the order asked for, (B, C, h, w) on the net's device.
 
     Raises:
-        ValueError: No VGG, an unknown layer or none, another shape, floats far beyond 1, or a side under 32 pixels.
+        ValueError: No VGG, an unknown layer or none, images of another shape or plainly of another range, or a side
+            under 32 pixels.
     """
     check_is_vgg(net, classifies=False)
     names = [layers] if isinstance(layers, str) else list(layers)
     if not names:
         raise ValueError(f"no layers; choose from {', '.join(layers_of(net))}")
     chosen = [layer_of(net, name) for name in names]
-    pixels = _in_255(images)
+    pixels = _in_255(images, input_channels(net), input_range)
     differentiable = images.requires_grad and torch.is_grad_enabled()
     view = inference_view(net, ceil_mode, frozen=differentiable)
     with nullcontext() if differentiable else torch.no_grad():
         return layer_maps(view, net_input(view, pixels), chosen, relu)
 
 
-_FAR_BEYOND = 4.0  # what is optimised, as in style transfer, leaves 0–1 a little
+_BEYOND = 0.25  # of 0–1: what is optimised, as in style transfer, leaves it a little
 
 
-def _in_255(images: Tensor) -> Tensor:
-    if images.ndim != 4 or images.numel() == 0 or not (images.dtype == torch.uint8 or images.is_floating_point()):
+def _in_255(images: Tensor, channels: int, input_range: InputRange | None) -> Tensor:
+    """Images as floats in 0–255, or as they are if they are uint8."""
+    shape = tuple(images.shape)
+    numbers = images.dtype == torch.uint8 or images.is_floating_point()
+    if images.ndim != 4 or images.numel() == 0 or not numbers or images.shape[1] not in {3, channels}:
+        last = images.ndim == 4 and images.shape[3] in (1, 3, 4)
         raise ValueError(
-            f"images must be (B, 3, H, W), floats in 0–1 or uint8 in 0–255; got {tuple(images.shape)} of {images.dtype}"
+            f"images must be (B, {channels}, H, W), floats or uint8; got {shape} of {images.dtype}"
+            + "; for (B, H, W, C) give images.permute(0, 3, 1, 2)" * last
+            + "; the fourth channel of RGBA is no colour: images[:, :3]" * (images.ndim == 4 and images.shape[1] == 4)
+            + "; grey ones as images.expand(-1, 3, -1, -1)" * (images.ndim == 4 and images.shape[1] == 1 != channels)
         )
-    if images.dtype == torch.uint8:
-        return images
-    if (largest := images.detach().abs().max().item()) > _FAR_BEYOND:
-        raise ValueError(f"floats are RGB in 0–1; got {largest:g}. Divide by 255, or give uint8")
-    return images * 255
+    if input_range is None:
+        if images.dtype == torch.uint8:
+            return images
+        least, most = (value.item() for value in images.detach().aminmax())
+        if not (least >= -_BEYOND and most <= 1 + _BEYOND):
+            raise ValueError(
+                f"floats are RGB in 0–1; got {least:g} to {most:g}. Say what they are: input_range=(0, 255), (-1, 1), "
+                '"imagenet" for what ImageNet\'s mean and deviation normalised, or (0, 1) if they are meant like this'
+            )
+        return images * 255
+    images = images if images.is_floating_point() else images.float()
+    if input_range == "imagenet":
+        mean, deviation = (
+            images.new_tensor(one).view(1, -1, 1, 1) for one in (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
+        )
+        return (images * deviation + mean) * 255
+    if isinstance(input_range, str) or len(input_range) != 2 or not input_range[0] < input_range[1]:
+        raise ValueError(f'input_range must be (black, white) or "imagenet"; got {input_range!r}')
+    black, white = input_range
+    return (images - black) * (255 / (white - black))

@@ -16,7 +16,8 @@ from vgg_zoo.dense import DenseNet, score_maps
 from vgg_zoo.images.decoding import BadImageError, Pixels
 from vgg_zoo.images.inputs import Input, Rescaled, at_scales, decode_each, decoded, several, size_of
 from vgg_zoo.images.preprocessing import rescale
-from vgg_zoo.layers import check_is_vgg, outputs_of, smallest_side
+from vgg_zoo.layers import check_is_vgg, smallest_side
+from vgg_zoo.model import outputs_of, own_class_names
 from vgg_zoo.pretrained import pretrained_net
 from vgg_zoo.weights.folder import save_folder
 from vgg_zoo.weights.settings import SETTINGS_FILE, Net, read_settings, settled
@@ -175,7 +176,7 @@ class DenseEvaluator(DenseNet):
             deviation=[value * 255 for value in cfg["std"]],
             input_size=cfg["input_size"],
             crop_pct=cfg["crop_pct"],
-            class_names=cfg.get("label_names"),
+            class_names=own_class_names(self.model) or None,
             description=cfg.get("description"),
         )
         (Path(folder) / SETTINGS_FILE).write_text(json.dumps(self.settings, indent=2) + "\n")
@@ -211,9 +212,9 @@ class DenseEvaluator(DenseNet):
 
 def class_names_of(net: Any) -> list[str]:
     """Of a net's outputs, in their order: its own, ImageNet's for 1000 classes, or numbers."""
-    count, names = outputs_of(net), net.pretrained_cfg.get("label_names") or ()
-    if len(names) == count:  # those of another head are none of this net's
-        return list(names)
+    count = outputs_of(net)
+    if names := own_class_names(net):
+        return names
     if count != 1000:
         return [str(number) for number in range(count)]
     info = ImageNetInfo()
@@ -257,23 +258,24 @@ class Fusion:
     """Several nets as one: the mean of their posteriors (Sect. 4.4), each net with its own scales and protocol.
 
     Args:
-        evaluators: At least one; the classes of all must be the same.
+        evaluators: At least one, or nets, folders or names as `DenseEvaluator` takes them; the classes of all must be
+            the same.
 
     Raises:
         ValueError: None, or different numbers of classes.
     """
 
-    def __init__(self, evaluators: Sequence[DenseEvaluator]) -> None:
-        classes = {int(evaluator.model.num_classes) for evaluator in evaluators}
+    def __init__(self, evaluators: Sequence[DenseEvaluator | Net]) -> None:
+        given = [evaluators] if isinstance(evaluators, str | Path | nn.Module | DenseEvaluator) else list(evaluators)
+        self.evaluators = [each if isinstance(each, DenseEvaluator) else DenseEvaluator(each) for each in given]
+        classes = {outputs_of(evaluator.model) for evaluator in self.evaluators}
         if len(classes) != 1:
-            raise ValueError(
-                f"a fusion takes evaluators of the same classes; got {len(evaluators)}, of {sorted(classes)}"
-            )
-        self.evaluators = list(evaluators)
+            raise ValueError(f"a fusion takes evaluators of the same classes; got {len(given)}, of {sorted(classes)}")
 
-    def __call__(self, images: Sequence[Input], strict: bool = True) -> Tensor:
-        """(N, num_classes) posteriors; rows sum to 1."""
-        return fuse([evaluator(images, strict) for evaluator in self.evaluators])
+    def __call__(self, images: Iterable[Input], strict: bool = True) -> Tensor:
+        """(N, num_classes) posteriors; rows sum to 1. The images are kept until every net has seen all of them."""
+        again = list(several(images))
+        return fuse([evaluator(again, strict) for evaluator in self.evaluators])
 
 
 def fuse(scores: Sequence[Tensor]) -> Tensor:

@@ -23,7 +23,7 @@ except ImportError as error:
         "vgg_zoo.descriptors.DenseDescriptor, which needs no scikit-learn"
     ) from error
 
-from vgg_zoo.descriptors import DenseDescriptor, feature_maps
+from vgg_zoo.descriptors import DenseDescriptor, InputRange, feature_maps
 from vgg_zoo.images.decoding import BadImageError, Pixels
 from vgg_zoo.images.inputs import (
     Box,
@@ -148,23 +148,25 @@ class ImageDescriptor(TransformerMixin, BaseEstimator):
         *,
         relu: bool = True,
         scale: int | None = None,
+        input_range: InputRange | None = None,
     ) -> dict[str, Tensor]:
         """The layers' maps of an image, for perceptual losses and style transfer.
 
         Args:
-            image: A PIL image, path or array; or a tensor (B, 3, H, W) on any device: RGB as floats in 0–1, or as uint8
-                in 0–255. If it requires gradients, the maps are differentiable with respect to it, never to the
-                weights.
+            image: A PIL image, path or array; or a tensor (B, 3, H, W) on any device, RGB. If it requires gradients,
+                the maps are differentiable with respect to it, never to the weights.
             layers: Names as `layer` has, or one; None takes `layer`.
             relu: After the ReLU of each layer, or before it; a max-pool has none.
             scale: Q to rescale to first, not for tensors; None leaves the size as it is.
+            input_range: What a tensor's numbers mean, as of `vgg_zoo.descriptors.feature_maps`: (black, white) or
+                "imagenet"; None: uint8 in 0–255 or floats in 0–1.
 
         Returns:
             For each layer, in the order asked for, (B, C, h, w) on the net's device. The net runs once, up to the last
             of the layers, in one piece.
 
         Raises:
-            ValueError: An unknown layer, a tensor of another shape, floats far beyond 1, or a scale with a tensor.
+            ValueError: An unknown layer, a tensor of another shape or range, or a scale with a tensor.
         """
         net = self._net()
         if isinstance(image, Tensor):
@@ -175,7 +177,8 @@ class ImageDescriptor(TransformerMixin, BaseEstimator):
             found = decoded(image)
             pixels = (torch.from_numpy(found).permute(2, 0, 1) if scale is None else rescale(found, scale))[None]
         wanted = self.layer if layers is None else layers
-        return feature_maps(net, pixels, wanted, relu=relu, ceil_mode=self._descriptor().ceil_mode)
+        ceil_mode = self._descriptor().ceil_mode
+        return feature_maps(net, pixels, wanted, relu=relu, ceil_mode=ceil_mode, input_range=input_range)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray[Any, Any]:
         """(D,), names of the columns without boxes: "fc7_0", or of stacked scales "fc7_q256_0"."""

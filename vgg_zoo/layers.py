@@ -12,7 +12,7 @@ import timm.models
 from torch import Tensor, nn
 
 from vgg_zoo.inference import POOLS
-from vgg_zoo.model import LEAST_SIDE, at_least, prepare
+from vgg_zoo.model import LEAST_SIDE, at_least, input_channels, outputs_of, prepare
 from vgg_zoo.receptive import check_is_local, is_activation, smallest_with
 
 
@@ -155,14 +155,12 @@ def check_is_vgg(net: nn.Module, classifies: bool = True) -> None:
             f"a {type(net).__name__} cannot be applied densely: it takes a net of the zoo (vgg_a, ..., vgg_e) or "
             "one of timm's own (vgg11, ..., vgg19)" + classifies * " with its last layer (num_classes above 0)"
         )
+    channels = input_channels(net)
+    if channels not in (1, 3):
+        raise ValueError(
+            f"the net takes images of {channels} channels; what is taken here are colour images (3) or grey ones (1)"
+        )
     check_is_local(net.features)
-
-
-def outputs_of(net: Any) -> int:
-    """How many numbers the net's last layer gives, whatever `num_classes` says of a head that was replaced."""
-    fc = getattr(net.head, "fc", None)
-    found = [module.out_features for module in fc.modules() if hasattr(module, "out_features")] if fc else []
-    return int(found[-1]) if found else 0
 
 
 def smallest_side(net: Any, layer: NetLayer | None = None) -> int:

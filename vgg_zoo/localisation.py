@@ -23,7 +23,9 @@ from vgg_zoo.fast.net import FastVGG
 from vgg_zoo.images.inputs import Input, Rescaled, at_scales, batches_of_one_shape, decoded
 from vgg_zoo.images.pictures import draw_boxes
 from vgg_zoo.layers import smallest_side
+from vgg_zoo.model import outputs_of, own_class_names
 from vgg_zoo.pretrained import pretrained_net
+from vgg_zoo.receptive import field_of
 from vgg_zoo.weights.settings import Net, localise_settings
 
 
@@ -97,7 +99,7 @@ class Localiser:
         if top < 1:
             raise ValueError(f"top must be at least 1; got {top}")
         _check_classes(self.nets, self.evaluators)
-        self.top = min(int(top), int(self.evaluators[0].model.num_classes))
+        self.top = min(int(top), outputs_of(self.evaluators[0].model))
         self.close, self.ceil_mode, self.most_pixels = float(close), bool(ceil_mode), int(most_pixels)
         self.exact = bool(exact)
 
@@ -258,6 +260,12 @@ def _scales_of(
 def _check_windows(nets: Sequence[Any]) -> None:
     """What the nets say of a place must be of the same window."""
     sides = sorted({smallest_side(net) for net in nets})
+    strides = sorted({field_of([net.features]).stride for net in nets})
+    if len(strides) > 1:
+        raise ValueError(
+            f"the nets' maps have a cell every {' and '.join(map(str, strides))} pixels; nets that predict boxes and "
+            "those that classify must see the same windows"
+        )
     if len(sides) > 1:
         raise ValueError(
             f"the nets' crops have {' and '.join(map(str, sides))} pixels; nets that predict boxes and those that "
@@ -268,9 +276,9 @@ def _check_windows(nets: Sequence[Any]) -> None:
 def _check_classes(nets: Sequence[BoxVGG], evaluators: Sequence[DenseEvaluator]) -> None:
     """A box of a class must be that of the classifier's class of the same number."""
     model: Any = evaluators[0].model
-    count, names = int(model.num_classes), model.pretrained_cfg.get("label_names")
+    count, names = outputs_of(model), own_class_names(model)
     for net in nets:
-        theirs = net.pretrained_cfg.get("label_names")
+        theirs = own_class_names(net)
         if net.regression == "pcr" and (net.num_classes != count or (names and theirs and theirs != names)):
             raise ValueError(
                 f"the box net has {net.num_classes} classes and the classifier {count}, or other ones; a net that "

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from vgg_zoo.configurations import STRIDE, Configuration, configuration
 from vgg_zoo.initialisation import initialise
 
+_NAMES = ("label_names", "label_descriptions")
+
 LEAST_SIDE = 32
 """Pixels of an image's side at the least: those of one cell of the trunk's map."""
 
@@ -246,6 +248,12 @@ class VGG(timm.models.VGG):
         self.pretrained_cfg = value
 
     @torch.jit.ignore
+    def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
+        """A new last layer with random weights, 0 for none (timm's interface); the old one's class names go with it."""
+        super().reset_classifier(num_classes, global_pool)
+        self.pretrained_cfg = {key: value for key, value in self.pretrained_cfg.items() if key not in _NAMES}
+
+    @torch.jit.ignore
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Recompute the trunk's activations, stage by stage, in the backward pass instead of keeping them."""
         self.grad_checkpointing = enable
@@ -319,6 +327,27 @@ class VGG(timm.models.VGG):
         """
         x = self.head.drop(self.pre_logits(self.forward_features(images)))
         return self.head.fc(x.movedim(1, -1)).movedim(-1, 1)
+
+
+def outputs_of(net: Any) -> int:
+    """How many numbers the net's last layer gives, whatever `num_classes` says of another one; 0 without any."""
+    fc = getattr(net.head, "fc", None)
+    found = (
+        [module.out_features for module in fc.modules() if hasattr(module, "out_features")] if fc is not None else []
+    )
+    return int(found[-1]) if found else 0
+
+
+def own_class_names(net: Any) -> list[str]:
+    """The names that the net's pretrained_cfg has for its classes; none where they are those of another last layer."""
+    names = net.pretrained_cfg.get("label_names") or ()
+    count = outputs_of(net) if getattr(net, "predicts", "classes") == "classes" else net.num_classes
+    return list(names) if len(names) == count else []
+
+
+def input_channels(net: Any) -> int:
+    """Channels of the images that the net takes."""
+    return next(int(module.in_channels) for module in net.features.modules() if isinstance(module, nn.Conv2d))
 
 
 def _chosen_taps(indices: int | list[int] | None, count: int) -> list[int]:

@@ -6,9 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from sklearn.datasets import load_sample_image
+from torchvision.transforms import Normalize
 
 from tests.helpers import small
 from tests.vgg_zoo.test_layers import walked
@@ -206,16 +209,63 @@ def test_what_was_frozen_stays_frozen() -> None:
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        (torch.zeros(3, 64, 64), r"must be \(B, 3, H, W\), floats in 0–1 or uint8 in 0–255; got \(3, 64, 64\)"),
+        (torch.zeros(3, 64, 64), r"must be \(B, 3, H, W\), floats or uint8; got \(3, 64, 64\)"),
         (torch.zeros(1, 3, 64, 64, dtype=torch.int64), "torch.int64"),
-        (torch.full((1, 3, 64, 64), 255.0), "floats are RGB in 0–1; got 255. Divide by 255, or give uint8"),
+        (torch.full((1, 3, 64, 64), 255.0), r"floats are RGB in 0–1; got 255 to 255. Say .* input_range=\(0, 255\)"),
+        (torch.rand(1, 3, 64, 64) * 2 - 1, r"got -\S* to \S*. Say what they are: .*\(-1, 1\)"),
+        (torch.full((1, 3, 64, 64), torch.nan), "got nan to nan"),
         (torch.zeros(1, 3, 20, 64), "the smallest is 32×32"),
+        (torch.zeros(1, 64, 64, 3), r"got \(1, 64, 64, 3\) .*; for \(B, H, W, C\) give images.permute\(0, 3, 1, 2\)"),
+        (torch.zeros(1, 4, 64, 64), "the fourth channel of RGBA is no colour"),
+        (torch.zeros(1, 1, 64, 64), r"grey ones as images.expand\(-1, 3, -1, -1\)"),
+        (torch.zeros(0, 3, 64, 64), r"got \(0, 3, 64, 64\)"),
     ],
 )
 def test_wrong_images_are_refused(net: Any, images: torch.Tensor, message: str) -> None:
     """A float image in 0–255 above all, whose maps would be of an overexposed one."""
     with pytest.raises(ValueError, match=message):
         feature_maps(net, images, ["pool1"])
+
+
+def test_other_ranges_are_said(net: Any) -> None:
+    """LPIPS' [-1, 1], 0–255 as floats, what torchvision normalised; and what is optimised may leave 0–1 a little."""
+    x = torch.rand(2, 3, 64, 75)
+    expected = feature_maps(net, x, "conv2_1")["conv2_1"]
+    normalised = Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))(x)
+    for images, meaning in ((x * 2 - 1, (-1, 1)), (x * 255, (0, 255)), (normalised, "imagenet"), (x, (0, 1))):
+        found = feature_maps(net, images, "conv2_1", input_range=meaning)["conv2_1"]
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    with pytest.raises(ValueError, match="got -2"):
+        feature_maps(net, normalised, "conv2_1")
+    feature_maps(net, x * 1.4 - 0.2, "conv2_1")
+    feature_maps(net, x * 9, "conv2_1", input_range=(0, 1))
+    bytes_ = (x * 255).to(torch.uint8)
+    torch.testing.assert_close(
+        feature_maps(net, bytes_, "conv2_1", input_range=(0, 255)), feature_maps(net, bytes_, "conv2_1")
+    )
+    for wrong in ((1, 0), "lpips", (0, 1, 2)):
+        with pytest.raises(ValueError, match=r'input_range must be \(black, white\) or "imagenet"; got'):
+            feature_maps(net, x, "conv2_1", input_range=wrong)  # type: ignore[arg-type]
+
+
+def test_a_net_of_grey_images_takes_grey_and_coloured_ones() -> None:
+    """Greys as they are, colours by their brightness, as Pillow computes it; other channels are refused."""
+    grey = small(in_chans=1)
+    photo = PHOTOS[0][:90, :120]
+    brightness = np.asarray(Image.fromarray(photo).convert("L"))
+    descriptor = DenseDescriptor(grey, scales=(64,))
+    found = descriptor.of_rescaled([at_scales(np.repeat(brightness[:, :, None], 3, 2), (64,))])
+    torch.testing.assert_close(descriptor.of_rescaled([at_scales(photo, (64,))]), found, rtol=1e-2, atol=1e-3)
+    one = torch.from_numpy(brightness.copy())[None, None]
+    maps = [feature_maps(grey, x, "conv1_1")["conv1_1"] for x in (one, one.expand(-1, 3, -1, -1), one.float() / 255)]
+    torch.testing.assert_close(maps[0], maps[1])
+    torch.testing.assert_close(maps[0], maps[2], rtol=1e-4, atol=1e-4)
+    mean = 255 * np.mean(grey.pretrained_cfg["mean"])
+    std = 255 * np.mean(grey.pretrained_cfg["std"])
+    expected = F.conv2d((one - mean) / std, grey.features[0].weight, grey.features[0].bias, padding=1).relu()
+    torch.testing.assert_close(maps[0], expected, rtol=1e-4, atol=1e-4)
+    with pytest.raises(ValueError, match="the net takes images of 4 channels"):
+        DenseDescriptor(small(in_chans=4))
 
 
 def test_maps_of_no_layer_are_refused(net: Any) -> None:

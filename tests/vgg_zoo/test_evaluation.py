@@ -1,6 +1,7 @@
 """Dense posteriors against their parts computed by hand."""
 
 import copy
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,14 @@ import timm
 import torch
 from PIL import Image
 from sklearn.datasets import load_sample_image
+from torch import nn
 
 import vgg_zoo  # noqa: F401 (registers the nets)
 from tests.helpers import small
 from vgg_zoo.evaluation import PROTOCOLS, DenseEvaluator, Fusion, fuse
 from vgg_zoo.images.decoding import BadImageError
 from vgg_zoo.images.preprocessing import rescale
+from vgg_zoo.weights.folder import save_folder
 
 
 @pytest.fixture(scope="module")
@@ -243,3 +246,95 @@ def test_a_folder_without_settings_is_refused(tmp_path: Path) -> None:
     """The message says what writes them."""
     with pytest.raises(ValueError, match=r"has no dense_eval.json; `DenseEvaluator.save_pretrained` writes it"):
         DenseEvaluator.from_pretrained(tmp_path)
+
+
+def named(tmp_path: Path) -> str:
+    """A folder of a net of three named classes."""
+    net = small(num_classes=3)
+    save_folder(
+        net,
+        tmp_path,
+        tag="t",
+        licence=None,
+        mean=(9,) * 3,
+        input_size=(3, 64, 64),
+        crop_pct=1.0,
+        class_names=["owl", "cat", "dog"],
+    )
+    return f"local-dir:{tmp_path}"
+
+
+def names_of(net: Any) -> set[str]:
+    """The classes that the evaluator tells."""
+    evaluator = DenseEvaluator(net, (64,))
+    scores = evaluator(photos()[:2])
+    torch.testing.assert_close(scores.sum(1), torch.ones(2))
+    assert scores.shape[1] == len(evaluator.class_names)
+    return {name for name, _ in evaluator.predict(photos()[:1], top=9)[0]}
+
+
+def test_class_names_are_those_of_the_nets_own_last_layer(tmp_path: Path) -> None:
+    """Not those of weights that were loaded for other classes, whatever way the last layer was replaced."""
+    folder = named(tmp_path)
+    assert names_of(timm.create_model(folder, pretrained=True)) == {"owl", "cat", "dog"}
+    for classes in (2, 7):
+        assert names_of(timm.create_model(folder, pretrained=True, num_classes=classes)) == set(
+            map(str, range(classes))
+        )
+    net = timm.create_model(folder, pretrained=True)
+    net.reset_classifier(3)  # as many, but other ones
+    assert names_of(net) == {"0", "1", "2"}
+    for classes in (1, 5):
+        net = timm.create_model(folder, pretrained=True)
+        net.head.fc = nn.Linear(24, classes)
+        assert names_of(net) == set(map(str, range(classes)))
+        DenseEvaluator(net, (64,)).save_pretrained(tmp_path / "other")
+        again = DenseEvaluator(tmp_path / "other")
+        assert torch.equal(again(photos()), DenseEvaluator(net, (64,))(photos()))
+        assert again.class_names == [str(number) for number in range(classes)]
+    net.head.fc = nn.Sequential(nn.Linear(24, 8), nn.ReLU(), nn.Linear(8, 4))
+    assert names_of(net) == set("0123")
+    with pytest.raises(ValueError, match=r"the last layer is a Sequential: timm makes nets with one nn\.Linear"):
+        DenseEvaluator(net, (64,)).save_pretrained(tmp_path / "not")
+    assert not (tmp_path / "not").exists()
+
+
+def test_what_else_arguments_may_be(model: Any, tmp_path: Path) -> None:
+    """One scale as a number, a Path, nets and names in a fusion; and a sentence for what is none of these."""
+    save_folder(model, tmp_path, tag="t", licence=None, mean=(9,) * 3, input_size=(3, 64, 64), crop_pct=1.0)
+    images = photos()
+    assert torch.equal(DenseEvaluator(model, 64)(images), DenseEvaluator(model, (64,))(images))
+    assert DenseEvaluator(tmp_path, np.int64(64)).scales == (64,)  # type: ignore[arg-type]
+    for wrong in ("64", 64.5, (64, 96.0)):
+        with pytest.raises(ValueError, match="scales must be"):
+            DenseEvaluator(model, wrong)  # type: ignore[arg-type]
+    DenseEvaluator(tmp_path, 64).save_pretrained(tmp_path)
+    fusion = Fusion([tmp_path, str(tmp_path), timm.create_model(f"local-dir:{tmp_path}", pretrained=True)])
+    torch.testing.assert_close(fusion(iter(images)), DenseEvaluator(tmp_path)(images))
+    assert len(Fusion(tmp_path).evaluators) == 1  # type: ignore[arg-type]
+
+
+def test_any_number_of_images_goes_through_in_bounded_memory(model: Any) -> None:
+    """A generator is drawn from as the net works; 300 photos of 1.4 MB, rescaled, would be 400 MB at once."""
+    evaluator = DenseEvaluator(model, (400,), flip=False, most_pixels=64 * 64)
+    waiting: list[int] = []
+    drawn = 0
+
+    def images() -> Iterator[Any]:
+        nonlocal drawn
+        for _ in range(300):
+            drawn += 1
+            yield PHOTOS[0]
+
+    tested = 0
+
+    def counted(part: Any) -> torch.Tensor:
+        nonlocal tested
+        waiting.append(drawn - tested)
+        tested += len(part)
+        return torch.zeros(len(part), 7)
+
+    evaluator.of_rescaled = counted  # type: ignore[method-assign]
+    assert evaluator(images()).shape == (300, 7)
+    assert tested == 300
+    assert max(waiting) <= 2**26 // (3 * 400 * 599) + 1 + 33

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from vgg_zoo.images.decoding import BadImageError, Pixels, pixels_of, read_pixels
 from vgg_zoo.images.preprocessing import rescale
+from vgg_zoo.model import input_channels
 
 Input = Image.Image | str | Path | bytes | Mapping[str, Any] | Pixels
 """A PIL image, a path, a file's bytes, an undecoded image of `datasets`, or an (H, W, 3) or (H, W) array of uint8."""
@@ -149,14 +150,14 @@ def several(images: Any) -> Any:
     return source.select_columns([name]).cast_column(name, datasets.Image(decode=False))[name]
 
 
-def as_scales(scales: Sequence[int] | int) -> tuple[int, ...]:
+def as_scales(scales: Any) -> tuple[int, ...]:
     """Test scales as whole numbers of pixels; one number is one scale.
 
     Raises:
         ValueError: Something else.
     """
     try:
-        found = tuple(map(operator.index, [scales] if isinstance(scales, int) else scales))
+        found = tuple(map(operator.index, [scales] if hasattr(scales, "__index__") else scales))
     except TypeError as error:
         raise ValueError(
             f"scales must be whole numbers of pixels, such as (256, 384, 512) or 256; got {scales!r}"
@@ -205,12 +206,18 @@ def net_input(net: nn.Module, pixels: Tensor) -> Tensor:
     """The net's input, as its pretrained_cfg says, on its device and in its type: (pixels / 255 − mean) / std.
 
     Args:
-        net: With timm's `pretrained_cfg`.
-        pixels: (B, 3, H, W), RGB in 0–255.
+        net: With timm's `pretrained_cfg`. One of grey images takes the brightness of colours (as Pillow computes it),
+            and, where its cfg has numbers for three colours, their mean.
+        pixels: (B, 3, H, W), or (B, 1, H, W) for a net of grey images; RGB in 0–255.
     """
     weight, cfg = next(net.parameters()), cast(dict[str, Any], net.pretrained_cfg)
-    images = pixels.to(weight.device).to(weight.dtype)
+    images, channels = pixels.to(weight.device).to(weight.dtype), input_channels(net)
     mean, std = (images.new_tensor(cfg[key]).view(1, -1, 1, 1) * 255 for key in ("mean", "std"))
+    if channels == 1:
+        mean, std = mean.mean(1, keepdim=True), std.mean(1, keepdim=True)
+        if images.shape[1] == 3:
+            brightness = images.new_tensor((0.299, 0.587, 0.114)).view(1, 3, 1, 1)
+            images = (images * brightness).sum(1, keepdim=True).round()
     return (images - mean) / std
 
 

@@ -11,6 +11,8 @@ import torch
 from timm.models import save_for_hf
 from torch import nn
 
+from vgg_zoo.model import outputs_of
+
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 
 
@@ -42,7 +44,14 @@ def save_folder(
         crop_pct: Crop size over the scale Q of the single-crop test.
         class_names: In the order of the net's outputs.
         description: A sentence on where the weights come from.
+
+    Raises:
+        ValueError: A net that timm could not make again by its name, as its last layer is no single `nn.Linear`; or
+            not a name for each class.
     """
+    classes = _classes_of(model)
+    if class_names and len(class_names) != classes:
+        raise ValueError(f"{len(class_names)} class names for a net with {classes} classes")
     settings: dict[str, Any] = {
         "tag": tag,
         "license": licence,
@@ -66,6 +75,7 @@ def save_folder(
         config = json.loads((writing / CONFIG).read_text())
         # transformers' TimmWrapper passes num_classes itself and fails on a second one.
         config.get("model_args", {}).pop("num_classes", None)
+        config["num_classes"] = classes  # timm writes what the net was made with
         config["pretrained_cfg"] = {key: value for key, value in config["pretrained_cfg"].items() if value is not None}
         (writing / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
         (writing / WEIGHTS).chmod((writing / CONFIG).stat().st_mode)  # safetensors makes it readable by the owner only
@@ -73,6 +83,19 @@ def save_folder(
             (writing / name).replace(folder / name)
     finally:
         shutil.rmtree(writing, ignore_errors=True)
+
+
+def _classes_of(model: Any) -> int:
+    """The classes of a net as it is, whose last layer may have been replaced."""
+    fc = getattr(model.head, "fc", None)
+    if getattr(model, "predicts", "classes") != "classes":
+        return int(model.num_classes)
+    if outputs_of(model) and not isinstance(fc, nn.Linear):
+        raise ValueError(
+            f"the last layer is a {type(fc).__name__}: timm makes nets with one nn.Linear there, and could not load "
+            "the folder. Save the net's state_dict() instead, or keep one nn.Linear"
+        )
+    return outputs_of(model)
 
 
 def _contiguous(model: nn.Module) -> Any:
