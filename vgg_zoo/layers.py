@@ -12,7 +12,7 @@ import timm.models
 from torch import Tensor, nn
 
 from vgg_zoo.inference import POOLS
-from vgg_zoo.model import LEAST_SIDE, at_least, input_channels, outputs_of, prepare
+from vgg_zoo.model import LEAST_SIDE, HiddenLayers, at_least, input_channels, outputs_of, over_map, prepare
 from vgg_zoo.receptive import check_is_local, is_activation, smallest_with
 
 
@@ -93,7 +93,10 @@ def steps_of(net: Any) -> Sequence[Step]:
     if not hasattr(hidden, "fc1"):
         return trunk_modules(net)
     stretch = partial(at_least, side=int(hidden.input_kernel_size))
-    return [*trunk_modules(net), stretch, hidden.fc1, hidden.act1, hidden.drop, hidden.fc2, hidden.act2]
+    fc1, fc2 = hidden.fc1, hidden.fc2
+    if isinstance(hidden, HiddenLayers):
+        fc1, fc2 = partial(over_map, fc1), partial(over_map, fc2)
+    return [*trunk_modules(net), stretch, fc1, hidden.act1, hidden.drop, fc2, hidden.act2]
 
 
 def run(net: Any, steps: Sequence[Step], x: Tensor) -> Tensor:

@@ -30,9 +30,15 @@ def prepare(images: Tensor) -> Tensor:
             f"an image of {images.shape[-2]}×{images.shape[-1]} pixels (H×W) is smaller than one cell of the trunk's "
             "map; the smallest is 32×32, and the paper's nets are trained on 224×224"
         )
-    if images.is_cpu:
-        return images.contiguous(memory_format=torch.channels_last)
-    return images
+    if not torch.jit.is_scripting():  # noqa: SIM102 (TorchScript would compile what follows an `and`)
+        if _transformed():
+            return images
+    return images.contiguous(memory_format=torch.channels_last) if images.is_cpu else images
+
+
+def _transformed() -> bool:
+    """Whether `torch.func` transforms what runs: vmap knows no NHWC."""
+    return not torch.compiler.is_compiling() and bool(torch._C._are_functorch_transforms_active())
 
 
 @register_notrace_function
@@ -69,7 +75,7 @@ def fc_over_map(x: Tensor, weight: Tensor, bias: Tensor | None, most_windows: in
         return F.conv2d(x, weight, bias)
     windows, matrix = fc_windows(x, weight)
     y = F.linear(windows, matrix, bias)
-    return y.view(x.shape[0], rows, columns, -1).permute(0, 3, 1, 2)
+    return y.view(x.shape[0], rows, columns, weight.shape[0]).permute(0, 3, 1, 2)
 
 
 def fc_windows(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
@@ -82,15 +88,24 @@ def fc_windows(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     windows = x.unfold(2, k_h, 1).unfold(3, k_w, 1).permute(0, 2, 3, 1, 4, 5)  # (B, rows, columns, C, k, k)
     if not weight.is_contiguous():  # an NHWC model: flattening its weight as it is would copy all of it in each call
         windows, weight = windows.permute(0, 1, 2, 4, 5, 3), weight.permute(0, 2, 3, 1)
-    return windows.reshape(windows.shape[0] * windows.shape[1] * windows.shape[2], -1), weight.flatten(1)
+    matrix = weight.flatten(1)
+    return windows.reshape(windows.shape[0] * windows.shape[1] * windows.shape[2], matrix.shape[1]), matrix
 
 
-class FullyConnected(nn.Conv2d):
-    """An FC layer as a convolution without padding, so that it slides over larger maps (Sect. 3.2)."""
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, h, w) → (B, out, h - k + 1, w - k + 1)."""
-        return fc_over_map(x, self.weight, self.bias)
+
+def over_map(layer: nn.Conv2d, x: Tensor) -> Tensor:
+    """An FC layer at every position of a map: `fc_over_map`, where nobody else has a say in the layer.
+
+    Whoever hooks, replaces, quantises, traces or transforms it gets the module itself, a plain convolution as in timm.
+    """
+    own = type(layer) is nn.Conv2d and "forward" not in layer.__dict__ and not isinstance(x, torch.fx.Proxy)
+    if not own or any(getattr(layer, hooks) for hooks in _HOOKS) or _transformed():
+        return layer(x)
+    if not torch.compiler.is_compiling() and nn.modules.module._has_any_global_hook():
+        return layer(x)
+    return fc_over_map(x, layer.weight, layer.bias)
 
 
 @register_notrace_function
@@ -108,16 +123,18 @@ class HiddenLayers(nn.Module):
     def __init__(self, channels: int, hidden: int, kernel: int, drop_rate: float, **factory: Any) -> None:
         super().__init__()
         self.input_kernel_size = kernel
-        self.fc1 = FullyConnected(channels, hidden, kernel, **factory)
+        self.fc1 = nn.Conv2d(channels, hidden, kernel, **factory)
         self.act1 = nn.ReLU(inplace=True)
         self.drop = nn.Dropout(drop_rate)
-        self.fc2 = FullyConnected(hidden, hidden, 1, **factory)
+        self.fc2 = nn.Conv2d(hidden, hidden, 1, **factory)
         self.act2 = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) → (B, hidden, max(h, k) - k + 1, max(w, k) - k + 1)."""
         x = at_least(x, self.input_kernel_size)
-        return self.act2(self.fc2(self.drop(self.act1(self.fc1(x)))))
+        if torch.jit.is_scripting():
+            return self.act2(self.fc2(self.drop(self.act1(self.fc1(x)))))
+        return self.act2(over_map(self.fc2, self.drop(self.act1(over_map(self.fc1, x)))))
 
 
 def local_response_normalisation() -> nn.Module:

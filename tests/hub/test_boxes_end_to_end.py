@@ -73,9 +73,8 @@ nets = [timm.create_model(name, pretrained=True).eval() for name in ("{NAME}", "
 outputs = [net(images) for net in nets]
 assert all(type(net) is vgg_zoo.BoxVGG and net.regression == "pcr" for net in nets)
 assert all(torch.equal(outputs[0], other) for other in outputs[1:])
-for name in ("{NAME}", "hf-hub:{REPOSITORY}@v1"):
-    assert vgg_zoo.Localiser(name, sys.argv[2]).scales_of_nets == [(32, 40)]
-assert vgg_zoo.Localiser(nets[0], sys.argv[2]).scales_of_nets == [(40,)]
+for net in ("{NAME}", "hf-hub:{REPOSITORY}@v1", *nets):
+    assert vgg_zoo.Localiser(net, sys.argv[2]).scales_of_nets == [(32, 40)]
 print(timm.list_pretrained("vgg_a*").count("{NAME}"))
 """
 

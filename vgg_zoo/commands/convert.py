@@ -4,7 +4,8 @@
     python -c 'import timm, vgg_zoo; timm.create_model("local-dir:vgg_d", pretrained=True)'
 
 Reads Caffe's .caffemodel, Keras' .h5, MatConvNet's .mat, and state dicts of timm and torchvision (.safetensors, .pth,
-.pt); its content says which it is, and of which net of Table 1.
+.pt); its content says which it is, and of which net of Table 1. What it does not say of its input (order of colours,
+mean, deviation) is taken as usual for its kind; the last lines and config.json say what was assumed.
 """
 
 import argparse
@@ -13,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vgg_zoo.weights.convert import convert
+from vgg_zoo.weights.read import ORDERS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("source", type=Path, metavar="SOURCE", help="the file of weights")
     parser.add_argument("--to", dest="folder", type=Path, required=True, metavar="DIR", help="folder for timm")
     parser.add_argument("--net", help="timm's name of the net, where its weights do not tell: vgg_a_lrn")
+    parser.add_argument("--order", choices=ORDERS, help="of the colours that the file's first convolution takes")
     parser.add_argument("--mean", type=float, nargs="+", metavar="X", help="RGB in 0–255, by default by kind of file")
     parser.add_argument(
         "--std", dest="deviation", type=float, nargs="+", metavar="X", help="in 0–255; 1 1 1 divides by nothing"

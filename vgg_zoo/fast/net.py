@@ -4,8 +4,9 @@ The copy has the parts of the net that it is made of, features, pre_logits and h
 evaluates it: `vgg_zoo.dense`, `vgg_zoo.layers`. docs/speed.md has the method and figures.
 """
 
+import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,11 @@ from vgg_zoo.layers import check_is_vgg
 from vgg_zoo.model import VGG, prepare, restore_layout
 
 _COPIED = ("num_classes", "in_chans", "drop_rate", "num_features", "head_hidden_size", "use_norm", "pretrained_cfg")
+
+_NO_GRAPH = (
+    "a fast_inference copy cannot be traced, scripted or exported, as its kernels are this machine's; do so with the "
+    "model that it was made of"
+)
 
 
 def fast_inference(model: nn.Module, *, kernel: str = "auto") -> "FastVGG":
@@ -124,15 +130,22 @@ class FastVGG(VGG):
         """Whether it is a copy of the model as that is now."""
         return self._state.is_of(model)
 
-    @torch.no_grad()
+    def __prepare_scriptable__(self) -> NoReturn:
+        """What `torch.jit.script` asks for first."""
+        raise RuntimeError(_NO_GRAPH)
+
     def forward(self, x: Tensor) -> Tensor:
-        """(B, 3, H, W) → (B, num_classes), as the model's.
+        """(B, 3, H, W) → (B, num_classes), as the model's. `torch.compile` leaves it as it is: compiled already.
 
         Raises:
-            RuntimeError: The images require gradients, or the model's weights have changed.
+            RuntimeError: The images require gradients, the model's weights have changed, or it is to be traced or
+                exported.
             ValueError: H or W under 32 pixels.
         """
-        return super().forward(x)
+        dynamo = sys.modules.get("torch._dynamo")
+        infer = super().forward if dynamo is None else dynamo.disable(super().forward)
+        with torch.no_grad():
+            return infer(x)
 
     def forward_features(self, x: Tensor) -> Tensor:
         """(B, 3, H, W) → the trunk's map (B, 512, ⌊H/32⌋, ⌊W/32⌋); errors as of `forward`."""
@@ -155,7 +168,9 @@ class FastVGG(VGG):
             return run_steps(steps, x)
 
     def check(self, x: Tensor) -> None:
-        """Refuse what would give no gradients, or scores of no model."""
+        """Refuse what would give no gradients, no graph, or scores of no model."""
+        if torch.jit.is_tracing() or torch.compiler.is_exporting() or isinstance(x, torch.fx.Proxy):
+            raise RuntimeError(_NO_GRAPH)
         if x.requires_grad and not torch.is_inference_mode_enabled():
             raise RuntimeError(
                 "a fast_inference copy gives no gradients, and the images require them; use the model itself, or "

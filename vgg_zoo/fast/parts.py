@@ -11,9 +11,9 @@ from timm.models.vgg import ConvMlp
 from torch import Tensor, nn
 
 from vgg_zoo.fast.layers import FastConv, FastFullyConnected, FastLinear, FastLRN, FastTrunk, run_steps
-from vgg_zoo.model import VGG, FullyConnected, HiddenLayers, at_least
+from vgg_zoo.model import VGG, HiddenLayers, at_least
 
-_KNOWN = (nn.Conv2d, FullyConnected, nn.BatchNorm2d, nn.Linear, nn.Sequential, HiddenLayers, ConvMlp, ClassifierHead)
+_KNOWN = (nn.Conv2d, nn.BatchNorm2d, nn.Linear, nn.Sequential, HiddenLayers, ConvMlp, ClassifierHead)
 
 
 def check_can_be_copied(model: nn.Module) -> None:
@@ -26,8 +26,6 @@ def check_can_be_copied(model: nn.Module) -> None:
         if getattr(type(model), name) not in (getattr(VGG, name), getattr(timm.models.VGG, name)):
             raise ValueError(f"a {type(model).__name__} has a {name} of its own; use the model itself")
     for name, module in model.named_modules():
-        if isinstance(module, nn.BatchNorm2d) and module.running_mean is None:
-            raise ValueError(f"{name} is a batch norm without running statistics; use the model itself")
         if module._forward_hooks or module._forward_pre_hooks:
             raise ValueError(f"{name or 'the model'} has hooks, which a copy would not call; remove them first")
         if module is not model and type(module) not in _KNOWN and next(module.parameters(), None) is not None:

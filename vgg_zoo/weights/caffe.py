@@ -53,7 +53,7 @@ def read_caffe(file: Path) -> tuple[dict[str, Tensor], str]:
         file: Of any size.
 
     Returns:
-        A state dict in timm's layout (RGB, float32), and "V1" or "V2".
+        A state dict in timm's layout (float32; the first convolution as it is), and "V1" or "V2".
 
     Raises:
         ValueError: Names the file and the byte from which on it is no Caffe model; nothing in it is believed unchecked.
@@ -68,7 +68,7 @@ def read_caffe(file: Path) -> tuple[dict[str, Tensor], str]:
             for index, blob in enumerate(blobs):
                 kind = ("weight", "bias")[index] if index < 2 else f"blob{index}"
                 tensors[f"{name}.{kind}"] = _tensor(name, blob)
-    return to_timm(tensors, file, bgr=True), version
+    return to_timm(tensors, file), version
 
 
 def looks_like_caffe(start: bytes) -> bool:

@@ -1,6 +1,7 @@
 """Weights of a VGG from any of the files in which they are published → timm's folder."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,15 @@ from torch import Tensor
 from vgg_zoo.configurations import FC_KEYS, NAMES, TABLE_1
 from vgg_zoo.initialisation import initialise
 from vgg_zoo.model import VGG
-from vgg_zoo.weights.fit import check_fit
+from vgg_zoo.weights.fit import check_fit, fitting_configurations
 from vgg_zoo.weights.folder import WEIGHTS, save_folder
-from vgg_zoo.weights.layout import arguments_of, is_trunk, net_of
+from vgg_zoo.weights.layout import arguments_of, is_trunk, net_of, own_layers
 from vgg_zoo.weights.read import SourceInfo, read_weights
-from vgg_zoo.weights.state_dict import from_torchvision, is_torchvision
+from vgg_zoo.weights.state_dict import FC_REDUCED, from_torchvision, is_torchvision
 
 Channels = Sequence[float]
+
+_WAY_OUT = "keep the convolutions, give them new, random FC layers with --random-head CLASSES"
 
 
 def convert(
@@ -25,6 +28,7 @@ def convert(
     folder: Path,
     *,
     net: str | None = None,
+    order: str | None = None,
     mean: Channels | None = None,
     deviation: Channels | None = None,
     tag: str | None = None,
@@ -39,17 +43,19 @@ def convert(
         source: The file.
         folder: Made if it is missing.
         net: Its timm name, where the weights do not tell: net A-LRN has those of A.
-        mean: Of the training images, RGB in 0–255; by default what is usual for the kind of file.
+        order: Of the colours that the file's first convolution takes, "rgb" or "bgr"; by default what the file tells,
+            else what is usual for its kind. The folder's net always takes RGB.
+        mean: Of the training images, RGB in 0–255; likewise.
         deviation: What pixels minus the mean are divided by, in 0–255; likewise.
         tag: Name of these weights; by default the kind of file.
         licence: Of these weights; None leaves it out.
-        class_names: In the order of the net's outputs.
+        class_names: In the order of the net's outputs; by default the file's, if it has one for each.
         random_head: Outputs of new FC layers, for a file that has only convolutions (or whose FC layers are not a
             number). timm's nets have FC layers even with `num_classes=0`, so there is no folder without them.
         overwrite: Replace the weights that the folder holds.
 
     Returns:
-        A sentence that says what was found and written.
+        Sentences on what was found and written, and on what the net takes and how that is known.
 
     Raises:
         ValueError: What is wrong with the file, its net or these arguments.
@@ -57,27 +63,31 @@ def convert(
     """
     if (folder / WEIGHTS).exists() and not overwrite:
         raise ValueError(f"{folder} holds weights already; name another folder, or replace them with --overwrite")
-    tensors, info = read_weights(source)
+    tensors, info = read_weights(source, order)
     try:
         model = net_with(tensors, net, random_head)
     except ValueError as error:
         raise ValueError(f"{source} ({info.kind}): {error}") from error
-    mean, deviation = mean or info.mean, deviation or info.deviation
-    _check_settings(model, mean, deviation, class_names)
+    info = _settled(info, mean, deviation)
+    if class_names is None and random_head is None and len(info.class_names) == model.num_classes:
+        class_names = info.class_names or None
+    _check_settings(model, info.mean, info.deviation, class_names)
     side = 32 * model.pre_logits.input_kernel_size
+    head = "" if random_head is None else f", FC layers random{_left_out(tensors)}"
+    taken = _taken(info, model.in_chans)
     save_folder(
         model,
         folder,
         tag=tag or info.tag,
         licence=licence,
-        mean=mean,
-        deviation=deviation,
+        mean=info.mean,
+        deviation=info.deviation,
         input_size=(model.in_chans, side, side),
         crop_pct=0.875,
         class_names=class_names,
-        description=f"converted from {source.name} ({info.kind})" + (", FC layers random" if random_head else ""),
+        description=f"converted from {source.name} ({info.kind}){head}. {taken}",
     )
-    return _sentence(source, info, model, folder, random_head)
+    return _sentence(source, info, model, folder, head, taken)
 
 
 def net_with(tensors: Mapping[str, Tensor], net: str | None = None, random_head: int | None = None) -> VGG:
@@ -86,19 +96,16 @@ def net_with(tensors: Mapping[str, Tensor], net: str | None = None, random_head:
     Args:
         tensors: In timm's or torchvision's layout, float32. They become the net's own, without a copy.
         net: timm's name of it; None finds it by their shapes.
-        random_head: Outputs of random FC layers, the same in every call; those of `tensors` are left out.
+        random_head: Outputs of random FC layers, the same in every call; of `tensors` only the convolutions are taken.
 
     Raises:
-        ValueError: They fit no net (the message has the first differences), have no FC layers, or hold infinities
-            or NaN.
+        ValueError: They fit no net (the message has the first differences), have no FC layers or others than the
+            paper's, or hold infinities or NaN.
     """
     if random_head is not None:
-        tensors = {key: value for key, value in tensors.items() if is_trunk({key: value})}
-    elif is_trunk(tensors):
-        raise ValueError(
-            "there are only convolutions in it, no FC layers. timm's VGG has them in every form; give it new, random "
-            "ones with --random-head CLASSES, or take the file with its top"
-        )
+        tensors = _convolutions(tensors)
+    else:
+        _check_head(tensors)
     if net is not None and net not in NAMES:
         raise ValueError(f"unknown net {net!r}; the zoo has {', '.join(NAMES)}")
     configuration = TABLE_1[NAMES[net] if net else net_of(tensors)]
@@ -111,12 +118,49 @@ def net_with(tensors: Mapping[str, Tensor], net: str | None = None, random_head:
     if is_torchvision(tensors):
         tensors = from_torchvision(tensors, model)
     head = [key for key in model.state_dict() if key.rpartition(".")[0] in FC_KEYS.values()]
-    check_fit(model, tensors, optional=head if random_head is not None else ())
+    try:
+        check_fit(model, tensors, optional=head if random_head is not None else ())
+    except ValueError as error:
+        if random_head is None and configuration.name in fitting_configurations(tensors):
+            raise ValueError(f"{error} To {_WAY_OUT}.") from error
+        raise
     _check_finite(tensors)
     if random_head is not None:
         tensors = {**_random(name, arguments, head), **tensors}
     model.load_state_dict(tensors, assign=True)
     return model
+
+
+def _convolutions(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {key: value for key, value in tensors.items() if key.startswith("features.")}
+
+
+def _check_head(tensors: Mapping[str, Tensor]) -> None:
+    """Refuse FC layers that are not the paper's, and none; what has no net's convolutions is left to `check_fit`."""
+    own = own_layers(tensors)
+    if FC_REDUCED["fc6"] in own:
+        raise ValueError(
+            "its FC layers are DeepLab's and SSD's fc_reduced: fc6 has 1024 outputs and a kernel of 3×3, dilated by 6, "
+            f"behind a pool5 of 3×3 with stride 1. timm's VGG has no such layers; to {_WAY_OUT}"
+        )
+    if not is_trunk(tensors) or not fitting_configurations(tensors):
+        return
+    if own:
+        shown = _first([f"{name} ({shape})" for name, shape in own.items()])
+        raise ValueError(f"behind the convolutions it has layers of its own, not the paper's: {shown}. To {_WAY_OUT}")
+    raise ValueError(
+        "there are only convolutions in it, no FC layers. timm's VGG has them in every form; give it new, random "
+        "ones with --random-head CLASSES, or take the file with its top"
+    )
+
+
+def _left_out(tensors: Mapping[str, Tensor]) -> str:
+    own = list(own_layers(tensors))
+    return f", left out: {_first(own)}" if own else ""
+
+
+def _first(names: list[str]) -> str:
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
 
 
 def _random(name: str, arguments: dict[str, Any], keys: list[str]) -> dict[str, Tensor]:
@@ -135,8 +179,26 @@ def _check_finite(tensors: Mapping[str, Tensor]) -> None:
     ]
     if wrong:
         trunk_only = all(not key.startswith("features.") for key in wrong)
-        way_out = "keep the convolutions with --random-head CLASSES" if trunk_only else "fetch the file again"
+        way_out = f"to {_WAY_OUT}" if trunk_only else "fetch the file again"
         raise ValueError(f"not finite: {', '.join(wrong[:4])}; {way_out}")
+
+
+def _settled(info: SourceInfo, mean: Channels | None, deviation: Channels | None) -> SourceInfo:
+    """What is known of the file, with the mean and deviation that were given."""
+    given = {name: tuple(value) for name, value in (("mean", mean), ("deviation", deviation)) if value}
+    return replace(info, **given, told={**info.told, **dict.fromkeys(given, "as given")})
+
+
+def _taken(info: SourceInfo, channels: int) -> str:
+    """What the net takes, and how that is known."""
+
+    def why(name: str) -> str:
+        return info.told.get(name, f"assumed, as usual for {info.kind}")
+
+    mean, deviation = (" ".join(f"{value:g}" for value in values) for values in (info.mean, info.deviation))
+    turned = " turned to RGB" if info.order == "bgr" else ""
+    order = f"colours {info.order.upper()}{turned} ({why('order')}), " if channels == 3 else ""
+    return f"Input: {order}mean {mean} ({why('mean')}), deviation {deviation} ({why('deviation')})."
 
 
 def _check_settings(model: VGG, mean: Channels, deviation: Channels, class_names: Sequence[str] | None) -> None:
@@ -149,13 +211,11 @@ def _check_settings(model: VGG, mean: Channels, deviation: Channels, class_names
         raise ValueError(f"{len(class_names)} class names for a net with {model.num_classes} outputs")
 
 
-def _sentence(source: Path, info: SourceInfo, model: VGG, folder: Path, random_head: int | None) -> str:
+def _sentence(source: Path, info: SourceInfo, model: VGG, folder: Path, head: str, taken: str) -> str:
     name = str(model.pretrained_cfg["architecture"])
-    head = f"{model.num_classes} outputs" if model.num_classes else "no last layer"
-    if random_head is not None:
-        head += " from random FC layers"
+    head = (f"{model.num_classes} outputs" if model.num_classes else "no last layer") + head
     doubt = "; net A-LRN has the same weights (--net vgg_a_lrn)" if name == "vgg_a" else ""
     return (
-        f"{source} ({info.kind}) is net {model.configuration.name} of Table 1 with {head}{doubt}.\n"
+        f"{source} ({info.kind}) is net {model.configuration.name} of Table 1 with {head}{doubt}.\n{taken}\n"
         f'Written to {folder}: timm.create_model("local-dir:{folder}", pretrained=True) after `import vgg_zoo`.'
     )

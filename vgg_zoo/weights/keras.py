@@ -1,6 +1,7 @@
 """Keras' VGG files: HDF5 of Keras 1, 2 and 3, with and without the FC layers ("top").
 
 Kernels are (height, width, in, out) and take BGR; the first FC layer's matrix is flattened in the order H, W, C.
+Keras 1 on Theano ("th_kernels") has kernels (out, in, height, width), turned by 180°, and the matrix as C, H, W.
 """
 
 from collections.abc import Iterator
@@ -23,42 +24,49 @@ _MOST_INFLATION = 8
 """Times that the arrays may be larger than the file; weights hardly compress, so more is a made-up shape."""
 
 
-def read_keras(file: Path) -> dict[str, Tensor]:
+def read_keras(file: Path) -> tuple[dict[str, Tensor], str]:
     """Read the weights of a Keras VGG: `.h5` of `save` and `save_weights`, `.weights.h5`, and those on Keras' own site.
 
     Args:
         file: An HDF5 file. Links and arrays that lead out of it are not followed.
 
     Returns:
-        A state dict in timm's layout (RGB, float32).
+        A state dict in timm's layout (float32; the first convolution as it is), and the kind of file in words. Layers
+        that are not a VGG's have their shapes in it, and no numbers (on the device "meta").
 
     Raises:
-        ValueError: Not a whole HDF5 file, or no layer in it has the name of a VGG's.
+        ValueError: Not a whole HDF5 file, no layer in it has the name of a VGG's, or kernels of unknown form.
         ImportError: h5py is not installed.
     """
     with needs_extra(file):
         import h5py
     try:
         with h5py.File(file, "r") as opened:
-            layers = _layers(opened, file.stat().st_size)
+            layers, kind = _layers(opened, file.stat().st_size)
     except (OSError, RuntimeError, KeyError) as error:  # what h5py makes of damage
         raise ValueError(f"{file} is no whole HDF5 file ({error}): cut short or damaged. Fetch it again.") from error
-    if not layers:
+    if all(value.is_meta for value in layers.values()):
         raise ValueError(f"{file} has no layer of Keras' VGG in it: they are called block1_conv1, ..., predictions")
-    return to_timm(layers, file, bgr=True)
+    return to_timm(layers, file), kind
 
 
 def keras_names() -> dict[str, str]:
-    """Keras' layer names → Oxford's: {"block1_conv1": "conv1_1", ..., "predictions": "fc8"}."""
+    """Keras' layer names, and those of files made from Caffe's → Oxford's: {"block1_conv1": "conv1_1", ...}."""
     convs = {layer.name for net in TABLE_1.values() for layer in net.layers() if layer.kind == "conv"}
     names = {"block{}_conv{}".format(*name.removeprefix("conv").split("_")): name for name in convs}
-    return names | dict(zip(("fc1", "fc2", "predictions"), FC_KEYS, strict=True))
+    names |= dict(zip(("fc1", "fc2", "predictions"), FC_KEYS, strict=True))
+    return names | {name: name for name in names.values()}
 
 
-def _layers(opened: "h5py.File", size: int) -> dict[str, Tensor]:
+def _layers(opened: "h5py.File", size: int) -> tuple[dict[str, Tensor], str]:
     found: dict[str, Tensor] = {}
     total = 0
-    for name, dataset in _datasets(opened):
+    datasets = list(_datasets(opened))
+    theanos = _are_theanos(opened, datasets)
+    for name, dataset in datasets:
+        if name not in keras_names():
+            found.setdefault(f"{name}.{dataset.name.rpartition('/')[2]}", torch.empty(dataset.shape, device="meta"))
+            continue
         total += dataset.nbytes
         if dataset.external or dataset.is_virtual or total > _MOST_INFLATION * size:
             raise ValueError(
@@ -67,16 +75,16 @@ def _layers(opened: "h5py.File", size: int) -> dict[str, Tensor]:
         key = f"{name}.{'bias' if dataset.ndim == 1 else 'weight'}"
         if key in found:
             raise ValueError(f"{opened.filename}: {dataset.name} is a second {key} of one net")
-        found[key] = _tensor(name, dataset[()])
+        found[key] = _tensor(name, dataset[()], theanos)
     first = found.get(f"{FIRST_FC}.weight")
-    if first is not None and first.ndim == 2:
+    if first is not None and first.ndim == 2 and not theanos:
         channels, side = first_fc_input(first.shape[0], found, Path(opened.filename))
         found[f"{FIRST_FC}.weight"] = first.view(side, side, channels, -1).permute(3, 2, 0, 1).contiguous()
-    return found
+    return found, "Keras 1 on Theano" if theanos else "Keras"
 
 
 def _datasets(opened: "h5py.File") -> Iterator[tuple[str, Any]]:
-    """Oxford's layer names and the arrays of those layers."""
+    """The arrays of floats and their layers' names, Oxford's where it is a VGG's."""
     import h5py
 
     names = keras_names()
@@ -86,10 +94,10 @@ def _datasets(opened: "h5py.File") -> Iterator[tuple[str, Any]]:
         parts = path.split("/")
         if parts[0] in _OPTIMIZER or not isinstance(opened[path], h5py.Dataset):
             continue
-        parts.append(_name_of_keras_3(opened, parts))
-        known = [names[part] for part in parts if part in names]
-        if known:
-            yield known[-1], opened[path]
+        own = _name_of_keras_3(opened, parts) or parts[-2:][0]
+        known = [names[part] for part in (*parts, own) if part in names]
+        if known or (opened[path].ndim and opened[path].dtype.kind == "f"):
+            yield known[-1] if known else own, opened[path]
 
 
 def _name_of_keras_3(opened: "h5py.File", parts: list[str]) -> str:
@@ -100,10 +108,31 @@ def _name_of_keras_3(opened: "h5py.File", parts: list[str]) -> str:
     return name if isinstance(name, str) else ""
 
 
-def _tensor(name: str, value: np.ndarray[Any, Any]) -> Tensor:
+def _are_theanos(opened: "h5py.File", datasets: list[tuple[str, Any]]) -> bool:
+    """Whether the kernels have their outputs first: Keras 1 wrote them so on Theano, before it noted the backend.
+
+    Raises:
+        ValueError: They are Theano's in the later form.
+    """
+    outputs = {name: dataset.shape[0] for name, dataset in datasets if dataset.ndim == 1}
+    first = any(
+        name.startswith("conv") and dataset.ndim == 4 and dataset.shape[0] == outputs.get(name) != dataset.shape[3]
+        for name, dataset in datasets
+    )
+    backend = opened.get("model_weights", opened).attrs.get("backend", "")
+    if not first and backend in ("theano", b"theano"):
+        raise ValueError(
+            f"{opened.filename} was written by Keras 2 on Theano: its kernels are turned by 180°, and it does not say "
+            "in which order its first Dense layer takes the map. Load it in Keras 2 on TensorFlow and save it there"
+        )
+    return first
+
+
+def _tensor(name: str, value: np.ndarray[Any, Any], theanos: bool) -> Tensor:
     tensor = torch.from_numpy(np.ascontiguousarray(value, dtype=np.float32))
     if tensor.ndim == 4:
-        tensor = tensor.permute(3, 2, 0, 1)  # (k, k, in, out) → (out, in, k, k)
-    if name in FC_KEYS and name != FIRST_FC and tensor.ndim == 2:
+        # A convolution of Theano's is one in the mathematical sense: it takes the kernel from its end.
+        tensor = tensor.flip(2, 3) if theanos else tensor.permute(3, 2, 0, 1)  # → (out, in, k, k)
+    if name in FC_KEYS and tensor.ndim == 2 and (theanos or name != FIRST_FC):
         tensor = tensor.t()
     return tensor.contiguous()

@@ -9,31 +9,30 @@ from torch import Tensor
 
 from vgg_zoo.configurations import FC_KEYS, TABLE_1, Configuration
 from vgg_zoo.weights.fit import fitting_configurations
-from vgg_zoo.weights.state_dict import CLASSIFIER
+from vgg_zoo.weights.state_dict import CLASSIFIER, FC_REDUCED
 
 FIRST_CONV, FIRST_FC = "conv1_1", "fc6"
 _TORCHVISIONS = {ours: theirs for theirs, ours in CLASSIFIER.items()}
 
 
-def to_timm(layers: Mapping[str, Tensor], file: Path, bgr: bool = False) -> dict[str, Tensor]:
+def to_timm(layers: Mapping[str, Tensor], file: Path) -> dict[str, Tensor]:
     """Name and shape a net's layers as timm does; what is no layer of a net keeps its name, for `check_fit` to refuse.
 
     Args:
         layers: Oxford's name and "weight" or "bias" ("conv1_1.weight") → convs (out, in, k, k); FC layers
             (out, in, k, k) or (out, in · k · k), in the order C, H, W; biases of any shape.
         file: Where they are from, for messages.
-        bgr: The first convolution takes BGR, and is turned to RGB.
 
     Raises:
         ValueError: A first FC layer that does not take a square map of the trunk's channels, or two layers of one key.
     """
     names = {key.rpartition(".")[0] for key in layers}
     keys = min((net.layer_keys() for net in TABLE_1.values()), key=lambda known: len(names ^ known.keys()))
+    if _is_fc_reduced(layers.get(f"{FIRST_FC}.weight")):
+        keys |= FC_REDUCED
     shaped = {}
     for key, value in layers.items():
         name, _, kind = key.rpartition(".")
-        if bgr and name == FIRST_CONV and value.ndim == 4 and value.shape[1] == 3:
-            value = value.flip(1)
         if kind == "bias":
             value = value.flatten()
         elif name in FC_KEYS:
@@ -84,8 +83,18 @@ def arguments_of(state_dict: Mapping[str, Tensor], net: Configuration) -> dict[s
 
 
 def is_trunk(state_dict: Mapping[str, Tensor]) -> bool:
-    """Whether there is not one FC layer: a file "without top"."""
-    return not any(key.startswith(("pre_logits.", "head.", "classifier.")) for key in state_dict)
+    """Whether there is not one of the paper's FC layers: a file "without top", or with a head of its own."""
+    return not any(key.rpartition(".")[0] in (*FC_KEYS.values(), *CLASSIFIER) for key in state_dict)
+
+
+def own_layers(state_dict: Mapping[str, Tensor]) -> dict[str, str]:
+    """Layers that no net of Table 1 has, and the shapes of their weights in words: {"dense": "25088×256"}."""
+    known, found = (*FC_KEYS.values(), *CLASSIFIER), dict[str, str]()
+    for key, value in state_dict.items():
+        name = key.rpartition(".")[0] or key
+        if name not in known and not key.startswith("features."):
+            found.setdefault(name, "×".join(map(str, value.shape)))
+    return found
 
 
 def first_fc_input(inputs: int, layers: Mapping[str, Tensor], file: Path) -> tuple[int, int]:
@@ -107,6 +116,10 @@ def first_fc_input(inputs: int, layers: Mapping[str, Tensor], file: Path) -> tup
             f"{file}: {FIRST_FC} takes {inputs} inputs: no square map of the last convolution's {channels} channels"
         )
     return channels, side
+
+
+def _is_fc_reduced(fc6: Tensor | None) -> bool:
+    return fc6 is not None and fc6.ndim == 4 and fc6.shape[0] == 1024 and fc6.shape[2:] == (3, 3)
 
 
 def _shaped_fc(name: str, value: Tensor, layers: Mapping[str, Tensor], file: Path) -> Tensor:

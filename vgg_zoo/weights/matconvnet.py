@@ -13,8 +13,11 @@ from torch import Tensor
 from vgg_zoo.weights.files import needs_extra
 from vgg_zoo.weights.layout import to_timm
 
+_META = ("meta", "normalization", "classes")
+"""What else is read: the latter two stand in `meta`, in older files beside it."""
 
-def read_matconvnet(file: Path) -> dict[str, Tensor]:
+
+def read_matconvnet(file: Path) -> tuple[dict[str, Tensor], tuple[float, ...] | None, tuple[str, ...]]:
     """Read a SimpleNN file: a list `layers` of structs with `name` and `weights`, or `filters` and `biases`.
 
     Nothing in it is run: SciPy hands function handles and objects out as opaque bytes, and they are not looked at.
@@ -23,7 +26,8 @@ def read_matconvnet(file: Path) -> dict[str, Tensor]:
         file: In format 5, as MatConvNet's site has them.
 
     Returns:
-        A state dict in timm's layout (RGB, float32).
+        A state dict in timm's layout (RGB, float32); `averageImage`, as one number in 0–255 for each channel, or None;
+        and the names of the classes, as many as there are.
 
     Raises:
         ValueError: Not a whole file, or not of SimpleNN's form.
@@ -32,11 +36,12 @@ def read_matconvnet(file: Path) -> dict[str, Tensor]:
     with needs_extra(file):
         from scipy.io import loadmat
     try:
-        layers = loadmat(str(file), variable_names=["layers"]).get("layers")
+        read = loadmat(str(file), variable_names=["layers", *_META])
     except Exception as error:  # SciPy's reader raises a dozen kinds over damaged bytes
         raise ValueError(
             f"{file} is no whole MATLAB file of format 5 ({error}): cut short or damaged. Fetch it again."
         ) from error
+    layers = read.get("layers")
     if not isinstance(layers, np.ndarray):
         raise ValueError(f"{file} has no list `layers`: it is not one of MatConvNet's SimpleNN files (nor DagNN's)")
     found: dict[str, Tensor] = {}
@@ -48,7 +53,35 @@ def read_matconvnet(file: Path) -> dict[str, Tensor]:
             found[f"{name}.{kind}"] = _tensor(file, name, kind, value)
     if not found:
         raise ValueError(f"{file} has no layer with weights")
-    return to_timm(found, file)
+    meta = [read, {field: _inside(read.get("meta"), field) for field in _META}]
+    names = (_inside(one.get("classes"), field) for one in meta for field in ("description", "name"))
+    return (
+        to_timm(found, file),
+        next(filter(None, (_mean(_inside(one.get("normalization"), "averageImage")) for one in meta)), None),
+        next(filter(None, map(_strings, names)), ()),
+    )
+
+
+def _inside(struct: Any, field: str) -> Any:
+    """A field of a single struct; None where it is none, or has none of this name."""
+    names = struct.dtype.names if isinstance(struct, np.ndarray) and struct.size == 1 else None
+    return struct[field].flat[0] if names and field in names else None
+
+
+def _mean(image: Any) -> tuple[float, ...] | None:
+    """The mean of each channel of an image, (height, width, channels), or of a list of its channels' values."""
+    if not isinstance(image, np.ndarray) or image.dtype.kind not in "fiu" or not image.size:
+        return None
+    found = image.astype(np.float64).mean((0, 1)) if image.ndim == 3 else image.astype(np.float64).ravel()
+    return tuple(found.tolist()) if found.size in (1, 3) and np.isfinite(found).all() else None
+
+
+def _strings(cell: Any) -> tuple[str, ...]:
+    """The strings of a cell array; none where it is no such array."""
+    texts = [np.ravel(one) for one in cell.flat] if isinstance(cell, np.ndarray) and cell.dtype == object else []
+    if not all(text.dtype.kind == "U" and text.size == 1 for text in texts):
+        return ()
+    return tuple(str(text[0]) for text in texts)
 
 
 def _layer(layer: Any) -> tuple[str, list[Any]]:

@@ -1,8 +1,10 @@
 """A file of weights of any known kind → a state dict and where it comes from; by content, not by name."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from vgg_zoo.configurations import IMAGENET_MEAN
@@ -16,23 +18,40 @@ _KINDS = (
     "a .caffemodel, a Keras .h5, a MatConvNet .mat (format 5), or a state dict in timm's or torchvision's layout "
     "as .safetensors, .pth or .pt"
 )
+ORDERS = ("rgb", "bgr")
+
+_FIRST = "features.0"
+"""Key of the first convolution, in timm's layout and in torchvision's."""
+
+_OXFORDS_FILTER, _OXFORDS_BIASES = (0.42947057, 0.55037946, 0.48001540), (0.7342983, 0.0934037, 0.0677567)
+"""Of Oxford's net D: the first tap of its first filter, in the order B, G, R, and its first three biases.
+
+Only known filters tell. Their size does not: Oxford's, for 0–255, have a root mean square of 0.207, and torchvision's
+begin their training at 0.059 for inputs that are 58 times smaller; red and blue have no statistics of their own.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceInfo:
-    """What is known of a file's weights by its kind.
+    """What is known of a file's weights.
 
     Attributes:
         kind: In words: "Caffe (V1)", "Keras", ...
         tag: The same as a word of a timm tag.
+        order: Of the colours that the file's first convolution takes, "rgb" or "bgr".
         mean: RGB in 0–255 that the net takes its images minus.
         deviation: What that is divided by, in 0–255.
+        told: Which of "order", "mean" and "deviation" are known, and by what; the others are the usual for the kind.
+        class_names: In the order of the outputs, where the file has them.
     """
 
     kind: str
     tag: str
+    order: str = "rgb"
     mean: tuple[float, ...] = IMAGENET_MEAN
     deviation: tuple[float, ...] = (1.0, 1.0, 1.0)
+    told: Mapping[str, str] = field(default_factory=dict)
+    class_names: tuple[str, ...] = ()
 
 
 IMAGENET = {
@@ -41,40 +60,63 @@ IMAGENET = {
 }
 """What timm and torchvision train with."""
 
+_CAFFES = {"mean": IMAGENET_MEAN, "deviation": (1.0, 1.0, 1.0)}
+"""What Oxford trained with, and whoever has BGR."""
 
-def read_weights(file: Path) -> tuple[dict[str, Tensor], SourceInfo]:
+
+def read_weights(file: Path, order: str | None = None) -> tuple[dict[str, Tensor], SourceInfo]:
     """Read the weights of a VGG from any of the files in which they are published.
 
     Args:
         file: A `.caffemodel`, Keras `.h5`, MatConvNet `.mat`, `.safetensors`, `.pth` or `.pt`, under any name.
+        order: Of the colours that the first convolution takes, "rgb" or "bgr"; None takes what the file tells, else
+            what is usual for its kind.
 
     Returns:
-        The state dict in float32, in timm's layout, or in torchvision's if it was; and what its kind says. Whether it
-        is a whole net, and which, is not checked here.
+        The state dict in float32, in timm's layout, or in torchvision's if it was, for RGB images; and what is known of
+        it. Whether it is a whole net, and which, is not checked here.
 
     Raises:
-        ValueError: No such file, none of these kinds, or a damaged one.
+        ValueError: No such file, none of these kinds, or a damaged one; or an order of colours that it cannot have.
         ImportError: h5py or SciPy, which Keras' and MatConvNet's files need, is not installed.
     """
+    if order not in (None, *ORDERS):
+        raise ValueError(f"unknown order of colours {order!r}; it is one of {', '.join(ORDERS)}")
     if not file.is_file():
         raise ValueError(f"{file} is {'a folder' if file.is_dir() else 'not there'}; name one file: {_KINDS}")
+    tensors, info = _read(file)
+    info = _with_order(info, order, _oxfords_order(tensors))
+    first = tensors.get(f"{_FIRST}.weight")
+    coloured = first is not None and first.ndim == 4 and first.shape[1] == 3
+    if order and not coloured:
+        raise ValueError(f"{file}: order {order!r} is for a first convolution of 3 channels, which it has not")
+    if first is not None and coloured and info.order == "bgr":
+        tensors[f"{_FIRST}.weight"] = first.flip(1)
+    return tensors, info
+
+
+def _read(file: Path) -> tuple[dict[str, Tensor], SourceInfo]:
+    """The weights as they are, their first convolution too, and what is usual for their kind."""
     with file.open("rb") as opened:
         start = opened.read(1024)
     if start.startswith(_HDF5):
-        return read_keras(file), SourceInfo(kind="Keras", tag="keras")
+        tensors, kind = read_keras(file)
+        return tensors, SourceInfo(kind=kind, tag="keras", order="bgr")
     if start.startswith(b"MATLAB 7.3") or _HDF5 in start:
         raise ValueError(f"{file} is a MATLAB file of format 7.3; load it in MATLAB and `save` it with '-v7'")
     if start.startswith(b"MATLAB") and start[126:128] in (b"IM", b"MI"):
-        return read_matconvnet(file), SourceInfo(kind="MatConvNet", tag="matconvnet")
+        tensors, mean, names = read_matconvnet(file)
+        info = SourceInfo(kind="MatConvNet", tag="matconvnet", class_names=names)
+        return tensors, replace(info, mean=mean, told={"mean": "the file's averageImage"}) if mean else info
     if _is_safetensors(start, file.stat().st_size):
-        return _state_dict(read_safetensors(file))
+        return _state_dict(read_safetensors(file), {})
     if start.startswith(_ZIP) and start[30:].startswith(b"metadata.json"):
         raise ValueError(f"{file} is a .keras archive; unzip it and take model.weights.h5, its weights")
     if start.startswith((_ZIP, _PICKLE)):
-        return _state_dict(read_pickled(file, zipped=start.startswith(_ZIP)))
+        return _state_dict(*read_pickled(file, zipped=start.startswith(_ZIP)))
     if looks_like_caffe(start):
         tensors, version = read_caffe(file)
-        return tensors, SourceInfo(kind=f"Caffe ({version})", tag="caffe")
+        return tensors, SourceInfo(kind=f"Caffe ({version})", tag="caffe", order="bgr")
     raise ValueError(f"{file} begins with {start[:8]!r}, like none of the known kinds; they are {_KINDS}")
 
 
@@ -83,6 +125,35 @@ def _is_safetensors(start: bytes, size: int) -> bool:
     return start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= size - 8
 
 
-def _state_dict(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], SourceInfo]:
+def _state_dict(
+    tensors: dict[str, Tensor], trained: Mapping[str, tuple[float, ...]]
+) -> tuple[dict[str, Tensor], SourceInfo]:
     layout = "torchvision" if is_torchvision(tensors) else "timm"
-    return tensors, SourceInfo(kind=f"PyTorch, in {layout}'s layout", tag=layout, **IMAGENET)
+    told = dict.fromkeys(trained, "the checkpoint's args")
+    return tensors, SourceInfo(kind=f"PyTorch, in {layout}'s layout", tag=layout, told=told, **{**IMAGENET, **trained})
+
+
+def _oxfords_order(tensors: Mapping[str, Tensor]) -> str | None:
+    """The order of colours where the first convolution is that of Oxford's net D; None of all others."""
+    weight, bias = tensors.get(f"{_FIRST}.weight"), tensors.get(f"{_FIRST}.bias")
+    if weight is None or bias is None or weight.ndim != 4 or weight.shape[1] != 3:
+        return None
+    first = {"rgb": weight[0, :, 0, 0].flip(0), "bgr": weight[0, :, 0, 0]}
+    for order, channels in first.items():
+        found = torch.cat([channels, bias[:3]])
+        expected = torch.tensor(_OXFORDS_FILTER + _OXFORDS_BIASES)
+        if found.shape == expected.shape and torch.allclose(found, expected, rtol=0, atol=1e-3):  # half floats too
+            return order
+    return None
+
+
+def _with_order(info: SourceInfo, given: str | None, oxfords: str | None) -> SourceInfo:
+    """What is known, with the order that was given, else Oxford's, and the mean and deviation that go with it."""
+    order = given or oxfords
+    if order is None:
+        return info
+    why = "as given" if given else "Oxford's own first filters are in it"
+    usual = _CAFFES if oxfords or order == "bgr" else {}
+    told = dict.fromkeys(usual, "Oxford's own first filters are in it") if oxfords else {}
+    usual = {name: value for name, value in usual.items() if name not in info.told}
+    return replace(info, order=order, **usual, told={**told, **info.told, "order": why})

@@ -450,15 +450,15 @@ def test_nan_stays_nan(kernel: str) -> None:
 
 
 @pytest.mark.slow
-def test_batch_norm_without_statistics_is_left_to_the_model() -> None:
-    """It cannot be folded; evaluators use the net itself."""
+def test_batch_norm_without_statistics_is_refused() -> None:
+    """It cannot be folded, and an image's scores would depend on those beside it."""
     model: Any = timm.create_model("vgg11_bn", num_classes=3)
     for module in list(model.modules()):
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean = module.running_var = None
-    with pytest.raises(ValueError, match="without running statistics"):
-        fast_inference(model)
-    assert net_for(model) is model
+    for make in (fast_inference, DenseEvaluator):
+        with pytest.raises(ValueError, match=r"BatchNorm2d in its trunk .* batch norm with running statistics"):
+            make(model)
 
 
 def test_a_copy_of_a_net_that_predicts_boxes_does_not_classify() -> None:

@@ -13,7 +13,7 @@ from tests.vgg_zoo.weights.formats import caffe, in_oxfords_layout, prototxt
 from tests.vgg_zoo.weights.test_read import weights
 from vgg_zoo.dense import class_score_map
 from vgg_zoo.inference import inference_view
-from vgg_zoo.weights.caffe import read_caffe
+from vgg_zoo.weights.read import read_weights
 
 
 def opencvs(folder: Path, file: bytes, arrays: dict[str, np.ndarray], height: int, width: int) -> Any:
@@ -29,7 +29,7 @@ def test_opencv_reads_the_same_bits(net: str, version: int, tmp_path: Path) -> N
     """Every weight and bias, in Oxford's layout."""
     arrays = in_oxfords_layout(weights(net), net)
     theirs = opencvs(tmp_path, caffe(arrays, version), arrays, 64, 64)
-    ours = in_oxfords_layout(read_caffe(tmp_path / "net.caffemodel")[0], net)
+    ours = in_oxfords_layout(read_weights(tmp_path / "net.caffemodel")[0], net)
     assert ours.keys() == arrays.keys()
     for name, value in ours.items():
         read = theirs.getParam(name.removesuffix(" bias"), int(name.endswith(" bias")))
@@ -61,7 +61,7 @@ def test_opencvs_dense_map_is_ours(tmp_path: Path) -> None:
 def assert_computes(theirs: Any, folder: Path, name: str, height: int, width: int) -> torch.Tensor:
     """Our net with the file's weights gives OpenCV's class score map, and floor's pooling another."""
     ours = small(name)
-    ours.load_state_dict(read_caffe(folder / "net.caffemodel")[0])
+    ours.load_state_dict(read_weights(folder / "net.caffemodel")[0])
     images = torch.from_numpy(np.random.default_rng(0).normal(0, 60, (1, 3, height, width)).astype(np.float32))
     theirs.setInput(images.flip(1).contiguous().numpy())
     expected = torch.from_numpy(theirs.forward("fc8"))
