@@ -132,8 +132,9 @@ class HiddenLayers(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) → (B, hidden, max(h, k) - k + 1, max(w, k) - k + 1)."""
         x = at_least(x, self.input_kernel_size)
-        if torch.jit.is_scripting():
-            return self.act2(self.fc2(self.drop(self.act1(self.fc1(x)))))
+        if torch.jit.is_scripting():  # which takes no module as an argument
+            x = self.drop(self.act1(fc_over_map(x, self.fc1.weight, self.fc1.bias)))
+            return self.act2(fc_over_map(x, self.fc2.weight, self.fc2.bias))
         return self.act2(over_map(self.fc2, self.drop(self.act1(over_map(self.fc1, x)))))
 
 

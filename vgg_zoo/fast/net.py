@@ -167,7 +167,7 @@ class FastVGG(VGG):
         with torch.no_grad():
             return run_steps(steps, x)
 
-    def check(self, x: Tensor) -> None:
+    def check(self, x: Any) -> None:
         """Refuse what would give no gradients, no graph, or scores of no model."""
         if torch.jit.is_tracing() or torch.compiler.is_exporting() or isinstance(x, torch.fx.Proxy):
             raise RuntimeError(_NO_GRAPH)
