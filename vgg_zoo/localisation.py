@@ -20,7 +20,7 @@ from vgg_zoo.dense import score_maps
 from vgg_zoo.entrypoints import BOX_NETS
 from vgg_zoo.evaluation import DenseEvaluator, Fusion, fuse
 from vgg_zoo.fast.net import FastVGG
-from vgg_zoo.images.inputs import Input, Rescaled, at_scales, batches_of_one_shape, decoded
+from vgg_zoo.images.inputs import Input, Rescaled, as_scales, at_scales, batches_of_one_shape, decoded
 from vgg_zoo.images.pictures import draw_boxes
 from vgg_zoo.layers import smallest_side
 from vgg_zoo.model import outputs_of, own_class_names
@@ -55,7 +55,7 @@ class Localiser:
         model: A net that predicts boxes (`vgg_d_box`), or the folder or name of a trained one; or several of them.
         classifier: A net that classifies, the folder or name of one, a `DenseEvaluator`, or a `Fusion`. Of the same
             classes, in the same order.
-        scales: Q in pixels, for each net a sequence of its own where there are several nets. None, for all nets or in
+        scales: Q in pixels, one or several; a sequence for each net where there are several. None, for all nets or in
             the place of one's, takes those that its `localise.json` tells, which is beside the weights of a published
             net; else the S that it was trained at, as its config tells.
         top: Classes of an image; the paper's is 5.
@@ -76,7 +76,7 @@ class Localiser:
         self,
         model: Net | Sequence[Net],
         classifier: Net | DenseEvaluator | Fusion,
-        scales: Sequence[int] | Sequence[Sequence[int] | None] | None = None,
+        scales: int | Sequence[int] | Sequence[Sequence[int] | None] | None = None,
         *,
         top: int = 5,
         close: float | None = None,
@@ -241,6 +241,7 @@ def _scales_of(
 ) -> list[tuple[int, ...]]:
     if not nets:
         raise ValueError("no net that predicts boxes")
+    given = [given] if hasattr(given, "__index__") else given
     if given is None:
         given = [None] * len(nets)
     elif len(nets) == 1 and all(isinstance(scale, Integral) for scale in given):
@@ -248,7 +249,7 @@ def _scales_of(
     elif len(given) != len(nets) or any(isinstance(of_net, Integral) for of_net in given):
         raise ValueError(f"scales must be a sequence of Q for each of the {len(nets)} nets; got {given!r}")
     scales = [
-        tuple(map(int, of_net if of_net is not None else beside.get("scales") or [training_scale(net)]))
+        as_scales(of_net if of_net is not None else beside.get("scales") or [training_scale(net)])
         for of_net, net, beside in zip(given, nets, kept, strict=True)
     ]
     for of_net in scales:
