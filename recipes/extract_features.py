@@ -79,9 +79,7 @@ def run(args: argparse.Namespace) -> None:
     descriptor.model.to(accelerator.device, weights_dtype(precision))
 
     def begin() -> dict[str, Any]:
-        net = description_of(args.model, descriptor.model) | descriptor.settings
-        net["settings_from"] = descriptor.settings_from
-        net |= arithmetic_in(descriptor, accelerator, precision)
+        net = description_of(args.model, descriptor) | arithmetic_in(descriptor, accelerator, precision)
         content = {"net": net, "data": about_data(args, split), "precision": precision}
         folder.begin(content, args.overwrite)
         return content

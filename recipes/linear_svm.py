@@ -132,10 +132,7 @@ def compute(
     with accelerator.main_process_first():  # the others find the weights in the cache
         descriptors = [descriptor_of(args, protocol, model) for model in models]
     nets = [
-        description_of(model, one.model)
-        | one.settings
-        | {"settings_from": one.settings_from}
-        | arithmetic_in(one, accelerator, precision)
+        description_of(model, one) | arithmetic_in(one, accelerator, precision)
         for model, one in zip(models, descriptors, strict=True)
     ]
     data = {"protocol": args.protocol, "data": args.data, "precision": precision, "samples": len(samples)}

@@ -123,8 +123,7 @@ def description(
             described(model, net, of_net) for (model, _), net, of_net in zip(args.nets, nets, scales, strict=True)
         ],
         "classifiers": [
-            description_of(model, each.model) | each.settings
-            for model, each in zip(args.classifier or (), evaluators, strict=True)
+            description_of(model, each) for model, each in zip(args.classifier or (), evaluators, strict=True)
         ],
         "close": localiser.close if localiser else None,
     }

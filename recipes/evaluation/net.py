@@ -8,7 +8,7 @@ from typing import Any
 from accelerate import Accelerator
 from huggingface_hub import try_to_load_from_cache
 
-from vgg_zoo.descriptors import DenseDescriptor
+from vgg_zoo.dense import DenseNet
 from vgg_zoo.evaluation import DenseEvaluator
 from vgg_zoo.paper import JITTERED
 from vgg_zoo.weights.files import file_digest
@@ -30,21 +30,19 @@ class NetUnderTest:
 
     def description(self) -> dict[str, Any]:
         """What results.json says of the net, as plain data."""
-        return {
-            **description_of(self.model, self.evaluator.model),
-            "train_scales": self.train_scales,
-            **self.evaluator.settings,
-            "settings_from": self.evaluator.settings_from,
-        }
+        return {**description_of(self.model, self.evaluator), "train_scales": self.train_scales}
 
 
-def description_of(model: str, net: Any) -> dict[str, Any]:
+def description_of(model: str, tested: Any) -> dict[str, Any]:
     """What is said of any net that a result is of, as plain data.
 
     Args:
         model: The name or folder that it was loaded by.
-        net: The net.
+        tested: The net; or its evaluator or descriptor, whose settings are told, too.
     """
+    net, settings = tested, {}
+    if isinstance(tested, DenseNet):
+        net, settings = tested.model, {**tested.settings, "settings_from": tested.settings_from}
     architecture = net.pretrained_cfg["architecture"].split(".")[0]
     ours = getattr(net, "configuration", None)
     fitting = [ours.name] if ours else fitting_configurations(net.state_dict())
@@ -54,10 +52,11 @@ def description_of(model: str, net: Any) -> dict[str, Any]:
         "architecture": architecture,
         "configuration": fitting[0] if fitting else None,  # timm's vgg16_bn is no net of the paper
         "weights_sha256": file_digest(file) if file else None,
+        **settings,
     }
 
 
-def arithmetic_in(tested: DenseEvaluator | DenseDescriptor, accelerator: Accelerator, precision: str) -> dict[str, str]:
+def arithmetic_in(tested: DenseNet, accelerator: Accelerator, precision: str) -> dict[str, str]:
     """How a run computes its net, as results.json says it: "winograd" or "exact".
 
     Args:

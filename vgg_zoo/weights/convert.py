@@ -43,15 +43,13 @@ def convert(
         source: The file.
         folder: Made if it is missing.
         net: Its timm name, where the weights do not tell: net A-LRN has those of A.
-        order: Of the colours that the file's first convolution takes, "rgb" or "bgr"; by default what the file tells,
-            else what is usual for its kind. The folder's net always takes RGB.
+        order: Of the colours that the file's first convolution takes, "rgb" or "bgr"; None asks the file, or its kind.
         mean: Of the training images, RGB in 0–255; likewise.
         deviation: What pixels minus the mean are divided by, in 0–255; likewise.
         tag: Name of these weights; by default the kind of file.
         licence: Of these weights; None leaves it out.
         class_names: In the order of the net's outputs; by default the file's, if it has one for each.
-        random_head: Outputs of new FC layers, for a file that has only convolutions (or whose FC layers are not a
-            number). timm's nets have FC layers even with `num_classes=0`, so there is no folder without them.
+        random_head: Outputs of new FC layers, for a file that has none, or others than the paper's, or NaN in them.
         overwrite: Replace the weights that the folder holds.
 
     Returns:
@@ -69,12 +67,9 @@ def convert(
     except ValueError as error:
         raise ValueError(f"{source} ({info.kind}): {error}") from error
     info = _settled(info, mean, deviation)
-    if class_names is None and random_head is None and len(info.class_names) == model.num_classes:
-        class_names = info.class_names or None
-    _check_settings(model, info.mean, info.deviation, class_names)
-    side = 32 * model.pre_logits.input_kernel_size
+    class_names = _checked_names(model, info, class_names, random_head)
     head = "" if random_head is None else f", FC layers random{_left_out(tensors)}"
-    taken = _taken(info, model.in_chans)
+    taken = _taken(info, model.in_chans, class_names)
     save_folder(
         model,
         folder,
@@ -82,7 +77,7 @@ def convert(
         licence=licence,
         mean=info.mean,
         deviation=info.deviation,
-        input_size=(model.in_chans, side, side),
+        input_size=_crop(model),
         crop_pct=0.875,
         class_names=class_names,
         description=f"converted from {source.name} ({info.kind}){head}. {taken}",
@@ -121,7 +116,7 @@ def net_with(tensors: Mapping[str, Tensor], net: str | None = None, random_head:
     try:
         check_fit(model, tensors, optional=head if random_head is not None else ())
     except ValueError as error:
-        if random_head is None and configuration.name in fitting_configurations(tensors):
+        if random_head is None and _fits(model, _convolutions(tensors), head):
             raise ValueError(f"{error} To {_WAY_OUT}.") from error
         raise
     _check_finite(tensors)
@@ -129,6 +124,14 @@ def net_with(tensors: Mapping[str, Tensor], net: str | None = None, random_head:
         tensors = {**_random(name, arguments, head), **tensors}
     model.load_state_dict(tensors, assign=True)
     return model
+
+
+def _fits(model: VGG, tensors: Mapping[str, Tensor], optional: list[str]) -> bool:
+    try:
+        check_fit(model, tensors, optional)
+    except ValueError:
+        return False
+    return True
 
 
 def _convolutions(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -185,30 +188,48 @@ def _check_finite(tensors: Mapping[str, Tensor]) -> None:
 
 def _settled(info: SourceInfo, mean: Channels | None, deviation: Channels | None) -> SourceInfo:
     """What is known of the file, with the mean and deviation that were given."""
-    given = {name: tuple(value) for name, value in (("mean", mean), ("deviation", deviation)) if value}
-    return replace(info, **given, told={**info.told, **dict.fromkeys(given, "as given")})
+    given = [name for name, value in (("mean", mean), ("deviation", deviation)) if value]
+    return replace(
+        info,
+        mean=tuple(mean or info.mean),
+        deviation=tuple(deviation or info.deviation),
+        reasons={**info.reasons, **dict.fromkeys(given, "as given")},
+    )
 
 
-def _taken(info: SourceInfo, channels: int) -> str:
-    """What the net takes, and how that is known."""
+def _taken(info: SourceInfo, channels: int, class_names: Sequence[str] | None) -> str:
+    """What the net takes, and how that is known; and whether the file's class names are not taken."""
 
     def why(name: str) -> str:
-        return info.told.get(name, f"assumed, as usual for {info.kind}")
+        return info.reasons.get(name, "assumed")
 
     mean, deviation = (" ".join(f"{value:g}" for value in values) for values in (info.mean, info.deviation))
     turned = " turned to RGB" if info.order == "bgr" else ""
     order = f"colours {info.order.upper()}{turned} ({why('order')}), " if channels == 3 else ""
-    return f"Input: {order}mean {mean} ({why('mean')}), deviation {deviation} ({why('deviation')})."
+    names = (
+        f" The file's {len(info.class_names)} class names are left out." if info.class_names and not class_names else ""
+    )
+    return f"Input: {order}mean {mean} ({why('mean')}), deviation {deviation} ({why('deviation')}).{names}"
 
 
-def _check_settings(model: VGG, mean: Channels, deviation: Channels, class_names: Sequence[str] | None) -> None:
-    for option, values in (("--mean", mean), ("--std", deviation)):
+def _crop(model: VGG) -> tuple[int, int, int]:
+    side = 32 * model.pre_logits.input_kernel_size
+    return model.in_chans, side, side
+
+
+def _checked_names(
+    model: VGG, info: SourceInfo, given: Sequence[str] | None, random_head: int | None
+) -> Sequence[str] | None:
+    """The class names that were given, else the file's if they are its outputs'; what the net takes is checked too."""
+    for option, values in (("--mean", info.mean), ("--std", info.deviation)):
         if len(values) != model.in_chans:
             raise ValueError(f"the net takes {model.in_chans} channels and {option} has {len(values)} numbers")
-    if not all(value > 0 for value in deviation):
-        raise ValueError(f"--std must be above 0; got {deviation}")
-    if class_names is not None and len(class_names) != model.num_classes:
-        raise ValueError(f"{len(class_names)} class names for a net with {model.num_classes} outputs")
+    if not all(value > 0 for value in info.deviation):
+        raise ValueError(f"--std must be above 0; got {info.deviation}")
+    if given is not None and len(given) != model.num_classes:
+        raise ValueError(f"{len(given)} class names for a net with {model.num_classes} outputs")
+    usable = random_head is None and len(info.class_names) == model.num_classes
+    return info.class_names if given is None and usable and info.class_names else given
 
 
 def _sentence(source: Path, info: SourceInfo, model: VGG, folder: Path, head: str, taken: str) -> str:

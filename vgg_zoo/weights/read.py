@@ -41,7 +41,7 @@ class SourceInfo:
         order: Of the colours that the file's first convolution takes, "rgb" or "bgr".
         mean: RGB in 0–255 that the net takes its images minus.
         deviation: What that is divided by, in 0–255.
-        told: Which of "order", "mean" and "deviation" are known, and by what; the others are the usual for the kind.
+        reasons: How "order", "mean" and "deviation" are known; what is not here is assumed, as usual for the kind.
         class_names: In the order of the outputs, where the file has them.
     """
 
@@ -50,7 +50,7 @@ class SourceInfo:
     order: str = "rgb"
     mean: tuple[float, ...] = IMAGENET_MEAN
     deviation: tuple[float, ...] = (1.0, 1.0, 1.0)
-    told: Mapping[str, str] = field(default_factory=dict)
+    reasons: Mapping[str, str] = field(default_factory=dict)
     class_names: tuple[str, ...] = ()
 
 
@@ -59,9 +59,6 @@ IMAGENET = {
     "deviation": tuple(255 * value for value in (0.229, 0.224, 0.225)),
 }
 """What timm and torchvision train with."""
-
-_CAFFES = {"mean": IMAGENET_MEAN, "deviation": (1.0, 1.0, 1.0)}
-"""What Oxford trained with, and whoever has BGR."""
 
 
 def read_weights(file: Path, order: str | None = None) -> tuple[dict[str, Tensor], SourceInfo]:
@@ -107,7 +104,7 @@ def _read(file: Path) -> tuple[dict[str, Tensor], SourceInfo]:
     if start.startswith(b"MATLAB") and start[126:128] in (b"IM", b"MI"):
         tensors, mean, names = read_matconvnet(file)
         info = SourceInfo(kind="MatConvNet", tag="matconvnet", class_names=names)
-        return tensors, replace(info, mean=mean, told={"mean": "the file's averageImage"}) if mean else info
+        return tensors, replace(info, mean=mean, reasons={"mean": "the file's averageImage"}) if mean else info
     if _is_safetensors(start, file.stat().st_size):
         return _state_dict(read_safetensors(file), {})
     if start.startswith(_ZIP) and start[30:].startswith(b"metadata.json"):
@@ -129,8 +126,14 @@ def _state_dict(
     tensors: dict[str, Tensor], trained: Mapping[str, tuple[float, ...]]
 ) -> tuple[dict[str, Tensor], SourceInfo]:
     layout = "torchvision" if is_torchvision(tensors) else "timm"
-    told = dict.fromkeys(trained, "the checkpoint's args")
-    return tensors, SourceInfo(kind=f"PyTorch, in {layout}'s layout", tag=layout, told=told, **{**IMAGENET, **trained})
+    info = SourceInfo(
+        kind=f"PyTorch, in {layout}'s layout",
+        tag=layout,
+        mean=trained.get("mean", IMAGENET["mean"]),
+        deviation=trained.get("deviation", IMAGENET["deviation"]),
+        reasons=dict.fromkeys(trained, "the checkpoint's args"),
+    )
+    return tensors, info
 
 
 def _oxfords_order(tensors: Mapping[str, Tensor]) -> str | None:
@@ -149,11 +152,13 @@ def _oxfords_order(tensors: Mapping[str, Tensor]) -> str | None:
 
 def _with_order(info: SourceInfo, given: str | None, oxfords: str | None) -> SourceInfo:
     """What is known, with the order that was given, else Oxford's, and the mean and deviation that go with it."""
-    order = given or oxfords
-    if order is None:
-        return info
-    why = "as given" if given else "Oxford's own first filters are in it"
-    usual = _CAFFES if oxfords or order == "bgr" else {}
-    told = dict.fromkeys(usual, "Oxford's own first filters are in it") if oxfords else {}
-    usual = {name: value for name, value in usual.items() if name not in info.told}
-    return replace(info, order=order, **usual, told={**told, **info.told, "order": why})
+    reasons = dict(info.reasons)
+    if oxfords or given == "bgr":  # whoever has BGR has Caffe's input
+        why = "known by Oxford's first filters" if oxfords else "assumed"
+        mean = info.mean if "mean" in reasons else IMAGENET_MEAN
+        deviation = info.deviation if "deviation" in reasons else (1.0, 1.0, 1.0)
+        info = replace(info, mean=mean, deviation=deviation)
+        reasons = {"order": why, "mean": why, "deviation": why, **reasons}
+    if given:
+        reasons["order"] = "as given"
+    return replace(info, order=given or oxfords or info.order, reasons=reasons)

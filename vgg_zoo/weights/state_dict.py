@@ -30,6 +30,9 @@ _PLACE = re.compile(
 )
 """A layer of `features` within the modules that programs put a VGG in; some keep `features` alone, without its name."""
 
+_MOST_ROOTS = 16
+"""What no program comes near; each takes a look at all keys."""
+
 _OLD_CLASSIFIER = {"classifier.1": "classifier.0", "classifier.4": "classifier.3"}
 """Of classifiers that begin with a dropout: torchvision's first ones, vgg16-00b39a1b.pth and vgg19-d01eb7cb.pth."""
 
@@ -116,15 +119,13 @@ def _without_prefix(file: Path, state_dict: dict[str, Tensor]) -> dict[str, Tens
     """
     roots = {match["root"]: match["prefix"] for key in state_dict if (match := _PLACE.fullmatch(key))}
     fitting = {}
-    for root, prefix in roots.items():
+    for root, prefix in [*roots.items()][:_MOST_ROOTS]:
         renamed = {_bare(key, root, prefix): value for key, value in state_dict.items()}
         if len(renamed) == len(state_dict) and fitting_configurations(renamed):
             fitting[root] = renamed
     if len(fitting) > 1:
-        names = ", ".join(repr(root) for root in fitting)
-        raise ValueError(
-            f"{file} has the convolutions of {len(fitting)} nets, under {names}; save one of them by itself"
-        )
+        names = ", ".join(map(repr, fitting))
+        raise ValueError(f"{file} has the convolutions of {len(fitting)} nets, under {names}; save one of them alone")
     return next(iter(fitting.values()), state_dict)
 
 

@@ -1,7 +1,7 @@
 """Writers of the files in which VGG weights are published, written here independently of the readers."""
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -148,7 +148,48 @@ def keras(file: Path, arrays: Arrays, side: int, layout: str = "2", top: bool = 
                 opened[f"optimizer_weights/Adam/{name}/kernel/m:0"] = weight
 
 
-def matconvnet(file: Path, arrays: Arrays, side: int, old: bool = False, compressed: bool = False) -> None:
+def theano_keras(file: Path, arrays: Arrays) -> None:
+    """Keras 1 on Theano: kernels (out, in, height, width) from end to beginning, matrices (in, out) of C, H, W."""
+    import h5py
+
+    with h5py.File(file, "w") as opened:
+        for name in (key for key in arrays if " " not in key):
+            kernel, ours = arrays[name], _keras_name(name)
+            opened[f"{ours}/{ours}_W_1:0"] = kernel[:, :, ::-1, ::-1] if kernel.ndim == 4 else kernel.T
+            opened[f"{ours}/{ours}_b_1:0"] = arrays[f"{name} bias"]
+
+
+def correlated(maps: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    """(B, in, H, W) and (out, in, k, k) → (B, out, H, W), padded with zeros; Caffe's convolution."""
+    k = kernel.shape[-1]
+    padded = np.pad(maps, ((0, 0), (0, 0), (k // 2,) * 2, (k // 2,) * 2))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (k, k), (2, 3))
+    return np.einsum("bchwij,ocij->bohw", windows, kernel, optimize=True)
+
+
+def logits(
+    arrays: Arrays, images: np.ndarray, convolved: Callable[[np.ndarray, np.ndarray], np.ndarray] = correlated
+) -> np.ndarray:
+    """What Oxford's layers compute, in float64 without PyTorch, for BGR images minus their mean: (B, 3, H, W)."""
+    names = [key for key in arrays if " " not in key]
+    maps = images.astype(np.float64)
+    for name, following in zip(names, [*names[1:], ""], strict=True):
+        weight, bias = arrays[name].astype(np.float64), arrays[f"{name} bias"].astype(np.float64)
+        if weight.ndim == 2:
+            maps = maps.reshape(len(maps), -1) @ weight.T + bias
+        else:
+            maps = convolved(maps, weight) + bias[:, None, None]
+        if name != "fc8":
+            maps = np.maximum(maps, 0)
+        if name.startswith("conv") and name[:5] != following[:5]:
+            b, c, h, w = maps.shape
+            maps = maps.reshape(b, c, h // 2, 2, w // 2, 2).max((3, 5))
+    return maps
+
+
+def matconvnet(
+    file: Path, arrays: Arrays, side: int, old: bool = False, compressed: bool = False, **beside: object
+) -> None:
     """A SimpleNN file: HWIO, RGB, FC layers as convolutions; `old` has `filters` and `biases`."""
     from scipy.io import savemat
 
@@ -166,4 +207,4 @@ def matconvnet(file: Path, arrays: Arrays, side: int, old: bool = False, compres
         layers += [{"name": name, "type": "conv", **weights}, {"name": f"relu{name}", "type": "relu"}]
     cell = np.empty((1, len(layers)), object)
     cell[0, :] = layers
-    savemat(file, {"layers": cell, "meta": {"classes": "none"}}, do_compression=compressed)
+    savemat(file, {"layers": cell, "meta": {"classes": "none"}, **beside}, do_compression=compressed)
