@@ -6,8 +6,10 @@ is computed from all pixels that its cells see; only at the image's border do th
 Works on the nets of the zoo and on timm's own `vgg*`, which have the same parts.
 """
 
+import ctypes
+import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import torch
@@ -20,7 +22,7 @@ from vgg_zoo.inference import inference_view
 from vgg_zoo.receptive import cells_of, field_of
 
 _MOST_WINDOWS = 1024  # of the first FC layer at once: 100 MB of them at full width
-_MOST_BYTES = 2**26  # of rescaled images that wait for the net at once
+_MOST_BYTES = 2**25  # of rescaled images that wait for the net at once
 
 
 def class_score_map(net: Any, images: Tensor) -> Tensor:
@@ -161,6 +163,17 @@ def score_maps(net: nn.Module, pixels: Tensor, ceil_mode: bool, most_pixels: int
     return scores.float() if scores.dtype in (torch.bfloat16, torch.float16) else scores  # soft-max needs more
 
 
+@cache
+def _trim_of_glibc() -> Callable[[int], int] | None:
+    return ctypes.CDLL(None).malloc_trim if platform.libc_ver()[0] == "glibc" else None
+
+
+def _trim() -> None:
+    """Give freed memory back to the system: glibc keeps what images of one shape took in pieces that fit no other."""
+    if (trim := _trim_of_glibc()) is not None:
+        trim(0)
+
+
 class DenseNet:
     """A net, and how it is applied to whole images at several scales (Sect. 3.2). A subclass says to what end.
 
@@ -218,7 +231,10 @@ class DenseNet:
         Raises:
             ValueError: There is none.
         """
-        found = [self.of_rescaled(part) for part in in_parts(images, _MOST_BYTES)]
+        found = []
+        for part in in_parts(images, _MOST_BYTES):
+            found.append(self.of_rescaled(part))
+            _trim()
         if not found:
             raise ValueError("no images; give at least one PIL image, path or array")
         return torch.cat(found)

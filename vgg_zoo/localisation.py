@@ -241,7 +241,7 @@ def _scales_of(
 ) -> list[tuple[int, ...]]:
     if not nets:
         raise ValueError("no net that predicts boxes")
-    given = [given] if hasattr(given, "__index__") else given
+    given = [given] if isinstance(given, Integral) else given
     if given is None:
         given = [None] * len(nets)
     elif len(nets) == 1 and all(isinstance(scale, Integral) for scale in given):

@@ -304,7 +304,8 @@ def test_what_else_arguments_may_be(model: Any, tmp_path: Path) -> None:
     save_folder(model, tmp_path, tag="t", licence=None, mean=(9,) * 3, input_size=(3, 64, 64), crop_pct=1.0)
     images = photos()
     assert torch.equal(DenseEvaluator(model, 64)(images), DenseEvaluator(model, (64,))(images))
-    assert DenseEvaluator(tmp_path, np.int64(64)).scales == (64,)  # type: ignore[arg-type]
+    for scales in (np.int64(64), np.array([64])):
+        assert DenseEvaluator(tmp_path, scales).scales == (64,)  # type: ignore[arg-type]
     for wrong in ("64", 64.5, (64, 96.0)):
         with pytest.raises(ValueError, match="scales must be"):
             DenseEvaluator(model, wrong)  # type: ignore[arg-type]

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain, islice, zip_longest
+from numbers import Integral
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -157,7 +158,7 @@ def as_scales(scales: Any) -> tuple[int, ...]:
         ValueError: Something else.
     """
     try:
-        found = tuple(map(operator.index, [scales] if hasattr(scales, "__index__") else scales))
+        found = tuple(map(operator.index, [scales] if isinstance(scales, Integral) else scales))
     except TypeError as error:
         raise ValueError(
             f"scales must be whole numbers of pixels, such as (256, 384, 512) or 256; got {scales!r}"
