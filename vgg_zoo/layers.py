@@ -12,7 +12,7 @@ import timm.models
 from torch import Tensor, nn
 
 from vgg_zoo.inference import POOLS
-from vgg_zoo.model import LEAST_SIDE, HiddenLayers, at_least, input_channels, outputs_of, over_map, prepare
+from vgg_zoo.model import LEAST_SIDE, HiddenLayers, at_least, check_channels, outputs_of, over_map, prepare
 from vgg_zoo.receptive import check_is_local, is_activation, smallest_with
 
 
@@ -158,11 +158,7 @@ def check_is_vgg(net: nn.Module, classifies: bool = True) -> None:
             f"a {type(net).__name__} cannot be applied densely: it takes a net of the zoo (vgg_a, ..., vgg_e) or "
             "one of timm's own (vgg11, ..., vgg19)" + classifies * " with its last layer (num_classes above 0)"
         )
-    channels = input_channels(net)
-    if channels not in (1, 3):
-        raise ValueError(
-            f"the net takes images of {channels} channels; what is taken here are colour images (3) or grey ones (1)"
-        )
+    check_channels(net)
     check_is_local(net.features)
 
 

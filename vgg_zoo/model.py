@@ -368,6 +368,19 @@ def input_channels(net: Any) -> int:
     return next(int(module.in_channels) for module in net.features.modules() if isinstance(module, nn.Conv2d))
 
 
+def check_channels(net: Any) -> None:
+    """Refuse a net that no photo is an input of.
+
+    Raises:
+        ValueError: It takes images of other than 1 or 3 channels.
+    """
+    if input_channels(net) not in (1, 3):
+        raise ValueError(
+            f"the net takes images of {input_channels(net)} channels; what is taken here are colour images (3) or grey "
+            "ones (1)"
+        )
+
+
 def _chosen_taps(indices: int | list[int] | None, count: int) -> list[int]:
     """timm's ways to choose taps: None is all, an int the last so many, a sequence may count from the end."""
     if indices is None:

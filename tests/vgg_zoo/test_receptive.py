@@ -125,6 +125,11 @@ def test_trunks_that_are_not_the_papers(change: Any) -> None:
     posteriors = [DenseEvaluator(net, (150,), most_pixels=limit) for limit in (10**7, 150 * 100)]
     photo = pixels.permute(1, 2, 0).numpy()
     torch.testing.assert_close(posteriors[0]([photo]), posteriors[1]([photo]), rtol=1e-6, atol=1e-9)
+    single = change(small(width_multiplier=0.5))  # whose fast copy has transformed convolutions
+    for ceil_mode in (False, True):
+        fast, exact = (DenseEvaluator(single, 150, ceil_mode=ceil_mode, exact=exact) for exact in (False, True))
+        assert fast.arithmetic == "winograd"
+        torch.testing.assert_close(fast([photo]), exact([photo]), rtol=1e-4, atol=1e-6)
 
 
 def test_a_layer_before_its_activation() -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vgg_zoo.configurations import FC_KEYS, NAMES, TABLE_1
 from vgg_zoo.initialisation import initialise
-from vgg_zoo.model import VGG
+from vgg_zoo.model import VGG, check_channels
 from vgg_zoo.weights.fit import check_fit, fitting_configurations
 from vgg_zoo.weights.folder import WEIGHTS, save_folder
 from vgg_zoo.weights.layout import arguments_of, is_trunk, net_of, own_layers
@@ -221,6 +221,7 @@ def _checked_names(
     model: VGG, info: SourceInfo, given: Sequence[str] | None, random_head: int | None
 ) -> Sequence[str] | None:
     """The class names that were given, else the file's if they are its outputs'; what the net takes is checked too."""
+    check_channels(model)
     for option, values in (("--mean", info.mean), ("--std", info.deviation)):
         if len(values) != model.in_chans:
             raise ValueError(f"the net takes {model.in_chans} channels and {option} has {len(values)} numbers")
