@@ -25,12 +25,11 @@ from recipes.recipe import Recipe, load_recipe, recipe_names
 from recipes.runtime.command import add_hardware_options, command, command_parser
 from recipes.runtime.files import write_rows
 from recipes.runtime.processes import end_training, from_main, make_accelerator, only_main_speaks
-from recipes.training.checkpoint import load_checkpoint
 from recipes.training.dry_run import dry_run
 from recipes.training.loop import StoppedError, Training
 from recipes.training.objective import Splits
 from recipes.training.run_folder import RunFolder, plot_learning_curve
-from recipes.training.setup import assemble, beginning, load
+from recipes.training.setup import assemble, beginning, checkpoint_for, load
 from vgg_zoo.images.preprocessing import centre_crop, subtract_mean
 from vgg_zoo.weights.files import file_digest
 from vgg_zoo.weights.folder import CONFIG, WEIGHTS
@@ -163,7 +162,7 @@ def train(recipe: Recipe, args: argparse.Namespace) -> None:
     from_main(accelerator, lambda: folder.begin(identity(recipe, args, splits), args.overwrite))
     colours = from_main(accelerator, lambda: recipe.colours or folder.colours(splits.training))
     training = assemble(recipe, args, splits, colours, begin_with, folder, accelerator)
-    checkpoint = training.checkpoints.latest() if args.resume == "auto" else load_checkpoint(Path(args.resume))
+    checkpoint = checkpoint_for(accelerator, training.checkpoints, args.resume)
     if checkpoint is not None:
         training.restore(checkpoint)
     accelerator.print(

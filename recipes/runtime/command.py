@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -33,7 +34,9 @@ def command(
         if arguments is not None:
             sys.argv = [str(sys.modules[run.__module__].__file__), *arguments]
         try:
-            return run(parse(arguments)) or 0
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", module=r"PIL\.")  # of odd metadata in a data set's images
+                return run(parse(arguments)) or 0
         except (ValueError, OSError) as error:
             print(f"error: {error}", file=sys.stderr)
             return 1

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import pickle
 import platform
 import shlex
 import signal
@@ -19,12 +20,15 @@ from accelerate import Accelerator
 from accelerate.utils import (
     DDPCommunicationHookType,
     DistributedDataParallelKwargs,
+    DistributedType,
     InitProcessGroupKwargs,
     broadcast_object_list,
 )
 
 _PR_SET_PDEATHSIG = 1  # of Linux' sys/prctl.h
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
+
+_UNSUPPORTED = (DistributedType.DEEPSPEED, DistributedType.FSDP, DistributedType.MEGATRON_LM, DistributedType.XLA)
 
 ON_CPU = {"ACCELERATE_USE_CPU": "true"}
 """Environment of `launch_command` on a machine without GPUs, or without the wish to use them."""
@@ -113,9 +117,34 @@ def make_accelerator(
         project_dir=folder,
         kwargs_handlers=[ddp, patience],
     )
+    _check_launch(accelerator)
     if accelerator.device.type == "cpu":
         keep_freed_memory()
     return accelerator
+
+
+def _check_launch(accelerator: Accelerator) -> None:
+    """Refuse what the launcher's options or environment would change without a word.
+
+    Raises:
+        ValueError: Gradients accumulated over steps, float16, or processes that share a net otherwise than DDP.
+    """
+    kind, steps = accelerator.distributed_type, accelerator.gradient_accumulation_steps
+    if kind in _UNSUPPORTED:
+        raise ValueError(
+            f"{kind.value} shares out the net or its optimiser, and the paper's training is SGD on a whole net in each "
+            "process; start the command without it (accelerate config, or the environment's ACCELERATE_USE_...)"
+        )
+    if steps != 1:
+        raise ValueError(
+            f"the launcher accumulates gradients over {steps} steps (ACCELERATE_GRADIENT_ACCUMULATION_STEPS, or "
+            "accelerate config), which changes what is learned; for less memory give --device-batch"
+        )
+    if accelerator.mixed_precision not in ("no", "bf16"):
+        raise ValueError(
+            f"the launcher asks for {accelerator.mixed_precision}, whose range is too small without a scaled loss; "
+            "--precision has fp32, bf16 and fp64"
+        )
 
 
 def processes_asked_for(command: list[str]) -> int | None:
@@ -152,14 +181,23 @@ def only_main_speaks(accelerator: Accelerator) -> None:
         print(warning, file=sys.stderr)
 
 
+def _sendable(error: Exception) -> Exception:
+    """The error as another process can raise it: some cannot be pickled, or not made again from what they hold."""
+    try:
+        same = pickle.loads(pickle.dumps(error))  # noqa: S301 (what was pickled in this line)
+    except Exception:
+        same = None
+    return error if str(same) == str(error) else RuntimeError(f"{type(error).__name__}: {error}")
+
+
 def from_main(accelerator: Accelerator, compute: Callable[[], Any]) -> Any:
-    """What the main process computes, in every process; a mistake of the user ends all of them alike."""
+    """What the main process computes, in every process; an error there ends all of them with its own words."""
     found: list[Any] = [None, None]
     if accelerator.is_main_process:
         try:
             found = [compute(), None]
-        except ValueError as error:
-            found = [None, error]
+        except Exception as error:
+            found = [None, _sendable(error)]
     broadcast_object_list(found)
     if found[1] is not None:
         raise found[1]

@@ -11,6 +11,7 @@ import os
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -112,9 +113,11 @@ class Checkpoints:
             self.folder.rmdir()
 
     def _prune(self) -> None:
+        """Remove what is not to be kept; a damaged one must not take the place of a whole one."""
         folders = sorted(self.folder.glob("step-*"))
-        kept = set(folders[max(0, len(folders) - self.keep_last) :])
-        errors = {folder: error for folder in folders if (error := _error_of(folder)) is not None}
+        whole = [folder for folder in folders if _is_whole(folder, _stamp(folder))]
+        kept = set(whole[max(0, len(whole) - self.keep_last) :])
+        errors = {folder: error for folder in whole if (error := _error_of(folder)) is not None}
         kept |= set(sorted(errors, key=errors.__getitem__)[: self.keep_best])
         for folder in folders:
             if folder not in kept:
@@ -143,6 +146,22 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     except (OSError, KeyError, TypeError, AttributeError, json.JSONDecodeError, SafetensorError) as error:
         raise ValueError(f"{folder} is incomplete ({type(error).__name__}: {error})") from error
     return Checkpoint(folder, state)
+
+
+@lru_cache(maxsize=64)
+def _is_whole(folder: Path, stamp: tuple[tuple[str, int, int], ...]) -> bool:
+    """Whether a checkpoint is whole; its files are hashed once, and again when one of them has another stamp."""
+    try:
+        load_checkpoint(folder)
+    except ValueError as error:
+        _log.warning("a damaged checkpoint is not kept: %s", error)
+        return False
+    return True
+
+
+def _stamp(folder: Path) -> tuple[tuple[str, int, int], ...]:
+    found = ((path.name, path.stat()) for path in sorted(folder.iterdir()))
+    return tuple((name, status.st_mtime_ns, status.st_size) for name, status in found)
 
 
 def _error_of(folder: Path) -> float | None:

@@ -83,8 +83,21 @@ class Learner:
         self.optimizer = torch.optim.SGD(
             trained, lr=recipe.learning_rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay
         )
+        if isinstance(self.model, nn.parallel.DistributedDataParallel):
+            self._settle_buckets()
         averaged = recipe.ema_decay is not None
         self.average: Any = copy.deepcopy(net).eval().requires_grad_(False) if averaged else None
+
+    def _settle_buckets(self) -> None:
+        """Have DDP put its gradients in the order in which it sums them in every later step.
+
+        It learns that order in the first backward pass. Without this one, of gradients of 0, the first step of a run
+        that resumes would be summed in another order than the same step of one that was not interrupted.
+        """
+        crop = self.recipe.crop_size
+        black = torch.zeros(1, 3, crop, crop, dtype=self.limits.dtype, device=self.accelerator.device)
+        (self.model.eval()(black).sum() * 0).backward()
+        self.optimizer.zero_grad()
 
     @property
     def tested(self) -> nn.Module:

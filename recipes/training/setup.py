@@ -21,9 +21,10 @@ from recipes.data.source import DataSource
 from recipes.data.splits import load_splits
 from recipes.recipe import Recipe
 from recipes.runtime.command import weights_dtype
+from recipes.runtime.processes import from_main
 from recipes.training.batches import GlobalBatches, training_loader
 from recipes.training.boxes import Localisation
-from recipes.training.checkpoint import Checkpoints
+from recipes.training.checkpoint import Checkpoint, Checkpoints, load_checkpoint
 from recipes.training.classes import Classification
 from recipes.training.learner import Learner, Limits
 from recipes.training.loop import Training
@@ -99,6 +100,39 @@ OBJECTIVES: dict[str, type[Objective]] = {"classes": Classification, "boxes": Lo
 def load(recipe: Recipe, source: DataSource) -> Splits:
     """The images, and what is to be learned of them; without boxes, nothing is asked of a data set but its classes."""
     return Splits(*(load_box_splits(source) if recipe.objective == "boxes" else load_splits(source)))
+
+
+def checkpoint_for(accelerator: Accelerator, checkpoints: Checkpoints, resume: str) -> Checkpoint | None:
+    """What all processes resume from: what the main process found, with the same bytes in each.
+
+    Args:
+        accelerator: The processes.
+        checkpoints: Of the run.
+        resume: "auto" takes the newest whole checkpoint, None if there is none; else a checkpoint's folder.
+
+    Raises:
+        ValueError: The named checkpoint is incomplete or altered; or a process cannot read the main process's.
+    """
+
+    def chosen() -> tuple[str, Any] | None:
+        found = checkpoints.latest() if resume == "auto" else load_checkpoint(Path(resume))
+        return (str(found.folder), found.state["sha256"]) if found else None
+
+    found = from_main(accelerator, chosen)
+    if found is None:
+        return None
+    folder, hashes = found
+    rank = accelerator.process_index
+    try:
+        checkpoint = load_checkpoint(Path(folder))
+    except ValueError as error:
+        raise ValueError(f"process {rank} cannot read what process 0 resumes from: {error}. {_SHARED}") from error
+    if checkpoint.state["sha256"] != hashes:
+        raise ValueError(f"{folder} has other bytes for process {rank} than for process 0. {_SHARED}")
+    return checkpoint
+
+
+_SHARED = "The folder must be one that all machines share"
 
 
 def limits_of(args: argparse.Namespace) -> Limits:

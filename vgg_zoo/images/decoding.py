@@ -1,9 +1,11 @@
 """Image files as they occur in data sets: whatever a viewer shows becomes RGB, whatever it cannot show is named."""
 
 import io
+import threading
 import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
@@ -15,6 +17,8 @@ except ImportError:
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 """(H, W, 3), RGB in 0–255."""
+
+Decoded = TypeVar("Decoded")
 
 MOST_PIXELS = 178_956_970
 """Larger images are not decoded: Pillow's own limit, beyond which it suspects a decompression bomb."""
@@ -59,10 +63,12 @@ def middle_corner(source: bytes | str | Path) -> tuple[int, int]:
     Args:
         source: An image that `read_pixels` can read.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # as in decoding
+
+    def upright() -> tuple[int, int]:
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
-            sides = image.size[::-1] if image.getexif().get(ExifTags.Base.Orientation, 1) >= 5 else image.size
+            return image.size[::-1] if image.getexif().get(ExifTags.Base.Orientation, 1) >= 5 else image.size
+
+    sides = whatever_it_warns_of(upright)
     width, height = (min(side, MOST_ELONGATED * min(sides)) for side in sides)
     return (sides[0] - width) // 2, (sides[1] - height) // 2
 
@@ -110,11 +116,12 @@ def _tells_orientation(data: bytes) -> bool:
 
 
 def _any_format(data: bytes) -> Pixels:
+    def decode() -> Pixels:
+        with Image.open(io.BytesIO(data)) as image:
+            return pixels_of(image)
+
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of odd metadata, and of pixels under the limit
-            with Image.open(io.BytesIO(data)) as image:
-                return pixels_of(image)
+        return whatever_it_warns_of(decode)
     except BadImageError:
         raise
     except UnidentifiedImageError as error:
@@ -122,6 +129,23 @@ def _any_format(data: bytes) -> Pixels:
     # Decoders for damaged files raise almost anything: Pillow documents no closed list.
     except Exception as error:
         raise BadImageError(f"{type(error).__name__}: {error}") from error
+
+
+_filters = threading.Lock()
+
+
+def whatever_it_warns_of(decode: Callable[[], Decoded]) -> Decoded:
+    """What a function of Pillow's gives, also where the program's filters make errors of its warnings.
+
+    Pillow warns of odd metadata, and of many pixels. Filters belong to the whole process: to change them while other
+    threads decode, or warn, would lose what these say, so it is done only where a warning would lose an image.
+    """
+    try:
+        return decode()
+    except Warning:
+        with _filters, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return decode()
 
 
 def _rgb(image: Image.Image, kind: str | None) -> Image.Image:

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from vgg_zoo.images.decoding import BadImageError, Pixels, pixels_of, read_pixels
+from vgg_zoo.images.decoding import BadImageError, Pixels, pixels_of, read_pixels, whatever_it_warns_of
 from vgg_zoo.images.preprocessing import rescale
 from vgg_zoo.model import input_channels
 
@@ -41,7 +41,7 @@ def decoded(image: Input) -> Pixels:
     """
     if isinstance(image, Image.Image):
         try:  # opened files are read only now
-            return pixels_of(image)
+            return whatever_it_warns_of(lambda: pixels_of(image))
         # Decoders for damaged files raise almost anything: Pillow documents no closed list.
         except Exception as error:
             raise BadImageError(f"{type(error).__name__}: {error}") from error

@@ -1,8 +1,14 @@
-"""How many processes a launcher was asked for."""
+"""What a launcher was asked for, and errors of one process in all of them."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from accelerate.utils import DistributedType
 
-from recipes.runtime.processes import processes_asked_for
+from recipes.runtime.processes import _check_launch, processes_asked_for
+from tests.recipes.commands import Command, run, train_command
 
 
 @pytest.mark.parametrize(
@@ -20,3 +26,62 @@ from recipes.runtime.processes import processes_asked_for
 def test_the_number_is_read_from_the_launchers_command(command: str, asked: int | None) -> None:
     """In all the ways in which it can be written."""
     assert processes_asked_for(command.split()) == asked
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"ACCELERATE_GRADIENT_ACCUMULATION_STEPS": "4"}, "accumulates gradients over 4 steps"),
+        ({"ACCELERATE_MIXED_PRECISION": "fp16"}, "fp16"),
+    ],
+)
+def test_what_would_change_a_run_without_a_word_is_refused(
+    environment: dict[str, str], message: str, tmp_path: Path
+) -> None:
+    """Options of the launcher, which it hands on in the environment."""
+    done = run(train_command(tmp_path / "run", "--max-steps", 1), **environment)
+    assert done.returncode != 0
+    assert message in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("kind", ["DEEPSPEED", "FSDP", "MEGATRON_LM", "XLA"])
+def test_a_shared_out_net_is_refused(kind: str) -> None:
+    """By its name, whatever plugin made it; the checks need no GPU."""
+    accelerator: Any = SimpleNamespace(
+        distributed_type=DistributedType[kind], gradient_accumulation_steps=1, mixed_precision="no"
+    )
+    with pytest.raises(ValueError, match=f"{kind} shares out the net"):
+        _check_launch(accelerator)
+    accelerator.distributed_type = DistributedType.MULTI_GPU
+    _check_launch(accelerator)
+    accelerator.mixed_precision = "fp16"
+    with pytest.raises(ValueError, match=r"the launcher asks for fp16.*--precision has fp32, bf16 and fp64"):
+        _check_launch(accelerator)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("error", ["ZeroDivisionError", "OSError", "Odd"])
+def test_any_error_of_the_main_process_ends_all_of_them(error: str, tmp_path: Path) -> None:
+    """With its own words, soon, whether it can be sent or not; the others do not wait for two hours."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os, sys\n"
+        "sys.path.insert(0, os.getcwd())\n"
+        "from recipes.runtime.processes import from_main, make_accelerator\n"
+        "class Odd(Exception):\n"
+        "    def __init__(self, a, b):\n"
+        "        super().__init__(f'{a} and {b}')\n"
+        "def compute():\n"
+        f"    raise Odd('the disk', 'is gone') if {error!r} == 'Odd' else {error if error != 'Odd' else 'OSError'}"
+        "('the disk and is gone')\n"
+        "accelerator = make_accelerator()\n"
+        "try:\n"
+        "    from_main(accelerator, compute)\n"
+        "except Exception as found:\n"
+        "    print(accelerator.process_index, type(found).__name__, found, file=sys.stderr)\n"
+    )
+    done = run(Command((str(script),), 2))
+    assert done.returncode == 0, done.stderr
+    said = [line for line in done.stderr.splitlines() if "the disk and is gone" in line]
+    assert sorted(line[0] for line in said) == ["0", "1"]

@@ -34,6 +34,22 @@ def test_the_newest_and_the_best_are_kept(tmp_path: Path) -> None:
     assert kept(tmp_path) == [3, 5]
 
 
+def test_damaged_ones_do_not_take_the_place_of_whole_ones(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither among the newest nor among the best; so a later kill does not begin at step 0."""
+    checkpoints = Checkpoints(tmp_path, keep_last=2, keep_best=1)
+    for step, error in ((1, 0.4), (2, 0.5), (8, 0.3), (9, 0.1)):
+        save(Checkpoints(tmp_path, keep_last=9), step, error)
+    for step in (8, 9):
+        file = tmp_path / f"step-{step:08}" / "m.safetensors"
+        file.write_bytes(file.read_bytes()[:-1] + b"!")
+    save(checkpoints, 3, 0.6)
+    assert kept(tmp_path) == [1, 2, 3]
+    assert "a damaged checkpoint is not kept" in caplog.text
+    latest = checkpoints.latest()
+    assert latest is not None
+    assert latest.state["step"] == 3
+
+
 def test_a_finished_run_may_keep_none(tmp_path: Path) -> None:
     """The folder goes with the last of them."""
     checkpoints = Checkpoints(tmp_path / "checkpoints", keep_last=1, keep_best=0)

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from tests.recipes.commands import succeed, train_command
+from tests.recipes.commands import TINY, Command, run, succeed, train_command
 
 WAYS: dict[str, tuple[int, list[Any]]] = {
     "alone": (1, []),
@@ -66,3 +66,39 @@ def test_the_net_did_learn_something(weights_of: Callable[[str, str], Weights], 
     succeed(train_command(tmp_path / "run", "--precision", "fp64", "--max-steps", 1))
     first, last = load_file(tmp_path / "run" / "model.safetensors"), weights_of("fp64", "alone")
     assert all((first[key] - last[key]).abs().max() > 1e-6 for key in first)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [2, 3, 4])
+def test_a_run_that_resumes_is_bit_identical_on_several_processes(processes: int, tmp_path: Path) -> None:
+    """DDP sums gradients in the same order in the first step after a checkpoint as in every other."""
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    succeed(train_command(whole, "--max-steps", 8, processes=processes))
+    for steps in (3, 8):
+        succeed(train_command(parts, "--max-steps", steps, processes=processes))
+    expected, found = (load_file(folder / "model.safetensors") for folder in (whole, parts))
+    assert all(torch.equal(expected[key], found[key]) for key in expected)
+
+
+@pytest.mark.slow
+def test_processes_that_see_other_checkpoints_say_so(tmp_path: Path) -> None:
+    """Rank 0 chooses; another that cannot read the same bytes ends the run rather than going on from elsewhere."""
+    output = tmp_path / "run"
+    succeed(train_command(output, "--max-steps", 3))
+    spy = tmp_path / "spy.py"
+    spy.write_text(
+        "import os, sys\n"
+        "sys.path.insert(0, os.getcwd())\n"
+        "from recipes.training import setup\n"
+        "if os.environ['RANK'] == '1':\n"
+        "    def fail(folder):\n"
+        "        raise ValueError(f'{folder} is incomplete')\n"
+        "    setup.load_checkpoint = fail\n"
+        "import recipes.train\n"
+        "sys.exit(recipes.train.main(sys.argv[1:]))\n"
+    )
+    options = ["--recipe", TINY, "--data", "digits", "--output", output, "--max-steps", 5]
+    done = run(Command((str(spy), *map(str, options)), 2))
+    assert done.returncode != 0
+    assert "process 1 cannot read what process 0 resumes from" in done.stderr
+    assert "The folder must be one that all machines share" in done.stderr

@@ -2,7 +2,9 @@
 
 import io
 import struct
+import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -258,3 +260,33 @@ def test_damaged_files_are_images_or_named(file: bytes, data: st.DataObject) -> 
 def test_an_image_in_memory_is_read_alike() -> None:
     """For callers that have PIL images."""
     assert difference(pixels_of(PHOTO.convert("RGBA")), PHOTO) == 0
+
+
+def test_a_warning_of_pillows_costs_no_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Filters may make errors of warnings; they are as before afterwards."""
+    opened = Image.open
+
+    def warning(*arguments: Any, **options: Any) -> Image.Image:
+        warnings.warn("odd metadata", UserWarning, stacklevel=2)
+        return opened(*arguments, **options)
+
+    monkeypatch.setattr(Image, "open", warning)
+    before = list(warnings.filters)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert difference(read_pixels(encoded(PHOTO)), PHOTO) == 0
+    assert list(warnings.filters) == before
+
+
+def test_decoding_in_threads_loses_nobodys_warnings() -> None:
+    """What this thread warns of meanwhile is heard, and the filters stay."""
+    data, before = encoded(PHOTO), list(warnings.filters)
+    with ThreadPoolExecutor(4) as pool, warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        decoding = [pool.submit(read_pixels, data) for _ in range(200)]
+        for number in range(200):
+            warnings.warn(f"number {number}", UserWarning, stacklevel=1)
+        for each in decoding:
+            each.result()
+    assert len(heard) == 200
+    assert list(warnings.filters) == before
