@@ -6,6 +6,7 @@ import json
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -152,12 +153,18 @@ def file_beside(net: Net, name: str) -> Path | None:
         return None
     repository, _, revision = str(place["hf_hub_id"]).partition("@")
     try:
-        return optional_file(repository, name, revision or None)
+        return _asked_once(repository, name, revision or None)
     except OSError as error:
         warnings.warn(
             f"whether {repository} has a {name} cannot be asked; it is taken to have none ({error})", stacklevel=4
         )
         return None
+
+
+@lru_cache
+def _asked_once(repository: str, name: str, revision: str | None) -> Path | None:
+    """An estimator asks in every call; the Hub need not be."""
+    return optional_file(repository, name, revision)
 
 
 def _place(net: Net) -> Mapping[str, Any]:
