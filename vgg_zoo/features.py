@@ -41,6 +41,9 @@ from vgg_zoo.pretrained import pretrained_net
 
 ON_ERROR = ("raise", "nan")
 
+_DESCRIPTORS = ("layer", "scales", "combine", "flip", "l2", "ceil_mode", "most_pixels", "exact")
+"""Parameters that are arguments of `DenseDescriptor`."""
+
 Descriptors = np.ndarray[Any, np.dtype[np.float32]]
 
 
@@ -209,17 +212,7 @@ class ImageDescriptor(TransformerMixin, BaseEstimator):
         """What does the work, from parameters that may have been set since the last time."""
         if self.on_error not in ON_ERROR:
             raise ValueError(f"unknown on_error {self.on_error!r}; choose from {', '.join(ON_ERROR)}")
-        return DenseDescriptor(
-            self._net(),
-            self.layer,
-            self.scales,
-            self.combine,
-            self.flip,
-            self.l2,
-            ceil_mode=self.ceil_mode,
-            most_pixels=self.most_pixels,
-            exact=self.exact,
-        )
+        return DenseDescriptor(self._net(), **{name: getattr(self, name) for name in _DESCRIPTORS})
 
     def _net(self) -> nn.Module:
         """The net, loaded once for this estimator and all its clones."""

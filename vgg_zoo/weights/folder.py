@@ -62,13 +62,17 @@ def save_folder(
         "input_size": input_size,
         "crop_pct": crop_pct,
     }
+    _write(model, folder, settings, list(class_names or ()) or None, classes)
+
+
+def _write(model: nn.Module, folder: Path, settings: dict[str, Any], names: list[str] | None, classes: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     writing = folder / ".writing"
     try:
         save_for_hf(
             _contiguous(model),
             str(writing),
-            model_config={"pretrained_cfg": settings, "label_names": list(class_names or ()) or None},
+            model_config={"pretrained_cfg": settings, "label_names": names},
             data_config={key: settings[key] for key in ("mean", "std", "input_size", "crop_pct")},
             safe_serialization=True,
         )
