@@ -8,6 +8,7 @@ Works on the nets of the zoo and on timm's own `vgg*`, which have the same parts
 
 import ctypes
 import platform
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache, partial
 from typing import Any, NamedTuple
@@ -174,7 +175,7 @@ def _trim() -> None:
         trim(0)
 
 
-class DenseNet:
+class DenseNet(ABC):
     """A net, and how it is applied to whole images at several scales (Sect. 3.2). A subclass says to what end.
 
     Attributes:
@@ -212,18 +213,18 @@ class DenseNet:
         return arithmetic(self.model, self.exact)
 
     @property
+    @abstractmethod
     def settings(self) -> dict[str, Any]:
         """Everything but the net, as plain data."""
-        raise NotImplementedError
 
     def __repr__(self) -> str:
         architecture = self.model.pretrained_cfg.get("architecture", type(self.model).__name__)
         settings = ", ".join(f"{name}={value!r}" for name, value in self.settings.items())
         return f"{type(self).__name__}({architecture}, {settings}; settings from {self.settings_from})"
 
+    @abstractmethod
     def of_rescaled(self, images: Sequence[Rescaled | None]) -> Tensor:
         """(N, numbers) of images at every scale; None gives a row of NaN."""
-        raise NotImplementedError
 
     def of_each(self, images: Iterable[Rescaled | None]) -> Tensor:
         """The same of any number of images, drawn one by one, in bounded memory.
