@@ -7,6 +7,7 @@ Works on the nets of the zoo and on timm's own `vgg*`, which have the same parts
 """
 
 import ctypes
+import os
 import platform
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,6 +25,12 @@ from vgg_zoo.receptive import cells_of, field_of
 
 _MOST_WINDOWS = 1024  # of the first FC layer at once: 100 MB of them at full width
 _MOST_BYTES = 2**25  # of rescaled images that wait for the net at once
+
+# PyTorch and oneDNN each keep the last 1,024 convolutions that they compiled, one for each shape of map, up to 1.4 MB
+# each: photos of all different shapes would fill 0.7 GB with what no later photo asks for. 48 are those of net E at
+# three scales. Both variables are read when the process computes its first convolution.
+for _cache in ("LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY"):
+    os.environ.setdefault(_cache, "48")
 
 
 def class_score_map(net: Any, images: Tensor) -> Tensor:

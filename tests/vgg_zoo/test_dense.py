@@ -1,5 +1,6 @@
 """The class score map: against loops written apart, and by tiles."""
 
+import os
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from tests.forked import HEAVY, run_forked
 from tests.helpers import NETS, TIMM_NAMES, small
 from vgg_zoo import dense
 from vgg_zoo.dense import class_score_map, tiled_class_score_map
@@ -112,6 +114,15 @@ def test_tiles_give_the_map_of_the_whole(name: str, height: int, width: int, mos
     whole = class_score_map(view, as_it_is(pixels[None]))
     tiled = tiled_class_score_map(view, pixels, as_it_is, most)
     torch.testing.assert_close(tiled, whole, rtol=1e-9, atol=1e-9)
+
+
+def test_the_caches_of_convolutions_are_small_unless_the_user_says_otherwise() -> None:
+    """Whatever imports the dense evaluation; what that saves is in benchmarks/results/streaming.md."""
+    code = "import os, vgg_zoo.dense; print([os.environ[k + '_CAPACITY'] for k in ('LRU_CACHE', 'ONEDNN_PRIMITIVE_CACHE')])"
+    others = {key: value for key, value in os.environ.items() if not key.endswith("CACHE_CAPACITY")}
+    for given, expected in (({}, ["48", "48"]), ({"LRU_CACHE_CAPACITY": "7"}, ["7", "48"])):
+        done = run_forked(["-c", code], preload=HEAVY, environment=others | given)
+        assert done.stdout.strip() == str(expected), done.stderr
 
 
 @pytest.mark.parametrize("net", [nn.Linear(2, 2), timm.create_model("resnet18", num_classes=2), small(num_classes=0)])
