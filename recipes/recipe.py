@@ -2,11 +2,12 @@
 
 import importlib
 import runpy
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from recipes.recipe_checks import MOST_SEED, check_finite, check_net, check_types, check_zoo
 from vgg_zoo.configurations import STRIDE
 from vgg_zoo.entrypoints import predicts
 from vgg_zoo.images.preprocessing import Colours
@@ -79,6 +80,13 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_types(self)
+        self._check_values()
+        for each in fields(self):
+            check_finite(each.name, getattr(self, each.name))
+        check_net(self.model, self.model_args, self.crop_size)
+
+    def _check_values(self) -> None:
         least, most = self.train_scales
         if not self.crop_size <= least <= most:
             raise ValueError(
@@ -93,9 +101,16 @@ class Recipe:
         for name in ("batch_size", "learning_rate", "epochs", "iterations", "patience"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be above 0; got {getattr(self, name)}")
-        for name in ("momentum", "weight_decay", "drops", "colour_shift", "colour_jitter"):
-            if getattr(self, name) < 0:
+        for name in ("momentum", "weight_decay", "drops", "colour_shift", "colour_jitter", "seed"):
+            if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must not be negative; got {getattr(self, name)}")
+        if self.momentum >= 1:
+            raise ValueError(f"momentum must be below 1, or old gradients never fade; got {self.momentum}")
+        if self.colour_jitter > 1:
+            raise ValueError(f"colour_jitter must be at most 1, or colours turn negative; got {self.colour_jitter}")
+        if self.seed > MOST_SEED:
+            raise ValueError(f"seed must be at most 2**32 - 1; got {self.seed}")
+        check_zoo(self.model)
         if predicts(self.model) != self.objective:
             raise ValueError(f"{self.model} cannot learn {self.objective}: nets that predict boxes end in _box")
         if self.objective == "boxes" and self.crop != "paper":
@@ -104,6 +119,8 @@ class Recipe:
             raise ValueError(f"milestones must be epochs above 0 in rising order; got {self.milestones}")
         if self.ema_decay is not None and not 0 < self.ema_decay < 1:
             raise ValueError(f"ema_decay must lie between 0 and 1, or be None; got {self.ema_decay}")
+        if self.init_from == "":
+            raise ValueError("init_from must name a recipe, or be None; got ''")
 
     @property
     def single_crop_scale(self) -> int:
@@ -165,8 +182,21 @@ def load_recipe(name: str) -> Recipe:
             f"unknown recipe {name!r}; recipes/configs/ has {', '.join(recipe_names())}, each also with {SMALL} behind "
             "its name; or give the path of a .py file"
         )
-    recipe: Recipe = make()
+    recipe = _made(name, make)
     return small(recipe) if is_small else recipe
+
+
+def _made(name: str, make: Callable[[], Any]) -> Recipe:
+    try:
+        recipe = make()
+    except TypeError as error:
+        if f"{Recipe.__name__}.__init__()" not in str(error):
+            raise  # a mistake in the file's own code, which its traceback tells best
+        known = ", ".join(each.name for each in fields(Recipe))
+        raise ValueError(f"{name}: {error}; a recipe's fields are {known}") from error
+    if not isinstance(recipe, Recipe):
+        raise ValueError(f"{name}: recipe() must return a Recipe; got {recipe!r}")
+    return recipe
 
 
 def _function_of(path: Path) -> Any:

@@ -24,11 +24,33 @@ class Colours:
         mean: RGB in 0–255.
         eigenvalues: Of the covariance of RGB in [0, 1], times 255: Krizhevsky's λ for pixels in 0–255.
         eigenvectors: One row for each of R, G, B; columns are the components.
+
+    Raises:
+        ValueError: Not so many numbers, one that is not finite, or a mean outside 0–255.
     """
 
     mean: tuple[float, ...]
     eigenvalues: tuple[float, ...]
     eigenvectors: tuple[tuple[float, ...], ...]
+
+    def __post_init__(self) -> None:
+        rows = self.eigenvectors if isinstance(self.eigenvectors, tuple) else ()
+        if not _three_numbers(self.mean) or not all(0 <= value <= 255 for value in self.mean):
+            raise ValueError(f"mean must be three numbers from 0 to 255; got {self.mean!r}")
+        if not _three_numbers(self.eigenvalues):
+            raise ValueError(f"eigenvalues must be three finite numbers; got {self.eigenvalues!r}")
+        if len(rows) != 3 or not all(map(_three_numbers, rows)):
+            raise ValueError(f"eigenvectors must be three rows of three finite numbers; got {self.eigenvectors!r}")
+
+
+def _three_numbers(values: object) -> bool:
+    """Three finite numbers in a tuple; a bool is none."""
+    return (
+        isinstance(values, tuple)
+        and len(values) == 3
+        and all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+        and all(math.isfinite(value) for value in values)
+    )
 
 
 IMAGENET_COLOURS = Colours(
