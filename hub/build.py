@@ -8,12 +8,12 @@ from typing import Any
 from hub.card import card_of
 from hub.repository.address import Address
 from hub.repository.dense_onnx import write_dense_onnx
-from hub.repository.files import CARD, EVALUATION, ONNX, RECIPE, SUMS, read_json, sums_of, write_json
+from hub.repository.files import CARD, EVALUATION, ONNX, RECIPE, SUMS, read_object, sums_of, write_json
 from hub.repository.net import TIMM_NAMES, load_net, loads_in_timm, net_of_config, zoo_name
 from hub.results.provenance import without_folders
 from hub.results.rows import kind_of, rows_of
 from vgg_zoo.model import VGG
-from vgg_zoo.results import read_results
+from vgg_zoo.results import read_results, reading
 from vgg_zoo.weights.files import file_digest
 from vgg_zoo.weights.folder import CONFIG, WEIGHTS
 
@@ -29,6 +29,9 @@ LICENCES = (
     "mit",
 )
 """What weights are published under here, by the Hub's names."""
+
+_OF_A_NET = "train, convert or save the net again"
+"""Way out where a file of the run is damaged."""
 
 _ONLY_OURS = ("initialisation", "std", "width_multiplier", "head_hidden_size", "head_kernel_size")
 
@@ -58,7 +61,7 @@ def build(
     for name in (CONFIG, WEIGHTS):
         if not (run / name).is_file():
             raise ValueError(f"{run} has no {name}; name the folder of a trained net")
-    config = read_json(run / CONFIG)
+    config = read_object(run / CONFIG, "architecture", "pretrained_cfg", way_out=_OF_A_NET)
     if zoo_name(config["architecture"]) != address.net:
         raise ValueError(
             f"{run} holds a {zoo_name(config['architecture'])}, and {address.repository} is named after "
@@ -119,12 +122,9 @@ def _recipe(run: Path) -> dict[str, Any] | None:
     """What was learned, and how; nothing for a net that was not trained by `recipes/train.py`."""
     if not (run / "run.json").is_file():
         return None
-    results = read_results(run, "training")
+    results, begun = read_results(run, "training"), read_object(run / "run.json", way_out=_OF_A_NET)
     if not results["finished"]:
         raise ValueError(f"the training in {run} has not come to its end; finish it with recipes/train.py")
-    kept = ("steps", "epochs", "processes", "commit", "python", "versions")
-    return {
-        **read_json(run / "run.json"),
-        **{name: results[name] for name in kept},
-        "command": without_folders(results["command"]),
-    }
+    with reading(run, "training"):
+        kept = {name: results[name] for name in ("steps", "epochs", "processes", "commit", "python", "versions")}
+        return {**begun, **kept, "command": without_folders(results["command"])}

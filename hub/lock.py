@@ -5,7 +5,7 @@ from pathlib import Path
 
 from huggingface_hub import constants
 
-from hub.repository.files import CONFIG, WEIGHTS, address_of, read_json
+from hub.repository.files import CONFIG, WEIGHTS, address_of, read_object
 from hub.repository.record import Record, read_record
 from vgg_zoo.entrypoints import OWN_NAMES
 from vgg_zoo.weights.files import file_digest
@@ -31,7 +31,7 @@ def lock(folder: Path, file: Path = LOCK) -> str:
     record, address = read_record(folder), address_of(folder)
     if not record.verified:
         raise ValueError(f"{folder} was published but not verified; run `python -m hub verify {folder}` first")
-    config = read_json(folder / CONFIG)
+    config = read_object(folder / CONFIG, "pretrained_cfg", "num_classes")
     cfg = {key: value for key, value in config["pretrained_cfg"].items() if key not in _NOT_OF_THE_NET}
     nets = read_lock(file)
     _check_name(address.name, record, nets, file)

@@ -20,7 +20,10 @@ from recipes.evaluation.scores import Scores, check_submission, score_store, wri
 from recipes.runtime.command import command, command_parser
 from recipes.runtime.output_folder import OutputFolder
 from vgg_zoo.evaluation import fuse
-from vgg_zoo.results import read_results
+from vgg_zoo.results import images_of, read_results, reading
+
+_OF_THE_DATA = ("spec", "split", "classes")
+"""What a fusion's results say of the data set, as its first net's do."""
 
 
 def load(path: Path) -> tuple[dict[str, Any], Scores, list[int]]:
@@ -30,11 +33,21 @@ def load(path: Path) -> tuple[dict[str, Any], Scores, list[int]]:
         ValueError: It is not finished, or its scores are gone.
     """
     results = read_results(path, "classes")
-    store = score_store(OutputFolder(path), results["data"]["images"])
+    with reading(path, "classes"):
+        store = score_store(OutputFolder(path), images_of(results))
+        if lacking := [name for name in _OF_THE_DATA if name not in results["data"]]:
+            raise ValueError(f"data lacks {', '.join(lacking)}")
+        if not results["nets"] or not all(isinstance(net, dict) for net in results["nets"]):
+            raise ValueError(f"nets must describe each net; got {results['nets']!r}")
     if not store.path.is_dir():
         raise ValueError(f"{path} has no scores; it was made with --no-keep-scores")
     scores = store.read_all()
-    return results, scores, results["outputs_of_classes"] or list(range(scores.posteriors.shape[1]))
+    count = scores.posteriors.shape[1]
+    outputs: list[int] = list(range(count)) if results["outputs_of_classes"] is None else results["outputs_of_classes"]
+    with reading(path, "classes"):
+        if not all(type(output) is int and 0 <= output < count for output in outputs):
+            raise ValueError(f"outputs_of_classes must be numbers from 0 to {count - 1}; got {outputs}")
+    return results, scores, outputs
 
 
 def fused(paths: Sequence[Path]) -> tuple[list[dict[str, Any]], dict[str, Any], Scores, list[int]]:
@@ -53,7 +66,7 @@ def fused(paths: Sequence[Path]) -> tuple[list[dict[str, Any]], dict[str, Any], 
         check_same(paths[0], scores, path, other)
         nets += results["nets"]
         total += [in_order(path, other.posteriors, theirs, outputs)] * len(results["nets"])
-    data = {name: first["data"][name] for name in ("spec", "split", "classes")}
+    data = {name: first["data"][name] for name in _OF_THE_DATA}
     return nets, data, replace(scores, posteriors=fuse(total)), outputs
 
 

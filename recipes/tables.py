@@ -17,7 +17,7 @@ from recipes.evaluation.box_tables import BoxResult, box_tables
 from recipes.evaluation.class_tables import ClassResult, class_tables, plot
 from recipes.runtime.command import command, command_parser
 from recipes.runtime.files import write_text
-from vgg_zoo.results import KINDS, RESULTS, read_results
+from vgg_zoo.results import read_results, reading
 
 
 def read(folder: Path) -> ClassResult | BoxResult | None:
@@ -27,15 +27,10 @@ def read(folder: Path) -> ClassResult | BoxResult | None:
         ValueError: There is none, or something else.
     """
     content = read_results(folder, "classes", "boxes")
-    try:
+    with reading(folder, content["kind"]):
         if content["kind"] == "boxes":
             return BoxResult.of(content)
         return ClassResult.of(content) if content["results"] is not None else None
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"{folder / RESULTS} is not what {KINDS[content['kind']].command} writes ({error!r}); docs/results.md "
-            "describes it"
-        ) from error
 
 
 def tables(results: Iterable[ClassResult | BoxResult]) -> str:

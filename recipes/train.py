@@ -151,7 +151,7 @@ def train(recipe: Recipe, args: argparse.Namespace) -> None:
     """Everything that a training does."""
     folder = RunFolder(args.output)
     folder.check(args.overwrite, training=True)
-    if folder.finished and not args.overwrite:
+    if not args.overwrite and folder.finished:
         print(f"{args.output} is finished; --overwrite trains it again")
         return
     begin_with = beginning(recipe, args.init_from, args.output)

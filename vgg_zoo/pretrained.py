@@ -8,6 +8,7 @@ import timm
 from timm.models import get_pretrained_cfg
 
 from vgg_zoo.entrypoints import BOX_NETS, NETS
+from vgg_zoo.json_files import read_object
 from vgg_zoo.weights.folder import CONFIG, WEIGHTS
 from vgg_zoo.weights.hub_file import checked_file, optional_file
 from vgg_zoo.weights.oxford import OXFORD, SUFFIX, converted_again
@@ -57,6 +58,10 @@ def _check_folder(folder: Path) -> None:
         raise ValueError(f"{folder} is no folder of a trained net: it has no {CONFIG}")
     if not any(file.suffix in (".safetensors", ".bin", ".pth", ".pt") for file in folder.iterdir()):
         raise ValueError(f"{folder} has no weights, only {CONFIG}; {WEIGHTS} is missing")
+    way_out = "train, convert or save the net again, or restore the file"
+    net = read_object(folder / CONFIG, way_out, ["architecture"])["architecture"]
+    if not isinstance(net, str) or not timm.is_model(net):
+        raise ValueError(f"{folder / CONFIG}: there is no net {net!r} (architecture); {way_out}")
 
 
 def check_name(name: str) -> None:

@@ -5,11 +5,13 @@ settings from it, and hub, which publishes its figures. The fields are filled wh
 recipes/train.py, `recipes.evaluation.scores.write_results`, recipes/localise.py and so on.
 """
 
-import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from vgg_zoo.json_files import read_json
 
 RESULTS = "results.json"
 
@@ -49,6 +51,15 @@ KINDS = {
 }
 """Errors of classes (Sect. 4), errors of boxes (Appendix A), descriptors and linear SVMs (Appendix B), by `kind`."""
 
+_TYPES: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("settings", "data", "results", "example", "net", "features", "svm", "descriptor"), (dict,)),
+    **dict.fromkeys(("nets", "classifiers", "outputs_of_classes", "splits"), (list,)),
+    **dict.fromkeys(("steps", "epochs", "processes"), (int,)),
+    **dict.fromkeys(("recipe", "weights_sha256", "arithmetic", "precision", "measure"), (str,)),
+    **{"finished": (bool,), "close": (int, float), "protocol": (int, str)},
+}
+"""Of the fields, where they are not null."""
+
 
 def described(kind: str, content: Mapping[str, Any]) -> dict[str, Any]:
     """The content of a results.json, with its version and kind first.
@@ -74,26 +85,64 @@ def read_results(folder: Path, *kinds: str) -> dict[str, Any]:
     """
     file, kinds = folder / RESULTS, kinds or tuple(KINDS)
     wanted = " or ".join(dict.fromkeys(KINDS[kind].command for kind in kinds))
-    try:
-        content = json.loads(file.read_text())
-    except FileNotFoundError as error:
-        raise ValueError(f"{folder} has no {RESULTS}; name the --output of {wanted}") from error
-    except ValueError as error:
-        raise ValueError(f"{file} is not JSON ({error})") from error
+    if not file.exists():
+        raise ValueError(f"{folder} has no {RESULTS}; name the --output of {wanted}")
+    content = read_json(file, KINDS[kinds[0]].again)
     if not isinstance(content, dict):
         raise ValueError(f"{file} is not what {wanted} writes: it must be an object; docs/results.md describes it")
     kind = content.get("kind")
-    if content.get("version") != VERSION or kind not in KINDS:
-        again = KINDS["training" if "recipe" in content else kind if kind in KINDS else "classes"].again
+    known = kind if isinstance(kind, str) and kind in KINDS else None
+    if content.get("version") != VERSION or known is None:
+        again = KINDS["training" if "recipe" in content else known or kinds[0]].again
+        lacking = [name for name in ("version", "kind") if name not in content]
         raise ValueError(
             f"{file} is of version {content.get('version')!r}, kind {kind!r}, and this vgg_zoo reads version {VERSION} "
-            f"of the kinds {', '.join(KINDS)}: {again}"
+            f"of the kinds {', '.join(KINDS)}: " + (f"it lacks {', '.join(lacking)}: " if lacking else "") + again
         )
-    if kind not in kinds:
-        raise ValueError(f"{file} is what {KINDS[kind].command} writes; name the --output of {wanted}")
-    if lacking := KINDS[kind].fields - content.keys():
-        raise ValueError(f"{file} is not what {KINDS[kind].command} writes: it lacks {', '.join(sorted(lacking))}")
+    if known not in kinds:
+        raise ValueError(f"{file} is what {KINDS[known].command} writes; name the --output of {wanted}")
+    _check_fields(file, known, content)
     return content
+
+
+def _check_fields(file: Path, kind: str, content: Mapping[str, Any]) -> None:
+    command, again = KINDS[kind].command, KINDS[kind].again
+    if lacking := KINDS[kind].fields - content.keys():
+        raise ValueError(f"{file} is not what {command} writes: it lacks {', '.join(sorted(lacking))}; {again}")
+    for name in sorted(KINDS[kind].fields):
+        value, types = content[name], _TYPES[name]
+        if value is not None and not (isinstance(value, types) and (bool in types or not isinstance(value, bool))):
+            words = " or ".join(each.__name__ for each in types)
+            raise ValueError(f"{file} is not what {command} writes: {name} must be {words}; got {value!r}; {again}")
+
+
+@contextmanager
+def reading(folder: Path, kind: str) -> Iterator[None]:
+    """Name the results.json whose inner fields a block misses.
+
+    Raises:
+        ValueError: In place of what Python says of a field that is missing or of another type.
+    """
+    try:
+        yield
+    except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
+        told = error if isinstance(error, ValueError) else repr(error)
+        raise ValueError(
+            f"{folder / RESULTS} is not what {KINDS[kind].command} writes ({told}); docs/results.md describes it: "
+            + KINDS[kind].again
+        ) from error
+
+
+def images_of(content: Mapping[str, Any]) -> int:
+    """How many images the results are of; to be asked in a block of `reading`.
+
+    Raises:
+        KeyError, TypeError, ValueError: They do not tell.
+    """
+    images = content["data"]["images"]
+    if type(images) is not int or images < 1:
+        raise ValueError(f"data.images must be a number of images, at least 1; got {images!r}")
+    return images
 
 
 def training_of(folder: Path) -> dict[str, Any] | None:

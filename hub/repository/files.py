@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from hub.repository.address import Address, parse_address
+from vgg_zoo import json_files
 from vgg_zoo.weights.files import file_digest
 from vgg_zoo.weights.folder import CONFIG, WEIGHTS
 
@@ -38,18 +39,21 @@ def sums_of(folder: Path) -> str:
     return "".join(f"{file_digest(folder / name)}  {name}\n" for name in files_of(folder) if name != SUMS)
 
 
-def read_json(file: Path) -> Any:
+_BUILD = "`python -m hub build` writes it"
+
+
+def read_json(file: Path, way_out: str = _BUILD) -> Any:
     """What a JSON file of a folder says.
 
     Raises:
         ValueError: It is missing, or no JSON.
     """
-    try:
-        return json.loads(file.read_text())
-    except FileNotFoundError as error:
-        raise ValueError(f"{file.parent} has no {file.name}; `python -m hub build` writes it") from error
-    except ValueError as error:
-        raise ValueError(f"{file} is not JSON ({error})") from error
+    return json_files.read_json(file, way_out)
+
+
+def read_object(file: Path, *fields: str, way_out: str = _BUILD) -> dict[str, Any]:
+    """The same of an object with some fields; raises `ValueError` where it is none or lacks one."""
+    return json_files.read_object(file, way_out, fields)
 
 
 def write_json(file: Path, content: Any) -> None:
@@ -63,8 +67,7 @@ def address_of(folder: Path) -> Address:
     Raises:
         ValueError: It names none.
     """
-    config = read_json(folder / CONFIG)
-    cfg = config.get("pretrained_cfg") if isinstance(config, dict) else None
+    cfg = read_object(folder / CONFIG).get("pretrained_cfg")
     named = cfg.get("hf_hub_id") if isinstance(cfg, dict) else None
     if not isinstance(named, str):
         raise ValueError(f"{folder / CONFIG} names no repository (pretrained_cfg.hf_hub_id); build the folder again")

@@ -8,7 +8,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from hub.repository.files import read_json
+from hub.repository.files import read_object
 from vgg_zoo.entrypoints import default_cfgs
 from vgg_zoo.model import VGG
 from vgg_zoo.weights.fit import check_fit
@@ -72,7 +72,7 @@ def load_net(folder: Path) -> VGG:
     Raises:
         ValueError: Weights that are not exactly the net's, not of float32, or not finite.
     """
-    config = read_json(folder / CONFIG)
+    config = read_object(folder / CONFIG)
     net = net_of_config(config)
     try:
         tensors = load_file(folder / WEIGHTS)

@@ -10,7 +10,7 @@ from torch import Tensor
 from recipes.data.images import Problem
 from recipes.evaluation.store import ReadImage, RescaledImages, Rows, Store
 from recipes.runtime.output_folder import OutputFolder
-from vgg_zoo.results import read_results
+from vgg_zoo.results import images_of, read_results, reading
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,5 +72,9 @@ def load_features(folder: str | Path) -> Features:
         ValueError: It is not finished, damaged, or something else's folder; the message says the way out.
     """
     settings = read_results(Path(folder), "features")
-    rows = descriptor_store(OutputFolder(Path(folder)), settings["data"]["images"]).read_all()
+    with reading(Path(folder), "features"):
+        images, classes = images_of(settings), settings["data"]["class_names"]
+        if not isinstance(settings["net"], dict) or not all(isinstance(name, str) for name in classes):
+            raise ValueError("net must be an object, and data.class_names a list of texts")
+    rows = descriptor_store(OutputFolder(Path(folder)), images).read_all()
     return Features(rows.descriptors.numpy(), rows.labels.numpy(), rows.names, rows.problems, settings)

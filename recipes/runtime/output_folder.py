@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from recipes.runtime.files import provenance, write_json
+from vgg_zoo.json_files import read_object
 from vgg_zoo.results import RESULTS, described
 from vgg_zoo.weights.folder import WEIGHTS
 
@@ -64,7 +65,7 @@ class OutputFolder:
             overwrite: Throw away what is there.
 
         Raises:
-            ValueError: Another run was begun here; the message names the differences.
+            ValueError: Another run was begun here, and the message names the differences; or run.json is damaged.
         """
         if overwrite and self.path.exists():
             shutil.rmtree(self.path)
@@ -73,7 +74,10 @@ class OutputFolder:
         if not self.identity.exists():
             write_json(self.identity, identity)
             return
-        before = json.loads(self.identity.read_text())
+        way_out = f"choose another --output than {self.path}, or replace it with --overwrite"
+        before = read_object(self.identity, way_out)
+        if not before.keys() - identity.keys():  # of the same command, as far as it tells
+            read_object(self.identity, way_out, identity)
         differences = list(_differences(before, identity))
         if differences:
             raise ValueError(

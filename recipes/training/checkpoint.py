@@ -9,19 +9,22 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from vgg_zoo.json_files import read_object
 from vgg_zoo.weights.files import file_digest
 
 STATE, MOMENTUM, AVERAGE = "state.json", "momentum.safetensors", "average.safetensors"
+
+_WAY_OUT = "name another one with --resume, or begin again with --overwrite"
 
 _log = logging.getLogger(__name__)
 
@@ -42,6 +45,14 @@ class Checkpoint:
         """Those of one of its files, on the CPU; none where there is no such file."""
         path = self.folder / name
         return load_file(path) if path.exists() else {}
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Name `state.json` where a block misses a field of it, or finds one of another type, as a `ValueError`."""
+        try:
+            yield
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{self.folder / STATE} is not what a training writes ({error!r}); {_WAY_OUT}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,14 +148,17 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         ValueError: Incomplete or altered; the message names the folder and the file.
     """
     try:
-        state = json.loads((folder / STATE).read_text())
+        state = read_object(folder / STATE, _WAY_OUT, ("step", "sha256"))
         hashes: dict[str, str] = state["sha256"]
         int(state["step"])
-        for name, expected in hashes.items():
-            if Path(name).name != name or file_digest(folder / name) != expected:
-                raise ValueError(f"{folder}/{name} is not as it was written")
-    except (OSError, KeyError, TypeError, AttributeError, json.JSONDecodeError, SafetensorError) as error:
+        altered = [name for name in hashes if Path(name).name != name or file_digest(folder / name) != hashes[name]]
+        unknown = {path.name for path in folder.iterdir()} - {STATE, *hashes}
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"{folder} is incomplete ({type(error).__name__}: {error})") from error
+    if altered:
+        raise ValueError(f"{folder}/{altered[0]} is not as it was written")
+    if unknown or not hashes:
+        raise ValueError(f"{folder} is incomplete ({STATE} has no hash of {', '.join(sorted(unknown)) or 'any file'})")
     return Checkpoint(folder, state)
 
 
@@ -166,8 +180,8 @@ def _stamp(folder: Path) -> tuple[tuple[str, int, int], ...]:
 
 def _error_of(folder: Path) -> float | None:
     try:
-        error = json.loads((folder / STATE).read_text()).get("error")
-    except (OSError, ValueError, AttributeError):
+        error = read_object(folder / STATE, _WAY_OUT).get("error")
+    except (OSError, ValueError):
         return None
     return float(error) if isinstance(error, int | float) else None
 

@@ -96,12 +96,14 @@ class Training:
         """Resume from a checkpoint, whatever number of processes wrote it."""
         self.learner.restore(checkpoint)
         state = checkpoint.state
-        self.step = state["step"]
-        self.batches.epoch, self.batches.consumed = state["epoch"], state["consumed"]
-        self.schedule.restore(state["schedule"])
-        self.rows = list(state["metrics"])
+        with checkpoint.reading():
+            self.step = state["step"]
+            self.batches.epoch, self.batches.consumed = state["epoch"], state["consumed"]
+            self.schedule.restore(state["schedule"])
+            self.rows = list(state["metrics"])
+            loss_sum = float(state["loss_sum"])
         if self.accelerator.is_main_process:
-            self.loss_sum += state["loss_sum"]
+            self.loss_sum += loss_sum
             write_metrics(self.metrics, self.rows)
 
     def save(self) -> None:

@@ -1,8 +1,7 @@
 """The folder of a run: whether it is finished, its colours, and the course of its training as a table and a curve."""
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from recipes.data.images import LabelledImages, training_colours
 from recipes.runtime.files import write_csv, write_json
 from recipes.runtime.output_folder import OutputFolder
 from vgg_zoo.images.preprocessing import Colours
+from vgg_zoo.json_files import read_object
 from vgg_zoo.results import training_of
 
 
@@ -33,13 +33,21 @@ class RunFolder(OutputFolder):
         return results is not None and bool(results["finished"])
 
     def colours(self, training: LabelledImages) -> Colours:
-        """The training images' colours: computed once, and kept with the run."""
+        """The training images' colours: computed once, and kept with the run.
+
+        Raises:
+            ValueError: The file is damaged.
+        """
         file = self.path / "colours.json"
         if not file.exists():
             write_json(file, asdict(training_colours(training)))
-        kept = json.loads(file.read_text())
-        vectors = tuple(map(tuple, kept["eigenvectors"]))
-        return Colours(mean=tuple(kept["mean"]), eigenvalues=tuple(kept["eigenvalues"]), eigenvectors=vectors)
+        way_out = "delete it, and the same command computes it again"
+        kept = read_object(file, way_out, [field.name for field in fields(Colours)])
+        try:
+            vectors = tuple(map(tuple, kept["eigenvectors"]))
+            return Colours(mean=tuple(kept["mean"]), eigenvalues=tuple(kept["eigenvalues"]), eigenvectors=vectors)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{file} holds no colours ({error}); {way_out}") from error
 
 
 def write_metrics(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -50,6 +50,8 @@ class Schedule:
         return {key: value for key, value in asdict(self).items() if key != "recipe"}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Resume from `state()`."""
+        """Resume from `state()`; raises `KeyError` where it is another one's."""
+        if state.keys() != self.state().keys():
+            raise KeyError(f"a schedule has {', '.join(self.state())}, not {', '.join(state)}")
         for key, value in state.items():
             setattr(self, key, value)

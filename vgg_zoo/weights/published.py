@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vgg_zoo.configurations import REGRESSIONS
+from vgg_zoo.json_files import read_object
 from vgg_zoo.weights.files import whole
 from vgg_zoo.weights.folder import WEIGHTS
 from vgg_zoo.weights.hub_file import SHA256, checked_file
@@ -81,9 +82,10 @@ def read_lock(file: Path = LOCK) -> dict[str, PublishedNet]:
     Raises:
         ValueError: The file is damaged.
     """
+    entries = read_object(file, "restore it from the repository")
     try:
-        return {name: PublishedNet(**entry) for name, entry in json.loads(file.read_text()).items()}
-    except (ValueError, TypeError, AttributeError) as error:
+        return {name: PublishedNet(**entry) for name, entry in entries.items()}
+    except (ValueError, TypeError) as error:
         raise ValueError(f"{file} is not what `python -m hub lock` writes: {error}") from error
 
 

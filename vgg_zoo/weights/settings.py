@@ -2,7 +2,6 @@
 the paper's (Sect. 4.2).
 """
 
-import json
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,8 @@ from typing import Any
 from timm.models import get_pretrained_cfg
 from torch import nn
 
-from vgg_zoo.results import RESULTS, training_of
+from vgg_zoo.json_files import read_json
+from vgg_zoo.results import RESULTS, reading, training_of
 from vgg_zoo.weights.hub_file import optional_file
 from vgg_zoo.weights.published import PUBLISHED
 
@@ -47,7 +47,7 @@ def read_localise(file: Path) -> dict[str, Any]:
     """
     settings = _read(file, _BOX_KINDS)
     scales = settings["scales"]
-    if not scales or not all(type(scale) is int and scale > 0 for scale in scales):
+    if not scales or not all(map(_is_pixels, scales)):
         raise ValueError(f"{file}: scales must be smallest sides in pixels; got {scales!r}")
     if not 0 <= settings["close"] <= 1:
         raise ValueError(f"{file}: close must be an overlap from 0 to 1; got {settings['close']!r}")
@@ -55,10 +55,7 @@ def read_localise(file: Path) -> dict[str, Any]:
 
 
 def _read(file: Path, kinds: Mapping[str, type]) -> dict[str, Any]:
-    try:
-        settings = json.loads(file.read_text())
-    except ValueError as error:
-        raise ValueError(f"{file} is not JSON ({error})") from error
+    settings = read_json(file, "write it again with DenseEvaluator.save_pretrained, or delete it")
     if not isinstance(settings, dict) or set(settings) != set(kinds):
         got = sorted(settings) if isinstance(settings, dict) else type(settings).__name__
         raise ValueError(f"{file} must have exactly the keys {', '.join(kinds)}; it has {got}")
@@ -137,7 +134,24 @@ def run_settings(net: Net) -> dict[str, Any]:
     """The recipe of a training's folder, as its results.json has it; nothing of any other folder or name."""
     folder = folder_of(net)
     training = training_of(folder) if folder else None
-    return training["settings"] if training else {}
+    settings: dict[str, Any] = (training["settings"] or {}) if training else {}
+    if training:
+        with reading(folder, "training"):
+            _check_settings(settings)
+    return settings
+
+
+def _check_settings(settings: Mapping[str, Any]) -> None:
+    """What is taken of a recipe's settings, where it is there."""
+    scales, crop, flip = settings.get("train_scales", [1]), settings.get("crop_size", 1), settings.get("flip", True)
+    if not isinstance(scales, list) or not 1 <= len(scales) <= 2 or not all(map(_is_pixels, scales)):
+        raise ValueError(f"settings.train_scales must be S, or S_min and S_max, in pixels; got {scales!r}")
+    if not _is_pixels(crop) or not isinstance(flip, bool):
+        raise ValueError(f"settings must have a crop_size in pixels and a flip, true or false; got {crop!r}, {flip!r}")
+
+
+def _is_pixels(value: Any) -> bool:
+    return type(value) is int and value > 0
 
 
 def file_beside(net: Net, name: str) -> Path | None:

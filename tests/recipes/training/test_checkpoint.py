@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 import torch
 
+from recipes.recipe import load_recipe
 from recipes.training.checkpoint import Checkpoints, load_checkpoint
+from recipes.training.schedule import Schedule
 
 
 def save(checkpoints: Checkpoints, step: int, error: float | None = None) -> None:
@@ -127,3 +129,29 @@ def test_a_state_cannot_reach_outside_its_folder(tmp_path: Path) -> None:
     (folder / "state.json").write_text(json.dumps(state))
     with pytest.raises(ValueError, match="is not as it was written"):
         load_checkpoint(folder)
+
+
+def test_a_file_without_a_hash_is_no_part_of_a_checkpoint(tmp_path: Path) -> None:
+    """Nor is one whole that has no hashes at all: nothing of it could be checked."""
+    save(Checkpoints(tmp_path), 1)
+    folder = tmp_path / "step-00000001"
+    state = json.loads((folder / "state.json").read_text())
+    hashes = dict(state["sha256"])
+    hashes.pop("net")
+    for kept_hashes, message in ((hashes, "state.json has no hash of net"), ({}, "no hash of m.safetensors, net")):
+        (folder / "state.json").write_text(json.dumps(state | {"sha256": kept_hashes}))
+        with pytest.raises(ValueError, match=f"step-00000001 is incomplete .*{message}"):
+            load_checkpoint(folder)
+        assert Checkpoints(tmp_path).latest() is None
+
+
+def test_a_state_that_lacks_a_field_is_named(tmp_path: Path) -> None:
+    """Where a run reads one that is not there, or of another type."""
+    save(Checkpoints(tmp_path), 1)
+    checkpoint = load_checkpoint(tmp_path / "step-00000001")
+    message = r"state.json is not what a training writes \(KeyError\('epoch'\)\); name another one with --resume"
+    with pytest.raises(ValueError, match=message), checkpoint.reading():
+        checkpoint.state["epoch"]
+    schedule = Schedule(load_recipe("digits_vgg_a"))
+    with pytest.raises(ValueError, match=r"a schedule has epochs, .*, not best"), checkpoint.reading():
+        schedule.restore({"best": 0.5})
