@@ -122,7 +122,8 @@ def _recipe(run: Path) -> dict[str, Any] | None:
     """What was learned, and how; nothing for a net that was not trained by `recipes/train.py`."""
     if not (run / "run.json").is_file():
         return None
-    results, begun = read_results(run, "training"), read_object(run / "run.json", way_out=_OF_A_NET)
+    results = read_results(run, "training")
+    begun = read_object(run / "run.json", "recipe", "settings", way_out=_OF_A_NET)
     if not results["finished"]:
         raise ValueError(f"the training in {run} has not come to its end; finish it with recipes/train.py")
     with reading(run, "training"):

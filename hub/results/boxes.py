@@ -7,6 +7,7 @@ from typing import Any, ClassVar, cast
 import torch
 from torch import Tensor
 
+from hub.results.figures import check_count, check_figures
 from hub.results.kind import Kind, Measure, Row
 from hub.results.provenance import origin, without_folder
 from vgg_zoo.boxes.frame import boxes_of_map
@@ -26,6 +27,12 @@ _RATES = {
     TRUE_CLASS: ("box_error", "mean_overlap"),
     CLASSES_AND_BOXES: ("error", "top1_error", "class_error"),
 }
+_ORDERS = {
+    TRUE_CLASS: (("box_error",), ("mean_overlap",)),
+    CLASSES_AND_BOXES: (("top1_error", "error", "class_error"), ()),
+}
+"""Parts of the images, none greater than the one before it, and other figures."""
+
 _MEASURES = {
     "box_error": ("localisation_error", "box error"),
     "mean_overlap": ("mean_iou", "mean overlap"),
@@ -79,7 +86,7 @@ class Boxes(Kind):
                 "classifiers": [],
                 "train_scales": sorted(set(settings["train_scales"])),
                 "trainable": settings["trainable"],
-                **_figures(TRUE_CLASS, result),
+                **_figures(TRUE_CLASS, result, content["data"].get("validation_images")),
                 **origin(content, content["weights_sha256"], "validation", unusable_images=None),
             }
 
@@ -96,7 +103,7 @@ class Boxes(Kind):
             "classifiers": [{**each, "model": without_folder(each["model"])} for each in content["classifiers"]],
             "train_scales": net["train_scales"],
             "trainable": net["trainable"],
-            **_figures(protocol, content["results"]),
+            **_figures(protocol, content["results"], data.get("images"), data["unusable_images"]),
             **origin(content, net["weights_sha256"], data["split"], unusable_images=data["unusable_images"]),
         }
 
@@ -118,6 +125,10 @@ class Boxes(Kind):
     def rates(self, row: Row) -> dict[str, float]:
         """The protocol's own errors; the overlap is from 0 to 1 as well."""
         return {name: row[name] for name in _RATES[row["protocol"]]}
+
+    def check(self, row: Row) -> None:
+        """Errors are parts of the images; one of five guesses is no greater than that of one, nor that of the class."""
+        check_figures(row, *_ORDERS[row["protocol"]], unreadable=row.get("unusable_images"))
 
     def settings(self, rows: Sequence[Row]) -> dict[str, Any]:
         """Those of the test with the most scales, of classes and boxes where there is one."""
@@ -166,5 +177,7 @@ class Boxes(Kind):
         return {"classifier": json.dumps(tested[-1] if tested else "path/to/classifier")}
 
 
-def _figures(protocol: str, result: Mapping[str, Any]) -> Row:
+def _figures(protocol: str, result: Mapping[str, Any], images: Any, unusable: int | None = None) -> Row:
+    check_figures(result, *_ORDERS[protocol], unreadable=unusable)
+    check_count(result["images"], images)
     return {name: result[name] for name in (*_RATES[protocol], "images")}

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from hub.results.figures import check_count, check_figures
 from hub.results.kind import Kind, Measure, Row
 from hub.results.provenance import origin
 from vgg_zoo.evaluation import DenseEvaluator
@@ -53,7 +54,7 @@ class Classes(Kind):
                 "softmax_first": False,
                 "ceil_mode": False,
                 "train_scales": sorted(set(content["settings"]["train_scales"])),
-                **_errors(result),
+                **_errors(result, content["data"].get("validation_images")),
                 **origin(content, content["weights_sha256"], "validation"),
             }
 
@@ -67,7 +68,7 @@ class Classes(Kind):
         yield {
             **{name: net[name] for name in ("protocol", "scales", "flip", "softmax_first", "ceil_mode")},
             "train_scales": net["train_scales"],
-            **_errors(content["results"]),
+            **_errors(content["results"], data.get("images"), data["unreadable_images"]),
             **origin(content, net["weights_sha256"], data["split"], unreadable_images=data["unreadable_images"]),
         }
 
@@ -96,6 +97,10 @@ class Classes(Kind):
     def rates(self, row: Row) -> dict[str, float]:
         """Of one guess and of five."""
         return {name: row[name] for name in ("top1_error", "top5_error")}
+
+    def check(self, row: Row) -> None:
+        """Both are parts of the images, and that of five guesses is not the greater one."""
+        check_figures(row, ("top1_error", "top5_error"), unreadable=row.get("unreadable_images"))
 
     def settings(self, rows: Sequence[Row]) -> dict[str, Any]:
         """Those of the dense test with the most scales."""
@@ -128,5 +133,7 @@ class Classes(Kind):
         )
 
 
-def _errors(result: Mapping[str, Any]) -> Row:
+def _errors(result: Mapping[str, Any], images: Any, unreadable: int | None = None) -> Row:
+    check_figures(result, ("top1", "top5"), unreadable=unreadable)
+    check_count(result["images"], images)
     return {"top1_error": result["top1"], "top5_error": result["top5"], "images": result["images"]}

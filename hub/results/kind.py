@@ -82,6 +82,14 @@ class Kind(ABC):
         """The row's errors by name; each must be from 0 to 1."""
 
     @abstractmethod
+    def check(self, row: Row) -> None:
+        """The row's figures can be right.
+
+        Raises:
+            ValueError: One cannot (`hub.results.figures.check_figures`).
+        """
+
+    @abstractmethod
     def settings(self, rows: Sequence[Row]) -> dict[str, Any]:
         """The content of the settings file: those of the widest dense test.
 

@@ -10,6 +10,8 @@ _KEPT = ("command", "commit", "python", "versions")
 def origin(content: Mapping[str, Any], sha256: str, split: str, **lost: int | None) -> dict[str, Any]:
     """Of a results.json: the images, with those that were `lost`, the weights that were measured on them, and how."""
     data = content["data"]
+    if type(data["classes"]) is not int or data["classes"] < 1:
+        raise ValueError(f"data.classes must be a number of classes, at least 1; got {data['classes']!r}")
     return {
         "data_set": without_folder(data["spec"]),
         "split": split,

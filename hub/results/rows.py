@@ -13,8 +13,7 @@ from hub.results.classes import Classes
 from hub.results.kind import Kind, Row
 from vgg_zoo.entrypoints import predicts
 from vgg_zoo.model import VGG
-from vgg_zoo.results import KINDS as KINDS_OF_RESULTS
-from vgg_zoo.results import RESULTS, read_results
+from vgg_zoo.results import RESULTS, read_results, reading
 
 KINDS: tuple[Kind, ...] = (Classes(), Boxes())
 """Each of the nets that it is about predict, "classes" or "boxes"."""
@@ -82,6 +81,10 @@ def check_rows(kind: Kind, rows: list[Row], sha256: str, net: VGG, file: Path) -
             raise ValueError(f"{file} has results of another net; this one is {kind.about(net)}")
         if not all(0 <= rate <= 1 for rate in kind.rates(row).values()):
             raise ValueError(f"{file} has errors that are not from 0 to 1")
+        try:
+            kind.check(row)
+        except ValueError as error:
+            raise ValueError(f"{file}: {error}") from error
     if kind.read_settings(file.with_name(kind.settings_file)) != kind.settings(rows):
         raise ValueError(f"{file.with_name(kind.settings_file)} is not of the widest dense test in {EVALUATION}")
 
@@ -96,15 +99,6 @@ def _order(kind: Kind, row: Row) -> tuple[Any, ...]:
 
 
 def _read(kind: Kind, folder: Path, results: str, rows: Callable[[Any], Iterable[Row]]) -> list[Row]:
-    content, file = read_results(folder, results), folder / RESULTS
-    try:
-        read = list(rows(content))
-        for row in read:
-            for name, rate in kind.rates(row).items():
-                if not 0 <= rate <= 1:
-                    raise ValueError(f"{name} must be from 0 to 1; got {rate!r}")
-    except (KeyError, TypeError, IndexError, AttributeError) as error:
-        raise ValueError(f"{file} is not what {KINDS_OF_RESULTS[results].command} writes ({error!r})") from error
-    except ValueError as error:
-        raise ValueError(f"{file}: {error}") from error
-    return read
+    content = read_results(folder, results)
+    with reading(folder, results):
+        return list(rows(content))

@@ -50,9 +50,10 @@ def make_results(folder: Path, run: Path, **changes: Any) -> Path:
         "ceil_mode": False,
     }
     data = {"spec": "made", "split": "validation", "classes": 10, "images": 40, "unreadable_images": 0}
-    rates = {"top1": 0.25, "top5": 0.05, "images": 40}
+    rates = {"top1": 0.25, "top1_interval": [0.0, 1.0], "top5": 0.05, "top5_interval": [0.0, 1.0], "images": 40}
     for part in (net, data, rates):
         part.update({key: value for key, value in changes.items() if key in part})
+    data["images"] = changes.get("images_of_data", data["images"])
     content = {
         **{"version": VERSION, "kind": "classes"},
         "nets": [net] * changes.get("nets", 1),

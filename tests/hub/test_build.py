@@ -14,6 +14,7 @@ from hub.repository.address import parse_address
 from hub.repository.files import OPTIONAL, REQUIRED, files_of
 from hub.results.classes import Classes
 from hub.results.provenance import without_folders
+from recipes.evaluation.error_rates import wilson_interval
 from tests.helpers import training_results
 from tests.hub.nets import REPOSITORY, make_built, make_results, make_run
 from vgg_zoo.weights.settings import read_settings
@@ -82,7 +83,7 @@ def test_a_command_is_kept_without_folders(word: str, kept: str) -> None:
 def test_the_cards_figures_are_the_results(run: Path, tmp_path: Path) -> None:
     """In the table and in the model-index, which the Hub parses; the wrapper has the Q of the widest dense test."""
     results = [
-        make_results(tmp_path / "one", run, scales=[64], top1=0.3125, top5=0.1),
+        make_results(tmp_path / "one", run, scales=[64], top1=0.325, top5=0.1),
         make_results(tmp_path / "two", run, scales=[64, 96, 128], top1=0.25, top5=0.075),
         make_results(tmp_path / "crops", run, protocol="multi_crop", top1=0.275, top5=0.05, unreadable_images=2),
     ]
@@ -90,12 +91,12 @@ def test_the_cards_figures_are_the_results(run: Path, tmp_path: Path) -> None:
     card = ModelCard.load(folder / "README.md")
     found = [(result.metric_name, result.metric_value) for result in card.data.eval_results]
     assert found[:4] == [
-        ("top-1 accuracy, dense, Q = 64", 68.75),
+        ("top-1 accuracy, dense, Q = 64", 67.5),
         ("top-5 accuracy, dense, Q = 64", 90.0),
         ("top-1 accuracy, dense, Q = 64, 96, 128", 75.0),
         ("top-5 accuracy, dense, Q = 64, 96, 128", 92.5),
     ]
-    assert "| dense, Q = 64 | made, validation | 40 | 31.25 | 10.00 | – |" in card.text
+    assert "| dense, Q = 64 | made, validation | 40 | 32.50 | 10.00 | – |" in card.text
     assert "| multi-crop, Q = 64, 96 | made, validation | 40, 2 unreadable | 27.50 | 5.00 | – |" in card.text
     assert card.data.model_name == "vgg_d.made"
     assert read_settings(folder / "dense_eval.json")["scales"] == [64, 96, 128]
@@ -143,6 +144,23 @@ def test_a_net_of_full_width_is_timms(tmp_path: Path) -> None:
         ({"top1": float("nan")}, "must be from 0 to 1"),
         ({"unlabelled": True}, "without labels"),
         ({"top1": 1.5}, "must be from 0 to 1"),
+        ({"top1": "0.25"}, "top1 must be from 0 to 1; got '0.25'"),
+        ({"top1": True}, "top1 must be from 0 to 1; got True"),
+        ({"top1": 0.2512}, r"top1 must be a multiple of 1/40, one image of those tested; got 0.2512, 10.048 images"),
+        ({"top5": 0.01}, "top5 must be a multiple of 1/40"),
+        ({"top5": 0.5}, "top5 must not be greater than top1; got 0.5 and 0.25"),
+        ({"top1_interval": [0.3, 0.4]}, "top1 must lie in its interval, 0.3 to 0.4; got 0.25"),
+        ({"top5_interval": [0.1, 0.2]}, "top5 must lie in its interval, 0.1 to 0.2; got 0.05"),
+        ({"top1_interval": [0.4, 0.1]}, "top1_interval must be two numbers from 0 to 1, the lower first"),
+        ({"top1_interval": [-0.1, 0.4]}, "top1_interval must be two numbers from 0 to 1"),
+        ({"top1_interval": [0.1, float("nan")]}, "top1_interval must be two numbers from 0 to 1"),
+        ({"top1_interval": 0.25}, "top1_interval must be two numbers from 0 to 1"),
+        ({"images": 0}, "images must be a whole number of at least 1; got 0"),
+        ({"images": 40.0}, "images must be a whole number of at least 1; got 40.0"),
+        ({"images_of_data": 41}, "images must be those of the data, 41; got 40"),
+        ({"unreadable_images": 3}, "top5 must count the 3 images that cannot be read; got 0.05 of 40"),
+        ({"unreadable_images": -1}, "unreadable or unusable images must be from 0 to 40; got -1"),
+        ({"classes": 0}, "data.classes must be a number of classes, at least 1; got 0"),
         ({"protocol": "multi_crop"}, "none of the results is dense"),
     ],
 )
@@ -154,6 +172,35 @@ def test_results_that_cannot_be_published_are_refused(
     with pytest.raises(ValueError, match=message):
         built(run, tmp_path / "out", results)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["results", "run"]
+
+
+def test_rates_are_parts_of_the_images_up_to_rounding(run: Path, tmp_path: Path) -> None:
+    """Every count of wrong images among 49,999 and of none, as a commands writes it, with its interval."""
+    for wrong in (0, 1, 12_345, 49_998, 49_999):
+        rate = wrong / 49_999
+        figures: dict[str, Any] = {"top1": rate, "top5": rate, "top1_interval": list(wilson_interval(rate, 49_999))}
+        built(run, tmp_path / "out", make_results(tmp_path / f"{wrong}", run, images=49_999, **figures))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        (name, text)
+        for name in ("config.json", "run.json", "results.json")
+        for text in ("", '{"architecture": "vg', "{}", "[]")
+    ],
+)
+def test_damaged_files_of_a_run_are_named(run: Path, tmp_path: Path, name: str, text: str) -> None:
+    """With the way out; nothing is written."""
+    results = make_results(tmp_path / "results", run)
+    if name == "run.json":
+        (run / "results.json").write_text(json.dumps(training_results(finished=True, results={}, data={})))
+    (run / name).write_text(text)
+    with pytest.raises(
+        ValueError, match=rf"{run / name} (is not|must be|lacks|is of version).*(again|docs/results.md)"
+    ):
+        built(run, tmp_path / "out", results)
+    assert not (tmp_path / "out").exists()
 
 
 def test_other_mistakes_are_told(run: Path, tmp_path: Path) -> None:

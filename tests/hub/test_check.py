@@ -141,6 +141,14 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
         in_json("eval_results.json", lambda rows: rows[0].update(top1_error=float("nan"))),
         "not from 0 to 1",
     ),
+    "an error of half an image": (
+        in_json("eval_results.json", lambda rows: rows[0].update(top1_error=0.2625)),
+        "top1_error must be a multiple of 1/40",
+    ),
+    "top-5 worse than top-1": (
+        in_json("eval_results.json", lambda rows: rows[0].update(top5_error=0.5)),
+        "top5_error must not be greater than top1_error",
+    ),
     "a flattered table": (_flatter_card, "is not what the files beside it say"),
     "flattered results": (
         in_json("eval_results.json", lambda rows: rows[0].update(top1_error=0.1)),

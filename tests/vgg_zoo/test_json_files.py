@@ -82,7 +82,5 @@ def test_a_config_names_a_net(config: dict[str, Any], tmp_path: Path) -> None:
     """timm would end in a KeyError or name no file."""
     (tmp_path / "model.safetensors").write_bytes(b"")
     (tmp_path / "config.json").write_text(json.dumps(config))
-    with pytest.raises(
-        ValueError, match=r"config.json(: there is no net .*| lacks architecture); train"
-    ):
+    with pytest.raises(ValueError, match=r"config.json(: there is no net .*| lacks architecture); train"):
         check_source(tmp_path)

@@ -119,6 +119,15 @@ def test_a_training_alone_will_do(run: Path, tmp_path: Path) -> None:
         ({"nets": 2}, "the boxes of 2 nets together"),
         ({"error": float("nan")}, "error must be from 0 to 1"),
         ({"protocol": 1, "mean_overlap": 1.5}, "mean_overlap must be from 0 to 1"),
+        ({"protocol": 1, "box_error": 0.36}, "box_error must be a multiple of 1/40"),
+        ({"protocol": 1, "box_error": 0.525}, "box_error must lie in its interval, 0.2 to 0.5; got 0.525"),
+        (
+            {"error": 0.525, "error_interval": [0.4, 0.6]},
+            "error must not be greater than top1_error; got 0.525",
+        ),
+        ({"class_error": 0.375}, "class_error must not be greater than error; got 0.375 and 0.25"),
+        ({"error_interval": [0.3, 0.4]}, "error must lie in its interval, 0.3 to 0.4; got 0.25"),
+        ({"unusable_images": 6}, "class_error must count the 6 images that cannot be read; got 0.125 of 40"),
         ({"protocol": 1, "weights_sha256": None}, "are of other weights"),
     ],
 )
@@ -163,7 +172,7 @@ def test_the_papers_figures_stand_beside_its_own_tests(tmp_path: Path) -> None:
     results = [
         make_box_results(tmp_path / "true", run, protocol=1, scales=[384], **about),
         make_box_results(tmp_path / "dense", run, scales=[352, 384], **about),
-        make_box_results(tmp_path / "other", run, scales=[384], **{**about, "images": 49_999}),
+        make_box_results(tmp_path / "other", run, scales=[384], **{**about, "images": 49_992}),
     ]
     folder = built(run, tmp_path / "out", *results)
     rows = json.loads((folder / "eval_results.json").read_text())
@@ -216,7 +225,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
         "not from 0 to 1",
     ),
     "flattered results": (
-        in_json("eval_results.json", lambda rows: rows[0].update(error=0.1)),
+        in_json("eval_results.json", lambda rows: rows[0].update(error=0.2)),
         "is not what the files beside it say",
     ),
     "the ONNX file of a classifier": (other_onnx("vgg_d"), "gives class_score_map, posteriors, and must give box_map"),
