@@ -14,7 +14,7 @@ from hub.results.provenance import without_folders
 from hub.results.rows import kind_of, rows_of
 from vgg_zoo.model import VGG
 from vgg_zoo.results import read_results, reading
-from vgg_zoo.weights.files import file_digest
+from vgg_zoo.weights.files import file_digest, naming_full_disk
 from vgg_zoo.weights.folder import CONFIG, WEIGHTS
 
 LICENCES = (
@@ -76,19 +76,20 @@ def build(
     writing = output.with_name(f".{output.name}.building")
     shutil.rmtree(writing, ignore_errors=True)
     try:
-        (writing / ONNX).parent.mkdir(parents=True)
-        shutil.copyfile(run / WEIGHTS, writing / WEIGHTS)
-        write_json(writing / CONFIG, config)
-        write_json(writing / kind.settings_file, settings)
-        write_json(writing / EVALUATION, rows)
-        if recipe:
-            write_json(writing / RECIPE, recipe)
-        write_dense_onnx(net, writing / ONNX, settings["ceil_mode"])
-        (writing / CARD).write_text(card_of(writing))
-        (writing / SUMS).write_text(sums_of(writing))
-        if output.exists():
-            shutil.rmtree(output)
-        writing.rename(output)
+        with naming_full_disk(output):
+            (writing / ONNX).parent.mkdir(parents=True)
+            shutil.copyfile(run / WEIGHTS, writing / WEIGHTS)
+            write_json(writing / CONFIG, config)
+            write_json(writing / kind.settings_file, settings)
+            write_json(writing / EVALUATION, rows)
+            if recipe:
+                write_json(writing / RECIPE, recipe)
+            write_dense_onnx(net, writing / ONNX, settings["ceil_mode"])
+            (writing / CARD).write_text(card_of(writing))
+            (writing / SUMS).write_text(sums_of(writing))
+            if output.exists():
+                shutil.rmtree(output)
+            writing.rename(output)
     finally:
         shutil.rmtree(writing, ignore_errors=True)
 

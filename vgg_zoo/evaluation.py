@@ -19,6 +19,7 @@ from vgg_zoo.images.preprocessing import rescale
 from vgg_zoo.layers import check_is_vgg, smallest_side
 from vgg_zoo.model import outputs_of, own_class_names
 from vgg_zoo.pretrained import pretrained_net
+from vgg_zoo.weights.files import whole
 from vgg_zoo.weights.folder import save_folder
 from vgg_zoo.weights.settings import SETTINGS_FILE, Net, read_settings, settled
 
@@ -179,7 +180,8 @@ class DenseEvaluator(DenseNet):
             class_names=own_class_names(self.model) or None,
             description=cfg.get("description"),
         )
-        (Path(folder) / SETTINGS_FILE).write_text(json.dumps(self.settings, indent=2) + "\n")
+        with whole(Path(folder) / SETTINGS_FILE) as writing:
+            writing.write_text(json.dumps(self.settings, indent=2) + "\n")
 
     @classmethod
     def from_pretrained(cls, source: str | Path, revision: str | None = None) -> "DenseEvaluator":

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from recipes.evaluation.error_rates import ErrorRates, wilson_interval
-from recipes.runtime.files import markdown
+from recipes.runtime.files import markdown, write_picture
 from vgg_zoo.configurations import TABLE_1
 from vgg_zoo.paper import ILSVRC, PaperBoxNet, PaperNet, PaperResult, paper_result
 
@@ -141,7 +141,7 @@ def plot(results: Sequence[ClassResult], picture: Path) -> None:
         panels[0].plot([], [], "o", color=_colour(name), label=name)
     panels[0].plot([], [], "o", mfc="none", mec="0.3", ms=8, label="the paper")
     figure.legend(loc="outside upper center", ncols=8, frameon=False)
-    figure.savefig(picture, dpi=120)
+    write_picture(picture, figure)
 
 
 def _draw(panel: Any, points: Sequence[ClassResult], label: Callable[[PaperNet], Any]) -> None:

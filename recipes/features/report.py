@@ -13,7 +13,7 @@ from recipes.features.descriptors import BOX, IMAGE, Descriptors
 from recipes.features.protocols import Request, SvmProtocol
 from recipes.features.samples import Samples
 from recipes.features.split import SplitResult
-from recipes.runtime.files import markdown, write_csv, write_text
+from recipes.runtime.files import markdown, write_csv, write_picture, write_text
 from recipes.runtime.output_folder import OutputFolder
 from vgg_zoo.paper import PaperFeatures, paper_features, paper_figure
 
@@ -176,10 +176,11 @@ class SvmReport:
         if self.protocol.uses_average_precision:
             results: Any = self.results()
             picture = plots.bars(results["per_class"], results["figure"], self.protocol.measure, self.title)
-            picture.savefig(folder / "per_class_ap.png", dpi=120)
+            write_picture(folder / "per_class_ap.png", picture)
         else:
             matrix = np.sum([split.matrix for split in self.splits], axis=0)
-            plots.confusion(matrix, self.samples.class_names, self.title).savefig(folder / "confusion.png", dpi=120)
+            picture = plots.confusion(matrix, self.samples.class_names, self.title)
+            write_picture(folder / "confusion.png", picture)
 
     def write(self, folder: OutputFolder) -> None:
         """All files, results.json last as the sign of the rest; the summary is printed too."""

@@ -11,6 +11,7 @@ from accelerate import Accelerator
 
 from recipes.runtime.output_folder import OutputFolder
 from recipes.runtime.processes import make_accelerator, only_main_speaks
+from vgg_zoo.weights.files import full_disk
 
 
 def command(
@@ -38,7 +39,9 @@ def command(
                 warnings.filterwarnings("ignore", module=r"PIL\.")  # of odd metadata in a data set's images
                 return run(parse(arguments)) or 0
         except (ValueError, OSError) as error:
-            print(f"error: {error}", file=sys.stderr)
+            full = full_disk(error) is not None  # what other libraries write, whose files are not known here
+            way_out = "; free some space, and give the same command again: a run resumes" if full else ""
+            print(f"error: {error}{way_out}", file=sys.stderr)
             return 1
         finally:
             sys.argv = typed

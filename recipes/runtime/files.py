@@ -41,6 +41,12 @@ def write_text(path: Path, text: str) -> None:
         writing.write_text(text)
 
 
+def write_picture(path: Path, figure: Any) -> None:
+    """Write matplotlib's figure as PNG, whole or not at all."""
+    with whole(path) as writing:
+        figure.savefig(writing, format="png", dpi=120)
+
+
 def provenance() -> dict[str, Any]:
     """The command, the commit and the versions that made a result."""
     return {

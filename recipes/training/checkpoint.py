@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from vgg_zoo.json_files import read_object
-from vgg_zoo.weights.files import file_digest
+from vgg_zoo.weights.files import file_digest, naming_full_disk
 
 STATE, MOMENTUM, AVERAGE = "state.json", "momentum.safetensors", "average.safetensors"
 
@@ -83,23 +83,23 @@ class Checkpoints:
             state: Plain data for `state.json`. Its "error", where it is a number, decides which ones are best.
             write_net: Writes timm's folder into the folder that it is given.
             tensors: Further files by name.
+
+        Raises:
+            FullDiskError: There is no space; nothing of it is left, and older checkpoints stay.
         """
         self.clean()
         final = self.folder / f"step-{step:08}"
         writing = self.folder / f".{final.name}.writing"
-        writing.mkdir(parents=True)
-        write_net(writing)
-        for name, content in tensors.items():
-            if content:
-                save_file({key: value.detach().cpu().contiguous() for key, value in content.items()}, writing / name)
-        hashes = {path.name: file_digest(path) for path in sorted(writing.iterdir())}
-        (writing / STATE).write_text(json.dumps({"step": step, **state, "sha256": hashes}, indent=2) + "\n")
-        for path in (*writing.iterdir(), writing):
-            _to_disk(path)
-        if final.exists():  # damaged: a whole one would have been resumed from
-            self._remove(final)
-        writing.rename(final)
-        _to_disk(self.folder)
+        try:
+            with naming_full_disk(final):
+                writing.mkdir(parents=True)
+                _write(writing, step, state, write_net, tensors)
+                if final.exists():  # damaged: a whole one would have been resumed from
+                    self._remove(final)
+                writing.rename(final)
+                _to_disk(self.folder)
+        finally:
+            shutil.rmtree(writing, ignore_errors=True)
         self._prune()
 
     def latest(self) -> Checkpoint | None:
@@ -139,6 +139,24 @@ class Checkpoints:
         removing = folder.with_name(f".{folder.name}.removing")
         folder.rename(removing)
         shutil.rmtree(removing)
+
+
+def _write(
+    folder: Path,
+    step: int,
+    state: Mapping[str, Any],
+    write_net: Callable[[Path], None],
+    tensors: Mapping[str, Mapping[str, Tensor]],
+) -> None:
+    """Write all files of a checkpoint, and bring them to the disk."""
+    write_net(folder)
+    for name, content in tensors.items():
+        if content:
+            save_file({key: value.detach().cpu().contiguous() for key, value in content.items()}, folder / name)
+    hashes = {path.name: file_digest(path) for path in sorted(folder.iterdir())}
+    (folder / STATE).write_text(json.dumps({"step": step, **state, "sha256": hashes}, indent=2) + "\n")
+    for path in (*folder.iterdir(), folder):
+        _to_disk(path)
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:

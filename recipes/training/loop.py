@@ -21,6 +21,7 @@ from tqdm import tqdm
 from recipes.data.images import LabelledImages, Problem
 from recipes.evaluation.error_rates import Protocol
 from recipes.recipe import Recipe
+from recipes.runtime.processes import from_main
 from recipes.training.batches import Batch, GlobalBatches
 from recipes.training.checkpoint import Checkpoint, Checkpoints
 from recipes.training.guard import DivergedError, Guard, diagnosis
@@ -111,18 +112,21 @@ class Training:
         loss_sum = self.accelerator.reduce(self.loss_sum, "sum").item()
         if not math.isfinite(loss_sum):
             raise DivergedError(f"the loss is {loss_sum} at step {self.step}; no checkpoint is written of it")
-        if self.accelerator.is_main_process:
-            state = {
-                "epoch": self.batches.epoch,
-                "consumed": self.batches.consumed,
-                "schedule": self.schedule.state(),
-                "loss_sum": loss_sum,
-                "metrics": self.rows,
-                "error": self.rows[-1][self.watched] if self.batches.consumed == 0 and self.rows else None,
-            }
+        error = self.rows[-1][self.watched] if self.batches.consumed == 0 and self.rows else None
+        state = {
+            "epoch": self.batches.epoch,
+            "consumed": self.batches.consumed,
+            "schedule": self.schedule.state(),
+            "loss_sum": loss_sum,
+            "metrics": self.rows,
+            "error": error,
+        }
+
+        def write() -> None:
             net = self.learner.net
             self.checkpoints.save(self.step, state, lambda folder: self.write_net(net, folder), self.learner.tensors())
-        self.accelerator.wait_for_everyone()
+
+        from_main(self.accelerator, write)  # a full disk ends all processes in one line
 
     def train(self) -> None:
         """Train to the end of the recipe or of `limits.max_steps`; the last state is in a checkpoint.
@@ -205,8 +209,7 @@ class Training:
         self.loss_sum.zero_()
         self.batches.epoch, self.batches.consumed = self.batches.epoch + 1, 0
         bar.set_postfix(epoch=row["epoch"], loss=f"{loss:.3g}", error=f"{row[self.watched]:.2%}", refresh=False)
-        if self.accelerator.is_main_process:
-            write_metrics(self.metrics, self.rows)
+        from_main(self.accelerator, lambda: write_metrics(self.metrics, self.rows))
         if self.accelerator.trackers:
             self.accelerator.log({"training_loss": loss, **errors}, step=self.step)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from recipes.data.images import LabelledImages, training_colours
-from recipes.runtime.files import write_csv, write_json
+from recipes.runtime.files import write_csv, write_json, write_picture
 from recipes.runtime.output_folder import OutputFolder
 from vgg_zoo.images.preprocessing import Colours
 from vgg_zoo.json_files import read_object
@@ -85,4 +85,4 @@ def plot_learning_curve(
     rate.set(ylabel="learning rate", yscale="log")
     errors.legend(handles=[*errors.lines, *rate.lines], loc="center right")
     figure.suptitle(title)
-    figure.savefig(picture, dpi=120)
+    write_picture(picture, figure)

@@ -10,7 +10,7 @@ from typing import Any
 
 from huggingface_hub.utils import WeakFileLock, tqdm
 
-from vgg_zoo.weights.files import file_digest
+from vgg_zoo.weights.files import FullDiskError, file_digest, naming_full_disk
 
 ATTEMPTS = 5
 """Connections that are tried before an error; each resumes where the last one broke."""
@@ -107,6 +107,8 @@ def _fetch(remote: RemoteFile, part: Path, timeout: float, bar: Any) -> None:
         reason = "the connection ended early"
         try:
             _receive(remote, part, present, timeout, bar)
+        except FullDiskError:
+            raise
         except (OSError, http.client.HTTPException) as error:  # URLError is an OSError
             reason = error
     present = part.stat().st_size if part.exists() else 0
@@ -135,7 +137,7 @@ def _receive(remote: RemoteFile, part: Path, present: int, timeout: float, bar: 
     with response:
         start = _start(response, present)
         _check_length(remote, response, start)
-        with part.open("r+b" if start else "wb") as file:
+        with naming_full_disk(part), part.open("r+b" if start else "wb") as file:
             file.seek(start)
             file.truncate()
             bar.update(start - bar.n)

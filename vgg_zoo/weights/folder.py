@@ -12,6 +12,7 @@ from timm.models import save_for_hf
 from torch import nn
 
 from vgg_zoo.model import outputs_of
+from vgg_zoo.weights.files import naming_full_disk
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 
@@ -69,24 +70,31 @@ def _write(model: nn.Module, folder: Path, settings: dict[str, Any], names: list
     folder.mkdir(parents=True, exist_ok=True)
     writing = folder / ".writing"
     try:
-        save_for_hf(
-            _contiguous(model),
-            str(writing),
-            model_config={"pretrained_cfg": settings, "label_names": names},
-            data_config={key: settings[key] for key in ("mean", "std", "input_size", "crop_pct")},
-            safe_serialization=True,
-        )
-        config = json.loads((writing / CONFIG).read_text())
-        # transformers' TimmWrapper passes num_classes itself and fails on a second one.
-        config.get("model_args", {}).pop("num_classes", None)
-        config["num_classes"] = classes  # timm writes what the net was made with
-        config["pretrained_cfg"] = {key: value for key, value in config["pretrained_cfg"].items() if value is not None}
-        (writing / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
-        (writing / WEIGHTS).chmod((writing / CONFIG).stat().st_mode)  # safetensors makes it readable by the owner only
-        for name in (WEIGHTS, CONFIG):
-            (writing / name).replace(folder / name)
+        with naming_full_disk(folder / WEIGHTS):
+            _write_within(writing, model, settings, names, classes)
+            for name in (WEIGHTS, CONFIG):
+                (writing / name).replace(folder / name)
     finally:
         shutil.rmtree(writing, ignore_errors=True)
+
+
+def _write_within(
+    writing: Path, model: nn.Module, settings: dict[str, Any], names: list[str] | None, classes: int
+) -> None:
+    save_for_hf(
+        _contiguous(model),
+        str(writing),
+        model_config={"pretrained_cfg": settings, "label_names": names},
+        data_config={key: settings[key] for key in ("mean", "std", "input_size", "crop_pct")},
+        safe_serialization=True,
+    )
+    config = json.loads((writing / CONFIG).read_text())
+    # transformers' TimmWrapper passes num_classes itself and fails on a second one.
+    config.get("model_args", {}).pop("num_classes", None)
+    config["num_classes"] = classes  # timm writes what the net was made with
+    config["pretrained_cfg"] = {key: value for key, value in config["pretrained_cfg"].items() if value is not None}
+    (writing / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
+    (writing / WEIGHTS).chmod((writing / CONFIG).stat().st_mode)  # safetensors makes it readable by the owner only
 
 
 def _classes_of(model: Any) -> int:

@@ -1,6 +1,7 @@
 """How commands are called and how they end, in this process."""
 
 import argparse
+import errno
 import sys
 from collections.abc import Sequence
 
@@ -45,3 +46,16 @@ def test_what_the_user_can_correct_is_one_line(error: Exception, capsys: pytest.
         command(lambda args: 1 // args.number, parse)([])
     with pytest.raises(SystemExit, match=r"^2$"):
         command(lambda args: 0, parse)(["--number", "x"])
+
+
+def test_a_full_disk_has_a_way_out(capsys: pytest.CaptureFixture[str]) -> None:
+    """Also where another library wrote a file that nobody here knows."""
+
+    def run(args: argparse.Namespace) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    assert command(run, parse)([]) == 1
+    expected = (
+        "error: [Errno 28] No space left on device; free some space, and give the same command again: a run resumes"
+    )
+    assert capsys.readouterr().err == f"{expected}\n"
