@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from vgg_zoo.images.formats import format_of
+
 try:  # an extra: libjpeg-turbo without Pillow's way through four bytes for each pixel
     import simplejpeg
 except ImportError:
@@ -125,7 +127,9 @@ def _any_format(data: bytes) -> Pixels:
     except BadImageError:
         raise
     except UnidentifiedImageError as error:
-        raise BadImageError("no image format that Pillow knows") from error
+        kind = format_of(data)
+        unread = "no image format that Pillow knows" if kind is None else f"Pillow cannot read this {kind} file here"
+        raise BadImageError(unread) from error
     # Decoders for damaged files raise almost anything: Pillow documents no closed list.
     except Exception as error:
         raise BadImageError(f"{type(error).__name__}: {error}") from error
