@@ -36,16 +36,16 @@ def load_box_splits(source: str | DataSource) -> tuple[BoxedImages, BoxedImages,
         gone = {problem.index for problem in left_out}
         kept = [index for index in range(len(training)) if index not in gone]
         rows = training.rows.select(kept).add_column(PLACE, kept)
-        training = BoxedImages(training.name, rows, training.class_names)
+        training = BoxedImages(training.name, rows, training.class_names, training.notes)
     return training, validation, left_out
 
 
 def load_all_box_splits(source: str | DataSource) -> tuple[BoxedImages, BoxedImages]:
     """Both splits with every image, also those without a usable box; raises as `load_box_splits` does."""
     source = as_source(source)
-    training, validation = rows_of_splits(source, lambda rows: box_rows(source, rows))
+    training, validation, notes = rows_of_splits(source, lambda rows: box_rows(source, rows))
     names = tuple(training.features["label"].names)
-    return BoxedImages("training", training, names), BoxedImages("validation", validation, names)
+    return BoxedImages("training", training, names, notes), BoxedImages("validation", validation, names, notes)
 
 
 def load_box_test_split(source: str | DataSource) -> BoxedImages:
@@ -55,8 +55,8 @@ def load_box_test_split(source: str | DataSource) -> BoxedImages:
         ValueError: As `recipes.data.splits.load_test_split`, or no column of boxes.
     """
     source = as_source(source)
-    rows = rows_of_test(source, lambda found: box_rows(source, found))
-    return BoxedImages("validation", rows, tuple(rows.features["label"].names))
+    rows, notes = rows_of_test(source, lambda found: box_rows(source, found))
+    return BoxedImages("validation", rows, tuple(rows.features["label"].names), notes)
 
 
 def _all_left_out(source: DataSource, left_out: Sequence[Problem]) -> str:

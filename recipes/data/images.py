@@ -44,11 +44,13 @@ class LabelledImages:
         name: "training", "validation" or "unlabelled".
         rows: The columns "image" (undecoded) and "label".
         class_names: In the order of the labels.
+        notes: What was guessed and ignored when the data set was read.
     """
 
     name: str
     rows: datasets.Dataset
     class_names: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -82,7 +84,8 @@ class LabelledImages:
             try:
                 found.append((read_pixels(image_source(stored)), label, None))
             except BadImageError as error:
-                found.append((None, label, Problem(self.name, index, stored["path"] or "", str(error))))
+                name = (stored or {}).get("path") or ""
+                found.append((None, label, Problem(self.name, index, name, str(error))))
         return found
 
     def read_or_next(self, indices: Sequence[int]) -> list[tuple[Pixels, int, Problem | None]]:
@@ -104,9 +107,18 @@ class LabelledImages:
         raise ValueError(f"none of the {len(self)} {self.name} images can be decoded")
 
 
-def image_source(stored: dict[str, Any]) -> bytes | str:
-    """An undecoded image's bytes, or its path."""
-    return stored["bytes"] if stored["bytes"] is not None else stored["path"]
+def image_source(stored: dict[str, Any] | None) -> bytes | str:
+    """An undecoded image's bytes, or its path.
+
+    Raises:
+        BadImageError: The cell is empty.
+    """
+    found: bytes | str | None = (
+        None if stored is None else stored["path"] if stored["bytes"] is None else stored["bytes"]
+    )
+    if found is None:
+        raise BadImageError("no image is stored (the cell is empty)")
+    return found
 
 
 def training_colours(split: LabelledImages) -> Colours:

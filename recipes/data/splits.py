@@ -1,13 +1,14 @@
-"""Which columns of a data set hold the images and their classes, and whether every label is a class."""
+"""Which splits and columns of a data set hold the images and their classes; whether every label is a class."""
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
+from typing import NamedTuple
 
 import datasets
 import numpy as np
 
 from recipes.data.images import UNLABELLED, LabelledImages
+from recipes.data.labels import Classes, LabelColumn, extended, names_in, without_images
+from recipes.data.notes import Noted, many, say, some
 from recipes.data.source import DataSource, Wanted, as_source, load
 
 HELD_OUT = 0.2
@@ -19,12 +20,19 @@ MoreColumns = Callable[[datasets.Dataset], datasets.Dataset]
 """From a split as it is loaded to a table of columns beside "image" and "label", a row for each of its rows."""
 
 
-def columns_of(source: DataSource, features: datasets.Features) -> tuple[str, str]:
-    """The columns of the images and of the labels; raises `ValueError` with a list of all."""
-    return (
-        column_of(source, features, source.image_column, datasets.Image, "--image-column"),
-        column_of(source, features, source.label_column, datasets.ClassLabel, "--label-column"),
-    )
+def columns_of(source: DataSource, features: datasets.Features) -> tuple[tuple[str, str], list[str]]:
+    """The columns of the images and of the labels, and what was guessed; raises `ValueError` with a list of all."""
+    image = column_of(source, features, source.image_column, datasets.Image, "--image-column")
+    label = column_of(source, features, source.label_column, datasets.ClassLabel, "--label-column")
+    notes = []
+    for named, taken, kind, flag in (
+        (source.image_column, image, datasets.Image, "--image-column"),
+        (source.label_column, label, datasets.ClassLabel, "--label-column"),
+    ):
+        others = [name for name, feature in features.items() if isinstance(feature, kind) and name != taken]
+        if named is None and others:
+            notes.append(f"the column {taken!r} is taken, not {some(others)} ({flag})")
+    return (image, label), notes
 
 
 def column_of(source: DataSource, features: datasets.Features, named: str | None, kind: type, flag: str) -> str:
@@ -41,84 +49,45 @@ def column_of(source: DataSource, features: datasets.Features, named: str | None
     return of_kind[0]
 
 
-def with_classes(
-    source: DataSource,
-    name: str,
-    rows: datasets.Dataset,
-    columns: tuple[str, str],
-    names: Sequence[str] | None = None,
-    unlabelled: bool = False,
-) -> datasets.Dataset:
-    """The two columns as "image", undecoded, and "label", a `ClassLabel`; every label is checked to be a class.
-
-    Args:
-        source: Its file of class names, if there is one, comes before `names`.
-        name: Of the split, for messages.
-        rows: Of the split, as it was loaded.
-        columns: Of the images and of the labels.
-        names: Of the classes; None takes those of the column.
-        unlabelled: Some images, not all, may have the label `UNLABELLED`.
-
-    Raises:
-        ValueError: No images, or labels that are no classes.
-    """
-    image, label = columns
+def undecoded(source: DataSource, name: str, rows: datasets.Dataset, image: str) -> datasets.Dataset:
+    """The column of images alone, as "image", undecoded; raises `ValueError` where the split has no image."""
     if len(rows) == 0:
-        raise ValueError(f"data set {source.spec!r} has no {name} images")
-    rows = rows.select_columns([image, label]).rename_columns({image: "image", label: "label"})
-    rows = rows.cast_column("image", datasets.Image(decode=False))
-    kind = rows.features["label"]
-    if source.class_names is not None:
-        names = names_in(source.class_names)
-    elif names is None:
-        names = kind.names if isinstance(kind, datasets.ClassLabel) else _names_of(rows["label"])
-    labels = rows.with_format("numpy")["label"][:]
-    _check_labels(f"data set {source.spec!r}", name, labels, names, unlabelled)
-    if labels.dtype.kind in "OU":
-        places = {one: place for place, one in enumerate(names)}
-        labels = np.array([places[label] for label in labels], np.int64)
-    # A new column beside the images: a cast of the old one would copy every image into a file of the cache.
-    return rows.remove_columns("label").add_column("label", labels, feature=datasets.ClassLabel(names=list(names)))
-
-
-def _check_labels(data_set: str, name: str, labels: Any, names: Sequence[str], unlabelled: bool) -> None:
-    classes = set(names) if labels.dtype.kind in "OU" else range(len(names))
-    values = labels.tolist()
-    wrong = [place for place, value in enumerate(values) if value not in classes]
-    if unlabelled and any(value != UNLABELLED for value in values):
-        wrong = [place for place in wrong if values[place] != UNLABELLED]
-    if wrong:
         raise ValueError(
-            f"{data_set}: {len(wrong)} of {len(values)} {name} labels are none of the {len(names)} "
-            f"classes; the first is {values[wrong[0]]!r}, of image {wrong[0]}. Is the split unlabelled?"
+            f"data set {source.spec!r} has no {name} images: the split is empty. Remove it, or name another one with "
+            "--training-split or --validation-split"
         )
+    return (
+        rows.select_columns([image]).rename_columns({image: "image"}).cast_column("image", datasets.Image(decode=False))
+    )
 
 
-def names_in(path: Path) -> list[str]:
-    """The lines of a file of class names; raises `ValueError` without one."""
-    if not path.is_file():
-        raise ValueError(f"no file of class names {str(path)!r}")
-    return [line.strip() for line in path.read_text().splitlines() if line.strip()]
+class Rows(NamedTuple):
+    """Two splits, and what was guessed and ignored on the way to them.
 
+    Attributes:
+        training: The columns "image", undecoded, "label", a `ClassLabel`, and more.
+        validation: The same.
+        notes: A sentence each.
+    """
 
-def _names_of(labels: Sequence[Any]) -> list[str]:
-    """Names of the classes in a column without any: its texts in order, or the numbers from 0."""
-    found = {label for label in labels if label is not None}
-    if all(isinstance(label, int) for label in found):
-        return [str(label) for label in range(max(found, default=0) + 1)]
-    return sorted(map(str, found))
+    training: datasets.Dataset
+    validation: datasets.Dataset
+    notes: tuple[str, ...]
 
 
 def load_splits(source: str | DataSource) -> tuple[LabelledImages, LabelledImages]:
-    """The training and the validation split of a data set.
+    """The training and the validation split of a data set; what was guessed and ignored is printed.
 
     Raises:
         ValueError: Nothing there, no image or class column, an empty split, or a label that is no class; the message
             says what there is.
     """
-    training, validation = rows_of_splits(as_source(source))
+    training, validation, notes = rows_of_splits(as_source(source))
     names = tuple(training.features["label"].names)
-    return LabelledImages("training", training, names), LabelledImages("validation", validation, names)
+    return (
+        LabelledImages("training", training, names, notes),
+        LabelledImages("validation", validation, names, notes),
+    )
 
 
 def load_test_split(source: str | DataSource, labelled: bool = True) -> LabelledImages:
@@ -134,20 +103,20 @@ def load_test_split(source: str | DataSource, labelled: bool = True) -> Labelled
     """
     source = as_source(source)
     if labelled:
-        rows = rows_of_test(source)
-        return LabelledImages("validation", rows, tuple(rows.features["label"].names))
+        rows, notes = rows_of_test(source)
+        return LabelledImages("validation", rows, tuple(rows.features["label"].names), notes)
     loaded = _load_named(source)
-    rows = _named(source, loaded, source.validation_split or ("test" if len(loaded) > 1 else next(iter(loaded))))
-    image = column_of(source, rows.features, source.image_column, datasets.Image, "--image-column")
-    if len(rows) == 0:
-        raise ValueError(f"data set {source.spec!r} has no images in the split")
-    rows = rows.select_columns([image]).rename_columns({image: "image"})
-    rows = rows.cast_column("image", datasets.Image(decode=False)).add_column("label", [UNLABELLED] * len(rows))
-    return LabelledImages("unlabelled", rows, tuple(names_in(source.class_names)) if source.class_names else ())
+    found = _named(source, loaded, source.validation_split or ("test" if len(loaded) > 1 else next(iter(loaded))))
+    image = column_of(source, found.features, source.image_column, datasets.Image, "--image-column")
+    rows = undecoded(source, "unlabelled", found, image)
+    rows = rows.add_column("label", [UNLABELLED] * len(rows))
+    say(loaded.notes)
+    names = tuple(names_in(source.class_names)) if source.class_names else ()
+    return LabelledImages("unlabelled", rows, names, loaded.notes)
 
 
-def rows_of_splits(source: DataSource, more: MoreColumns | None = None) -> tuple[datasets.Dataset, datasets.Dataset]:
-    """Training and validation rows: "image", undecoded, "label", a `ClassLabel`, and more columns.
+def rows_of_splits(source: DataSource, more: MoreColumns | None = None) -> Rows:
+    """Training and validation rows; what was guessed and ignored is printed.
 
     Args:
         source: As in `load_splits`.
@@ -156,74 +125,176 @@ def rows_of_splits(source: DataSource, more: MoreColumns | None = None) -> tuple
     Raises:
         ValueError: As `load_splits` does.
     """
-    loaded = _load_named(source, source.training_split, boxes=lambda split: more is not None)
-    columns = columns_of(source, loaded[source.training_split].features)
-    rows = _with_more(source, "training", loaded[source.training_split], columns, None, more)
-    validation = _validation_name(source, loaded)
-    if validation is None:
-        return _held_out(rows)
-    names = rows.features["label"].names
-    return rows, _with_more(source, "validation", loaded[validation], columns, names, more)
+    found = _both(source, more)
+    say(found.notes)
+    return found
 
 
-def rows_of_test(source: DataSource, more: MoreColumns | None = None) -> datasets.Dataset:
-    """The rows of the split that nets are tested on, as `rows_of_splits` gives them; raises as it does."""
+def rows_of_test(source: DataSource, more: MoreColumns | None = None) -> tuple[datasets.Dataset, tuple[str, ...]]:
+    """The rows of the split that nets are tested on, as `rows_of_splits` gives them, and notes; raises as it does."""
     tested = (*VALIDATION_NAMES, source.validation_split)  # half a million annotations for training are not read
     loaded = _load_named(source, boxes=lambda split: more is not None and split in tested)
-    validation = _validation_name(source, loaded)
+    validation, notes = _validation_name(source, loaded)
     if validation is None:
-        return rows_of_splits(source, more)[1]
-    columns = columns_of(source, loaded[validation].features)
-    names = None
-    if source.training_split in loaded and source.training_split != validation:  # its labels name the classes
-        training = loaded[source.training_split]
-        names = with_classes(source, "training", training, columns, unlabelled=more is not None).features["label"].names
-    return _with_more(source, "validation", loaded[validation], columns, names, more)
+        _, rows, notes = _both(source, more, None if more else loaded)
+    else:
+        columns, guessed = columns_of(source, loaded[validation].features)
+        training = _training_labels(source, loaded, validation, columns[1])
+        rows, more_notes = _tested(source, loaded[validation], columns, training, more)
+        notes = (*loaded.notes, *guessed, *notes, *more_notes)
+    say(notes)
+    return rows, notes
 
 
-def _with_more(
+def _both(source: DataSource, more: MoreColumns | None, loaded: Noted | None = None) -> Rows:
+    loaded = loaded or _load_named(source, source.training_split, boxes=lambda split: more is not None)
+    training = _named(source, loaded, source.training_split)
+    columns, guessed = columns_of(source, training.features)
+    labels = LabelColumn(source, columns[1], training)
+    classes, told = labels.classes(source.class_names)
+    rows = _with_labels(source, "training", training, columns, labels, classes, more)
+    lacking = without_images(classes.names, rows.with_format("numpy")["label"][:], "training")
+    validation, chosen = _validation_name(source, loaded)
+    notes = (*loaded.notes, *guessed, *told, *lacking, *chosen)
+    if validation is None:
+        held_out = _held_out(source, rows)
+        notes += (f"no validation split: {many(len(held_out[1]), 'image')} of {len(rows)}, a fifth, are held out",)
+        return Rows(*held_out, notes)
+    found = loaded[validation]
+    _check_columns(source, validation, found, columns)
+    own = LabelColumn(source, columns[1], found)
+    tested = _with_labels(source, "validation", found, columns, own, classes, more)
+    notes += tuple(_compared(labels, own, classes, tested))
+    return Rows(rows, tested, notes)
+
+
+def _compared(training: LabelColumn, own: LabelColumn, classes: Classes, tested: datasets.Dataset) -> list[str]:
+    """What is to be said of a validation split beside the training split."""
+    notes = without_images(classes.names, tested.with_format("numpy")["label"][:], "validation")
+    if training.told is not None and own.told is not None and training.told[: len(own.told)] != own.told:
+        notes.append("the validation split numbers its classes otherwise than the training split; names decide")
+    return notes
+
+
+def _training_labels(source: DataSource, loaded: Noted, validation: str, label: str) -> LabelColumn | None:
+    """The training split's labels, which name the classes, if it is there and another one than the tested split."""
+    name = loaded.names.get(source.training_split, source.training_split)
+    if name == validation or name not in loaded or label not in loaded[name].features:
+        return None
+    found = LabelColumn(source, label, loaded[name])
+    return found if found.told or found.values else None
+
+
+def _tested(
+    source: DataSource,
+    rows: datasets.Dataset,
+    columns: tuple[str, str],
+    training: LabelColumn | None,
+    more: MoreColumns | None,
+) -> tuple[datasets.Dataset, list[str]]:
+    """The rows of the tested split and notes: its classes are the training split's, and others of its own behind."""
+    own = LabelColumn(source, columns[1], rows)
+    classes, notes = (training or own).classes(source.class_names)
+    if training is None:
+        return _with_labels(source, "validation", rows, columns, own, classes, more), notes
+    training.numbers(classes, source, "training", unlabelled=more is not None)  # they are checked here too
+    if source.class_names is None:
+        classes, others = extended(classes, own, "validation")
+        notes += others
+    tested = _with_labels(source, "validation", rows, columns, own, classes, more)
+    return tested, notes + _compared(training, own, classes, tested)
+
+
+def _with_labels(
     source: DataSource,
     name: str,
     rows: datasets.Dataset,
     columns: tuple[str, str],
-    names: Sequence[str] | None,
+    labels: LabelColumn,
+    classes: Classes,
     more: MoreColumns | None,
 ) -> datasets.Dataset:
-    """As `with_classes`, with more columns."""
-    found = with_classes(source, name, rows, columns, names, unlabelled=more is not None)
+    """The images, undecoded, their "label", a `ClassLabel`, and more columns; every label is checked to be a class."""
+    # A new column beside the images: a cast of the old one would copy every image into a file of the cache.
+    found = undecoded(source, name, rows, columns[0])
+    numbers = labels.numbers(classes, source, name, unlabelled=more is not None)
+    found = found.add_column("label", numbers, feature=datasets.ClassLabel(names=list(classes.names)))
     return found if more is None else datasets.concatenate_datasets([found, more(rows)], axis=1)
 
 
-def _held_out(rows: datasets.Dataset) -> tuple[datasets.Dataset, datasets.Dataset]:
+def _held_out(source: DataSource, rows: datasets.Dataset) -> tuple[datasets.Dataset, datasets.Dataset]:
     """The rows but for a fifth of each class, and that fifth; rows without a class stay."""
     labels = np.asarray(rows.with_format("numpy")["label"][:])
     classless = np.flatnonzero(labels == UNLABELLED)
-    halves = (rows.select(np.flatnonzero(labels != UNLABELLED)) if len(classless) else rows).train_test_split(
-        HELD_OUT, stratify_by_column="label", seed=0
-    )
+    labelled = rows.select(np.flatnonzero(labels != UNLABELLED)) if len(classless) else rows
+    try:
+        halves = labelled.train_test_split(HELD_OUT, stratify_by_column="label", seed=0)
+    except ValueError as error:
+        counts = np.unique(labels[labels != UNLABELLED], return_counts=True)[1]
+        raise ValueError(
+            f"data set {source.spec!r} has no validation split, and a fifth of each class cannot be held out of "
+            f"{len(labelled)} images of {len(counts)} classes, the smallest of {min(counts)}. Give it a validation "
+            "split, or name one with --validation-split"
+        ) from error
     if len(classless):
         halves["train"] = datasets.concatenate_datasets([halves["train"], rows.select(classless)])
     return halves["train"], halves["test"]
 
 
-def _load_named(source: DataSource, *needed: str, boxes: Wanted = lambda split: False) -> datasets.DatasetDict:
+def _load_named(source: DataSource, *needed: str, boxes: Wanted = lambda split: False) -> Noted:
     """All splits; those that the source or the caller names must be there."""
     loaded = load(source.spec, boxes)
     if isinstance(loaded, datasets.Dataset):
-        loaded = datasets.DatasetDict({source.training_split: loaded})
+        loaded = {source.training_split: loaded}
+    loaded = loaded if isinstance(loaded, Noted) else Noted(loaded)
     for name in (*needed, source.validation_split):
         if name is not None:
             _named(source, loaded, name)
     return loaded
 
 
-def _named(source: DataSource, loaded: datasets.DatasetDict, name: str) -> datasets.Dataset:
-    if name not in loaded:
-        raise ValueError(f"data set {source.spec!r} has no split named {name!r}; it has {', '.join(loaded)}")
-    return loaded[name]
+def _named(source: DataSource, loaded: Noted, name: str) -> datasets.Dataset:
+    known = loaded.names.get(name, name)
+    if known not in loaded:
+        raise ValueError(
+            f"data set {source.spec!r} has no split named {name!r}; it has {', '.join(loaded)} (--training-split, "
+            "--validation-split)"
+        )
+    return loaded[known]
 
 
-def _validation_name(source: DataSource, loaded: datasets.DatasetDict) -> str | None:
-    return source.validation_split or next(
-        (name for name in VALIDATION_NAMES if name in loaded and name != source.training_split), None
-    )
+def _validation_name(source: DataSource, loaded: Noted) -> tuple[str | None, tuple[str, ...]]:
+    """The split that nets are tested on, if there is one, and what was guessed."""
+    if source.validation_split is not None:
+        return loaded.names.get(source.validation_split, source.validation_split), ()
+    training = loaded.names.get(source.training_split, source.training_split)
+    notes: list[str] = []
+    for name in VALIDATION_NAMES:
+        if name not in loaded or name == training:
+            continue
+        if name == "test" and _unlabelled(source, loaded[name]):
+            notes.append(f"the split 'test' has no labels ({many(len(loaded[name]), 'image')}), and is ignored")
+            continue
+        if name == "test":
+            notes.append("no validation split: the split 'test' is taken for it (--validation-split)")
+        return name, tuple(notes)
+    return None, tuple(notes)
+
+
+def _unlabelled(source: DataSource, rows: datasets.Dataset) -> bool:
+    """Whether no image of a split has a label."""
+    try:
+        label = column_of(source, rows.features, source.label_column, datasets.ClassLabel, "--label-column")
+    except ValueError:
+        return True
+    return len(rows) > 0 and set(rows.with_format("arrow")[:][label].unique().to_pylist()) <= {None, UNLABELLED}
+
+
+def _check_columns(source: DataSource, split: str, rows: datasets.Dataset, columns: tuple[str, str]) -> None:
+    """The columns that the training split has must be there, but for a split without any row."""
+    for name, flag in zip(columns, ("--image-column", "--label-column"), strict=True):
+        if len(rows) and name not in rows.features:
+            raise ValueError(
+                f"data set {source.spec!r}: the split {split!r} has no column {name!r} ({flag}); it has "
+                f"{', '.join(rows.features)}"
+            )

@@ -1,0 +1,201 @@
+"""Which class each row of a split has: by the classes' names, because two splits need not number them alike."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+
+from recipes.data.images import UNLABELLED
+from recipes.data.notes import many, some
+from recipes.data.source import DataSource
+
+_MOST_CLASSES = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Classes:
+    """The classes of a data set, as one split tells them.
+
+    Attributes:
+        names: In the order of the labels.
+        number: From a class's name in the split's column to its label.
+        told: The names that the column's numbers stand for, in order; None if it has texts.
+    """
+
+    names: tuple[str, ...]
+    number: dict[str, int]
+    told: tuple[str, ...] | None
+
+
+class LabelColumn:
+    """The labels of a split as they are stored, and the classes that they name.
+
+    Args:
+        source: For messages.
+        column: Its name.
+        rows: The split.
+
+    Raises:
+        ValueError: The column holds lists or anything else that is not one class a row.
+    """
+
+    def __init__(self, source: DataSource, column: str, rows: datasets.Dataset) -> None:
+        self.named_as = f"data set {source.spec!r}, column {column!r}"
+        kind = rows.features[column]
+        self.told = tuple(kind.names) if isinstance(kind, datasets.ClassLabel) else None
+        if self.told is None and not (isinstance(kind, datasets.Value) and _is_class(kind.dtype)):
+            raise ValueError(
+                f"{self.named_as} holds {_kind(kind)}, not one class for each image; name a column of class numbers or "
+                "names with --label-column"
+            )
+        stored = rows.with_format("arrow")[:][column].to_pylist() if len(rows) else []
+        self.values = [_plain(value) for value in stored]
+
+    def named(self, told: Sequence[str] | None = None) -> dict[Any, str]:
+        """The class's name of each value that names one; numbers are those of `told`, if the column names none."""
+        told = self.told if self.told is not None else told
+        values = set(self.values)
+        if told is not None:
+            numbers = {value for value in values if isinstance(value, int) and 0 <= value < len(told)}
+            texts = {value: value for value in values if isinstance(value, str)}
+            return {value: told[value] for value in numbers} | texts
+        return {value: str(value) for value in values if value is not None and value != UNLABELLED}
+
+    def classes(self, class_names: Path | None) -> tuple[Classes, list[str]]:
+        """The classes that this split tells, and what was guessed; the file of names comes first, if there is one.
+
+        Raises:
+            ValueError: No such file, or its names are partly the column's own, in another order.
+        """
+        if class_names is not None:
+            return self._from_file(class_names), []
+        if self.told is not None:
+            return Classes(self.told, {name: place for place, name in enumerate(self.told)}, self.told), []
+        found = {value for value in self.values if value is not None and value != UNLABELLED}
+        if not all(isinstance(value, int) for value in found):
+            names = tuple(sorted(map(str, found)))
+            return Classes(names, {name: place for place, name in enumerate(names)}, None), []
+        count = max(found, default=-1) + 1
+        if count > _MOST_CLASSES:
+            raise ValueError(
+                f"{self.named_as}: its largest label is {count - 1:,}; labels are numbers from 0 to the number of "
+                "classes, or texts"
+            )
+        names = tuple(map(str, range(count)))
+        holes = count - len({value for value in found if value >= 0})
+        said = (
+            f"{self.named_as}: labels are numbers up to {count - 1}, so there are {count:,} classes; {holes:,} of the "
+        )
+        notes = [f"{said}numbers do not occur. Texts as labels make a class of each that occurs"] if holes else []
+        return Classes(names, {name: place for place, name in enumerate(names)}, names), notes if holes else []
+
+    def _from_file(self, file: Path) -> Classes:
+        names = names_in(file)
+        number = {name: place for place, name in enumerate(names)}
+        texts = any(isinstance(value, str) for value in self.values)
+        if self.told is None:
+            by_number = {str(place): place for place in range(len(names))}
+            return Classes(tuple(names), number if texts else number | by_number, None if texts else tuple(by_number))
+        common = [name for name in self.told if name in number]
+        if len(common) == len(self.told):
+            return Classes(tuple(names), number, self.told)
+        moved = [name for place, name in enumerate(self.told) if number.get(name, place) != place]
+        if moved:
+            raise ValueError(
+                f"{file} and {self.named_as} both name {some(common)}, in different orders, and the file lacks "
+                f"{some(name for name in self.told if name not in number)}. Let it name all of them, or only others"
+            )
+        return Classes(tuple(names), dict(zip(self.told, range(len(names)), strict=False)), self.told)
+
+    def numbers(
+        self, classes: Classes, source: DataSource, split: str, unlabelled: bool = False
+    ) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """The label of each row among some classes.
+
+        Args:
+            classes: Of this split or of another one.
+            source: For messages.
+            split: Its name, for messages.
+            unlabelled: Rows, not all, may have the label `UNLABELLED`.
+
+        Raises:
+            ValueError: A label of no class.
+        """
+        named = self.named(classes.told)
+        number = {value: classes.number[name] for value, name in named.items() if name in classes.number}
+        if unlabelled and number:
+            number[UNLABELLED] = UNLABELLED
+        wrong = [place for place, value in enumerate(self.values) if value not in number]
+        if wrong:
+            raise ValueError(self._wrong(wrong, named, classes, f"data set {source.spec!r}", split))
+        return np.array([number[value] for value in self.values], np.int64)
+
+    def _wrong(self, wrong: list[int], named: dict[Any, str], classes: Classes, data_set: str, split: str) -> str:
+        unknown = Counter(named[self.values[place]] for place in wrong if self.values[place] in named)
+        first = self.values[wrong[0]]
+        if unknown:
+            counts = ", ".join(f"{name!r} ({count})" for name, count in list(unknown.items())[:5])
+            way_out = (
+                f"These are not among the classes {some(classes.names)}: {counts}{', ...' * (len(unknown) > 5)}. Add "
+                "training images of them, leave these images out, or give --class-names FILE with all names"
+            )
+        elif {self.values[place] for place in wrong} <= {None, UNLABELLED}:
+            way_out = "Is the split unlabelled?"
+        else:
+            way_out = f"Labels are numbers from 0 to {len(classes.names) - 1}"
+        return (
+            f"{data_set}: {len(wrong)} of {len(self.values)} {split} labels are none of the {len(classes.names)} "
+            f"classes; the first is {named.get(first, first)!r}, of image {wrong[0]}. {way_out}"
+        )
+
+
+def names_in(path: Path) -> list[str]:
+    """The lines of a file of class names; raises `ValueError` without one."""
+    if not path.is_file():
+        raise ValueError(f"no file of class names {str(path)!r}")
+    return [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+
+
+def extended(classes: Classes, column: LabelColumn, split: str) -> tuple[Classes, list[str]]:
+    """The classes, and behind them those that only the tested split has, which is said."""
+    found = {name for name in column.named(classes.told).values() if name not in classes.number}
+    if not found:
+        return classes, []
+    names = (*classes.names, *sorted(found))
+    number = classes.number | {name: place for place, name in enumerate(names) if name in found}
+    notes = [
+        f"{many(len(found), 'class has', 'classes have')} {split} images and no training images: {some(found, 10)}"
+    ]
+    return Classes(names, number, classes.told), notes
+
+
+def without_images(classes: Sequence[str], labels: Any, split: str) -> list[str]:
+    """A sentence, if a split has no image of some classes."""
+    there = set(np.unique(labels).tolist())
+    lacking = [name for place, name in enumerate(classes) if place not in there]
+    if not lacking:
+        return []
+    return [f"{len(lacking)} of {many(len(classes), 'class', 'classes')} have no {split} image: {some(lacking, 10)}"]
+
+
+def _is_class(dtype: str) -> bool:
+    return dtype in ("string", "large_string", "bool", "null", "float32", "float64") or "int" in dtype
+
+
+def _plain(value: Any) -> Any:
+    """Texts and whole numbers as they are, truth values as texts; what is missing is None."""
+    if isinstance(value, bool):
+        return str(value)
+    if isinstance(value, float):  # a table that lacked some numbers made floats of all
+        return int(value) if value.is_integer() else None if np.isnan(value) else str(value)
+    return value
+
+
+def _kind(feature: Any) -> str:
+    if isinstance(feature, (list, datasets.List, datasets.LargeList)) or type(feature).__name__ == "Sequence":
+        return "lists"
+    return f"{feature.dtype} values" if isinstance(feature, datasets.Value) else type(feature).__name__
