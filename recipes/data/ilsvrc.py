@@ -90,8 +90,8 @@ class ClsLoc:
         """The class of each image as far as annotations need not be read for it."""
         if split == "train":
             return [_wnid(name) for name in names]
-        solution = self._beside("LOC_val_solution.csv") if split == "val" else None
-        told = {} if solution is None else _solution(solution)
+        file = self._beside("LOC_val_solution.csv") if split == "val" else None
+        told = {} if file is None else solution(file)
         return [told.get(name) for name in names]
 
     def _read(
@@ -164,7 +164,7 @@ def _own_objects(file: Path, wnid: str | None) -> tuple[str | None, Annotated]:
     return wnid, boxes_of(own, f"{NO_OBJECT} ({file.name})")
 
 
-def _solution(file: Path) -> dict[str, str]:
+def solution(file: Path) -> dict[str, str]:
     """Of each image the class, which is the first word of its objects: "n01978287 240 170 260 240 n01978287 ..."."""
     told = {}
     with file.open(newline="", encoding="utf-8-sig", errors="replace") as lines:

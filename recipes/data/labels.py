@@ -144,7 +144,7 @@ class LabelColumn:
                 "training images of them, leave these images out, or give --class-names FILE with all names"
             )
         elif {self.values[place] for place in wrong} <= {None, UNLABELLED}:
-            way_out = "Is the split unlabelled?"
+            way_out = "Is the split unlabelled? --validation-split names another one"
         else:
             way_out = f"Labels are numbers from 0 to {len(classes.names) - 1}"
         return (

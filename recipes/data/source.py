@@ -1,6 +1,7 @@
 """What `--data` names, and which reader loads it: files and folders of all kinds, the Hub, the bundled digits."""
 
 import argparse
+import glob
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from importlib import import_module
@@ -17,6 +18,9 @@ Reader = Callable[[Wanted], "datasets.Dataset | datasets.DatasetDict"]
 
 READERS = ("digits", "ilsvrc", "voc")
 """Files of recipes/data/ that are asked, in this order. Each has `find(spec) -> Reader | None`; see docs/adding.md."""
+
+_LAST = ("parquet", "folder")
+"""Readers of folders of any kind, asked after all others."""
 
 BOX_FORMATS = ("xyxy", "xywh")
 
@@ -71,20 +75,21 @@ def load(spec: str, boxes: Wanted = lambda split: True) -> Any:
     Raises:
         ValueError: Nothing can be loaded; the message says what could be given.
     """
-    for name in READERS:
+    if spec.startswith("~/") and not Path(spec).exists():
+        spec = str(Path(spec).expanduser())
+    for name in (*READERS, *_LAST):
         reader: Reader | None = import_module(f"recipes.data.{name}").find(spec)
         if reader is not None:
             return reader(boxes)
     path = Path(spec)
-    if path.suffix == ".parquet":
-        return datasets.load_dataset("parquet", data_files=spec)
-    if (path / "dataset_info.json").is_file() or (path / "dataset_dict.json").is_file():
-        return datasets.load_from_disk(spec)
     try:
-        return datasets.load_dataset(spec)
-    except (OSError, ValueError) as error:
+        if (path / "dataset_info.json").is_file() or (path / "dataset_dict.json").is_file():
+            return datasets.load_from_disk(spec)
+        return datasets.load_dataset(glob.escape(spec) if path.exists() else spec)
+    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+        cause = error.__cause__ if isinstance(error, datasets.exceptions.DatasetsError) and error.__cause__ else error
         raise ValueError(
-            f"cannot load the data set {spec!r} ({type(error).__name__}: {error}). Give 'digits', 'pasted_digits', a "
+            f"cannot load the data set {spec!r} ({type(cause).__name__}: {cause}). Give 'digits', 'pasted_digits', a "
             "folder with a folder of images for each class, ILSVRC's or VOC's folder, a parquet file, or the id of a "
             "data set on the Hub (and be online)"
         ) from error

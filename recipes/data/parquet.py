@@ -1,0 +1,56 @@
+"""Parquet files: one, or a folder of them, whose names or folders tell the splits ("train-00000-of-00002.parquet").
+
+Each split is read by itself, because the files of two splits need not number the classes alike.
+"""
+
+import glob
+import re
+from pathlib import Path
+
+import datasets
+import pyarrow.parquet as pq
+
+from recipes.data.folder import is_described, split_of
+from recipes.data.notes import Noted, some
+from recipes.data.source import Reader
+
+
+def find(spec: str) -> Reader | None:
+    """Reads SPEC.parquet, or the parquet files in a folder that `datasets` does not describe itself."""
+    root = Path(spec)
+    if root.suffix == ".parquet" and root.is_file():
+        return lambda boxes: Noted({"train": _rows(spec, [root])})
+    if not root.is_dir() or is_described(root):
+        return None
+    files = sorted(file for file in root.rglob("*.parquet") if file.stem != "metadata" and file.is_file())
+    return (lambda boxes: _splits(spec, root, files)) if files else None
+
+
+def _splits(spec: str, root: Path, files: list[Path]) -> Noted:
+    """The splits by their usual names, files of no split aside; all files are "train" where no name tells a split."""
+    named = {file: _split_of(file.relative_to(root)) for file in files}
+    others = [str(file.relative_to(root)) for file, split in named.items() if split is None]
+    if len(others) == len(files):
+        return Noted({"train": _rows(spec, files)})
+    notes = [f"ignored: {some(others)}, whose names tell no split"] if others else []
+    splits = {
+        split: [file for file in files if named[file] == split] for split in dict.fromkeys(named.values()) if split
+    }
+    return Noted({split: _rows(spec, found) for split, found in splits.items()}, notes)
+
+
+def _split_of(file: Path) -> str | None:
+    """By the first word of its name, else by the folder it lies in, else by any other word."""
+    first, *words = re.split(r"[-._ ]+", file.stem)
+    told = (split_of(word) for word in (first, *reversed(file.parts[:-1]), *words))
+    return next((split for split in told if split), None)
+
+
+def _rows(spec: str, files: list[Path]) -> datasets.Dataset:
+    features = {file: datasets.Features.from_arrow_schema(pq.read_schema(file)) for file in files}
+    other = next((file for file in files if features[file] != features[files[0]]), None)
+    if other is not None:
+        raise ValueError(
+            f"data set {spec!r}: {other} has other columns or classes than {files[0]}, and is of the same split"
+        )
+    return datasets.Dataset.from_parquet([glob.escape(str(file)) for file in files])
