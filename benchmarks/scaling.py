@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks.timing import ROOT, machine, save
 from recipes.runtime.command import command_parser
-from recipes.runtime.processes import ON_CPU, launch_command
+from recipes.runtime.launchers import ON_CPU, launch_command
 
 RECIPE = """from recipes.recipe import Recipe
 def recipe():

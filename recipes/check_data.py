@@ -31,6 +31,7 @@ from recipes.data.source import add_data_options, data_source
 from recipes.data.splits import load_splits
 from recipes.runtime.command import command, command_parser
 from recipes.runtime.files import write_json, write_rows
+from recipes.runtime.signals import begin_worker
 from vgg_zoo.images.decoding import Pixels
 
 _CHUNK = 64
@@ -72,7 +73,9 @@ def _side(pixels: Pixels | None) -> int:
 def check(split: LabelledImages, workers: int) -> tuple[dict[str, Any], list[Problem]]:
     """What a split holds, and what is wrong with it: images that cannot be decoded, and boxes if it has them."""
     found: list[_Seen] = []
-    loader: DataLoader[Any] = DataLoader(_Decoded(split), batch_size=None, num_workers=workers)
+    loader: DataLoader[Any] = DataLoader(
+        _Decoded(split), batch_size=None, num_workers=workers, worker_init_fn=begin_worker
+    )
     with tqdm(total=len(split), unit=" images", desc=split.name) as bar:
         for chunk in loader:
             found += chunk

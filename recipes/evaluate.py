@@ -18,14 +18,15 @@ if __name__ == "__main__":  # run as a script, Python looks for modules beside t
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import vgg_zoo  # noqa: F401 (registers the nets)
+from recipes.data.images import LabelledImages
 from recipes.data.source import about_data, add_data_options, column_options, data_source
 from recipes.data.splits import load_test_split
 from recipes.evaluation.class_order import outputs_of_classes
-from recipes.evaluation.net import arithmetic_in, load_net
+from recipes.evaluation.net import TestedNet, arithmetic_in, load_net
 from recipes.evaluation.scores import check_submission, score_store, write_results
 from recipes.evaluation.store import RescaledImages, fill
 from recipes.runtime.command import add_testing_options, begin_test, command, command_parser, weights_dtype
-from recipes.runtime.processes import from_main
+from recipes.runtime.processes import CLASSES, FOLDER, from_main, main_first
 from vgg_zoo.evaluation import PROTOCOLS
 
 CHOSEN = ("protocol", "scales", "flip", "softmax_first", "ceil_mode", "exact")
@@ -74,12 +75,17 @@ def run(args: argparse.Namespace) -> None:
     """Everything that the command does."""
     folder, accelerator, precision = begin_test(args)
     chosen = {name: getattr(args, name) for name in CHOSEN}
-    with accelerator.main_process_first():  # the others find weights and data set in the cache
+
+    def load() -> tuple[TestedNet, LabelledImages]:
         tested = load_net(args.model, args.train_scales, args.most_pixels, chosen)
-        split = load_test_split(data_source(args), labelled=not args.unlabelled)
+        return tested, load_test_split(data_source(args), labelled=not args.unlabelled)
+
+    tested, split = main_first(accelerator, load, "reading the net and the data set")
     evaluator = tested.evaluator
     evaluator.model.to(accelerator.device, weights_dtype(precision))
-    outputs = from_main(accelerator, lambda: outputs_of_classes(split.class_names, evaluator.model, args.class_index))
+    outputs = from_main(
+        accelerator, lambda: outputs_of_classes(split.class_names, evaluator.model, args.class_index), CLASSES
+    )
     if args.submission is not None:
         check_submission(args.submission, folder, outputs, int(evaluator.model.num_classes))
 
@@ -89,7 +95,7 @@ def run(args: argparse.Namespace) -> None:
         folder.begin({"net": net, "data": data, "precision": precision}, args.overwrite)
         return net
 
-    net = from_main(accelerator, begin)
+    net = from_main(accelerator, begin, FOLDER)
     accelerator.print(
         f"{args.model} on {len(split)} images of {args.data}: {net['protocol']}, Q = {net['scales']}, "
         f"{accelerator.num_processes} process(es) on {accelerator.device.type}"

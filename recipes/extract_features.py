@@ -28,7 +28,7 @@ from recipes.features.folder import DescriptorRows, NamedImages, descriptor_stor
 from recipes.runtime.command import add_testing_options, begin_test, command, command_parser, weights_dtype
 from recipes.runtime.files import write_rows
 from recipes.runtime.output_folder import OutputFolder
-from recipes.runtime.processes import from_main
+from recipes.runtime.processes import FOLDER, from_main, main_first
 from vgg_zoo.descriptors import COMBINE, L2, DenseDescriptor
 
 CHOSEN = ("layer", "scales", "combine", "flip", "l2", "ceil_mode", "most_pixels", "exact")
@@ -72,10 +72,14 @@ def about_data(args: argparse.Namespace, split: LabelledImages) -> dict[str, Any
 def run(args: argparse.Namespace) -> None:
     """Everything that the command does."""
     folder, accelerator, precision = begin_test(args)
-    with accelerator.main_process_first():  # the others find weights and data set in the cache
+
+    def load() -> tuple[DenseDescriptor, LabelledImages]:
         descriptor = DenseDescriptor(args.model, **{name: getattr(args, name) for name in CHOSEN})
         source = data_source(args)
         split = load_splits(source)[0] if args.training else load_test_split(source, labelled=not args.unlabelled)
+        return descriptor, split
+
+    descriptor, split = main_first(accelerator, load, "reading the net and the data set")
     descriptor.model.to(accelerator.device, weights_dtype(precision))
 
     def begin() -> dict[str, Any]:
@@ -84,7 +88,7 @@ def run(args: argparse.Namespace) -> None:
         folder.begin(content, args.overwrite)
         return content
 
-    content = from_main(accelerator, begin)
+    content = from_main(accelerator, begin, FOLDER)
     accelerator.print(
         f"{args.model} on {len(split)} images of {args.data}: {args.layer}, Q = {list(descriptor.scales)}, "
         f"{accelerator.num_processes} process(es) on {accelerator.device.type}"

@@ -39,7 +39,7 @@ from recipes.runtime.command import (
     weights_dtype,
 )
 from recipes.runtime.output_folder import OutputFolder
-from recipes.runtime.processes import from_main
+from recipes.runtime.processes import FOLDER, from_main, main_first
 from vgg_zoo.descriptors import COMBINE, L2, DenseDescriptor
 
 PAPERS_NETS = ["vgg_d.oxford_in1k", "vgg_e.oxford_in1k"]
@@ -129,15 +129,16 @@ def compute(
 ) -> tuple[Descriptors, list[dict[str, Any]]]:
     """The stacked descriptors, and what is said of each net and its descriptors."""
     models = args.model or PAPERS_NETS
-    with accelerator.main_process_first():  # the others find the weights in the cache
-        descriptors = [descriptor_of(args, protocol, model) for model in models]
+    descriptors = main_first(
+        accelerator, lambda: [descriptor_of(args, protocol, model) for model in models], "fetching the nets"
+    )
     nets = [
         description_of(model, one) | arithmetic_in(one, accelerator, precision)
         for model, one in zip(models, descriptors, strict=True)
     ]
     data = {"protocol": args.protocol, "data": args.data, "precision": precision, "samples": len(samples)}
     asked = {"test_set": args.test_set, "boxes": samples.box is not None, "seed": args.seed}
-    from_main(accelerator, lambda: folder.begin({"nets": nets, **data, **asked}, args.overwrite))
+    from_main(accelerator, lambda: folder.begin({"nets": nets, **data, **asked}, args.overwrite), FOLDER)
     cache, found = args.cache or folder.path / "features", []
     for net, descriptor in zip(nets, descriptors, strict=True):
         descriptor.model.to(accelerator.device, weights_dtype(precision))
@@ -159,10 +160,9 @@ def run(args: argparse.Namespace) -> None:
     if args.features:
         samples, descriptors, nets = of_folders(args.features, args.seed)
         identity = {"protocol": args.protocol, "nets": nets, "features": args.features, "seed": args.seed}
-        from_main(accelerator, lambda: folder.begin(identity, args.overwrite))
+        from_main(accelerator, lambda: folder.begin(identity, args.overwrite), FOLDER)
     else:
-        with accelerator.main_process_first():
-            samples = protocol.load(request)
+        samples = main_first(accelerator, lambda: protocol.load(request), "reading the data set")
         descriptors, nets = compute(args, protocol, samples, folder, accelerator, precision)
     if accelerator.is_main_process:
         solver = solver_for(args.solver, descriptors.rows[samples.splits[0].training])

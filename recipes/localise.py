@@ -39,7 +39,7 @@ from recipes.evaluation.store import Store, fill
 from recipes.runtime.command import add_testing_options, begin_test, command, command_parser, weights_dtype
 from recipes.runtime.files import write_rows
 from recipes.runtime.output_folder import OutputFolder
-from recipes.runtime.processes import from_main
+from recipes.runtime.processes import CLASSES, FOLDER, from_main, main_first
 from vgg_zoo.boxes.merging import CLOSE
 from vgg_zoo.boxes.net import BoxVGG
 from vgg_zoo.evaluation import DenseEvaluator, Fusion
@@ -132,10 +132,13 @@ def description(
 def run(args: argparse.Namespace) -> None:
     """Everything that the command does."""
     folder, accelerator, precision = begin_test(args)
-    with accelerator.main_process_first():  # the others find weights and data set in the cache
+
+    def load() -> tuple[Localiser | None, list[BoxVGG], BoxedImages]:
         localiser = make_localiser(args) if args.protocol == 2 else None
-        nets = localiser.nets if localiser else [box_net(args.nets[0][0])]
-        split = load_box_test_split(data_source(args))
+        nets = list(localiser.nets) if localiser else [box_net(args.nets[0][0])]
+        return localiser, nets, load_box_test_split(data_source(args))
+
+    localiser, nets, split = main_first(accelerator, load, "reading the nets and the data set")
     scales = localiser.scales_of_nets if localiser else [args.nets[0][1] or (training_scale(nets[0]),)]
     evaluators = localiser.evaluators if localiser else []
     for net in (*nets, *(evaluator.model for evaluator in evaluators)):
@@ -148,14 +151,14 @@ def run(args: argparse.Namespace) -> None:
         folder.begin({**about, **identity}, args.overwrite)
         return about
 
-    content = from_main(accelerator, begin)
+    content = from_main(accelerator, begin, FOLDER)
     accelerator.print(
         f"protocol {args.protocol} on {len(split)} images of {args.data}: "
         + " + ".join(f"{net['model']} at Q = {net['scales']}" for net in content["nets"])
         + f", {accelerator.num_processes} process(es) on {accelerator.device.type}"
     )
     classes = evaluators[0].model if evaluators else nets[0]
-    outputs = from_main(accelerator, lambda: outputs_of_classes(split.class_names, classes, args.class_index))
+    outputs = from_main(accelerator, lambda: outputs_of_classes(split.class_names, classes, args.class_index), CLASSES)
     results, problems = (
         found_classes(localiser, split, folder, accelerator, args, outputs)
         if localiser

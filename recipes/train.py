@@ -24,9 +24,10 @@ from recipes.data.source import add_data_options, column_options, data_source
 from recipes.recipe import Recipe, load_recipe, recipe_names
 from recipes.runtime.command import add_hardware_options, command, command_parser
 from recipes.runtime.files import write_rows
-from recipes.runtime.processes import end_training, from_main, make_accelerator, only_main_speaks
+from recipes.runtime.processes import end_training, from_main, main_first, make_accelerator, only_main_speaks
+from recipes.runtime.signals import STOP
 from recipes.training.dry_run import dry_run
-from recipes.training.loop import StoppedError, Training
+from recipes.training.loop import Training
 from recipes.training.objective import Splits
 from recipes.training.run_folder import RunFolder, plot_learning_curve
 from recipes.training.setup import assemble, beginning, checkpoint_for, load
@@ -34,8 +35,7 @@ from vgg_zoo.images.preprocessing import centre_crop, subtract_mean
 from vgg_zoo.weights.files import file_digest
 from vgg_zoo.weights.folder import CONFIG, WEIGHTS
 
-STOPPED = 143
-"""Exit code of a run that a signal stopped after its checkpoint: what shells and schedulers know as SIGTERM."""
+COLOURS = "computing the mean and principal components of the training images"
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -157,10 +157,16 @@ def train(recipe: Recipe, args: argparse.Namespace) -> None:
     begin_with = beginning(recipe, args.init_from, args.output)
     accelerator = make_accelerator(args.output, args.precision, args.deterministic, args.bf16_gradients, args.trackers)
     only_main_speaks(accelerator)
-    with accelerator.main_process_first():  # the others find the data set in the cache
-        splits = load(recipe, data_source(args))
-    from_main(accelerator, lambda: folder.begin(identity(recipe, args, splits), args.overwrite))
-    colours = from_main(accelerator, lambda: recipe.colours or folder.colours(splits.training))
+    splits = main_first(accelerator, lambda: load(recipe, data_source(args)), "reading the data set")
+
+    def begin() -> bool:
+        folder.begin(identity(recipe, args, splits), args.overwrite)
+        return folder.finished  # by a process that used the folder until now
+
+    if from_main(accelerator, begin, "looking at the folder of the run"):
+        accelerator.print(f"{args.output} is finished; --overwrite trains it again")
+        return
+    colours = from_main(accelerator, lambda: recipe.colours or folder.colours(splits.training), COLOURS)
     training = assemble(recipe, args, splits, colours, begin_with, folder, accelerator)
     checkpoint = checkpoint_for(accelerator, training.checkpoints, args.resume)
     if checkpoint is not None:
@@ -174,23 +180,20 @@ def train(recipe: Recipe, args: argparse.Namespace) -> None:
     if args.trackers:
         options = {"wandb": {"dir": str(args.output)}}
         accelerator.init_trackers(args.output.name, config={"recipe": args.recipe}, init_kwargs=options)
-    training.train()
-    finish(training, splits, args)
+    with STOP.deferred():  # until a step is over, and in tests a batch
+        training.train()
+        finish(training, splits, args)
     del training
     end_training(accelerator)
 
 
-def run(args: argparse.Namespace) -> int | None:
-    """Train, or try on made-up images; `STOPPED` if a signal stopped it."""
-    try:
-        if args.dry_run:
-            dry_run(load_recipe(args.recipe), args)
-        else:
-            train(load_recipe(args.recipe), args)
-    except StoppedError as stopped:
-        print(stopped, file=sys.stderr)
-        return STOPPED
-    return None
+def run(args: argparse.Namespace) -> None:
+    """Train, or try on made-up images."""
+    recipe = load_recipe(args.recipe)
+    if args.dry_run:
+        dry_run(recipe, args)
+    else:
+        train(recipe, args)
 
 
 main = command(run, parse)

@@ -25,7 +25,7 @@ from PIL import Image
 
 from recipes.data.splits import load_splits
 from recipes.runtime.command import command, command_parser
-from recipes.runtime.processes import launch
+from recipes.runtime.launchers import launch
 from vgg_zoo.evaluation import DenseEvaluator
 from vgg_zoo.explain import draw
 from vgg_zoo.explain import explain as explained

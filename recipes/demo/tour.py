@@ -29,8 +29,8 @@ from recipes.data.splits import load_splits
 from recipes.demo.demo import MOST_ERRORS, TESTED
 from recipes.evaluation.scores import score_store
 from recipes.runtime.command import command, command_parser
+from recipes.runtime.launchers import launch
 from recipes.runtime.output_folder import OutputFolder
-from recipes.runtime.processes import launch
 from vgg_zoo.evaluation import DenseEvaluator
 from vgg_zoo.results import read_results
 

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from recipes.data.images import UNLABELLED, LabelledImages, Problem
+from recipes.runtime.processes import greatest
+from recipes.runtime.signals import STOP, StoppedError, begin_worker
 from vgg_zoo.images.preprocessing import centre_crop, rescale, subtract_mean
 
 BATCH = 64
@@ -181,22 +183,42 @@ def totals(
         The sum of each column over all images, and this process's problems.
 
     Raises:
+        StoppedError: A signal asked a process to stop, in all of them after the same batch.
         RuntimeError: A process lost or repeated an image.
     """
     was_training = model.training
     model.eval()
     sums, problems = torch.zeros(columns + 1, dtype=torch.float64), []
-    rank, world = accelerator.process_index, accelerator.num_processes
-    for items in in_batches(share_of(images, len(images), rank, world, workers), BATCH):
-        rows = measure(items).cpu().double()
-        sums += torch.cat([rows.sum(0), rows.new_tensor([len(rows)])])
-        problems += [item.problem for item in items if item.problem is not None]
-    model.train(was_training)
+    share = share_of(images, len(images), accelerator.process_index, accelerator.num_processes, workers)
+    try:
+        for items in in_step(accelerator, in_batches(share, BATCH)):
+            rows = measure(items).cpu().double()
+            sums += torch.cat([rows.sum(0), rows.new_tensor([len(rows)])])
+            problems += [item.problem for item in items if item.problem is not None]
+    finally:
+        model.train(was_training)
     kind = torch.float32 if accelerator.device.type == "mps" else torch.float64
     *values, count = accelerator.reduce(sums.to(accelerator.device, kind), "sum").tolist()
     if count != len(images):
         raise RuntimeError(f"tested {count:.0f} images of a split of {len(images)}: a process lost or repeated some")
     return values, problems
+
+
+def in_step(accelerator: Accelerator, batches: Iterator[list[Any]]) -> Iterator[list[Any]]:
+    """This process's batches, before each of which all processes agree whether to stop; some may have fewer.
+
+    Raises:
+        StoppedError: A signal asked one of them to.
+    """
+    while True:
+        batch = next(batches, None)
+        code, left = greatest(accelerator, STOP.code, batch is not None)
+        if code:
+            raise StoppedError(code)
+        if not left:
+            return
+        if batch is not None:
+            yield batch
 
 
 def in_batches(items: Iterable[Any], most: int) -> Iterator[list[Any]]:
@@ -208,4 +230,10 @@ def in_batches(items: Iterable[Any], most: int) -> Iterator[list[Any]]:
 
 def share_of(images: Dataset[Any], count: int, rank: int, world: int, workers: int = 0) -> Iterable[Any]:
     """This process's items of `count`, each exactly once."""
-    return DataLoader(images, sampler=range(rank, count, world), batch_size=None, num_workers=workers)
+    return DataLoader(
+        images,
+        sampler=range(rank, count, world),
+        batch_size=None,
+        num_workers=workers,
+        worker_init_fn=begin_worker,
+    )

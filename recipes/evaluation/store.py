@@ -22,7 +22,8 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from recipes.data.images import LabelledImages, Problem
-from recipes.runtime.processes import from_main
+from recipes.runtime.processes import from_main, together
+from recipes.runtime.signals import begin_worker
 from vgg_zoo.images.decoding import BadImageError, Pixels
 from vgg_zoo.images.inputs import Rescaled, at_scales, in_parts
 from vgg_zoo.weights.files import whole
@@ -232,15 +233,19 @@ def fill(
         BadImageError: Such an image, by its place and name, if `strict`.
     """
     chunks = store.chunks()
-    missing, problems = from_main(accelerator, store.missing)
+    missing, problems = from_main(accelerator, store.missing, f"reading {store.path}")
     if strict and problems:
         raise BadImageError(str(problems[0]))
     mine = missing[accelerator.process_index :: accelerator.num_processes]
     order = [index for chunk in mine for index in chunks[chunk]]
-    loader: DataLoader[Any] = DataLoader(images, sampler=order, batch_size=None, num_workers=workers)
-    items = iter(loader) if order else iter(())
+    loader: DataLoader[Any] = DataLoader(
+        images, sampler=order, batch_size=None, num_workers=workers, worker_init_fn=begin_worker
+    )
     done = store.images - sum(len(chunks[chunk]) for chunk in missing)
-    with tqdm(total=store.images, initial=done, unit=" images", disable=not accelerator.is_main_process) as bar:
+    bar = tqdm(total=store.images, initial=done, unit=" images", disable=not accelerator.is_main_process)
+
+    def fill_mine() -> None:
+        items = iter(loader) if order else iter(())
         for chunk in mine:
             rows: dict[str, Any] = {"problems": []}
             read = _read(items, len(chunks[chunk]), rows, strict)
@@ -251,7 +256,9 @@ def fill(
             rows[store.kind.computed] = values
             store.write(chunk, store.kind(**rows))
             bar.update(store.present() - bar.n)
-    accelerator.wait_for_everyone()
+
+    with bar:
+        together(accelerator, fill_mine, "computing its share of the images")
 
 
 def _read(items: Iterator[Any], length: int, rows: dict[str, Any], strict: bool) -> Iterator[Rescaled | None]:

@@ -111,7 +111,7 @@ def describe(
     _, first, image_of = np.unique(np.asarray(samples.images), return_index=True, return_inverse=True)
     identity = {**identity, "names": _digest("\n".join(samples.names))}
     folder = cache / _digest(json.dumps(identity, sort_keys=True))[:16]
-    from_main(accelerator, lambda: _begin(folder, identity, overwrite))
+    from_main(accelerator, lambda: _begin(folder, identity, overwrite), "looking at the kept descriptors")
 
     def computed(kind: str, chosen: Sequence[int]) -> DescriptorRows:
         split: Any = SampleImages(kind, samples, chosen)

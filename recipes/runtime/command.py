@@ -9,8 +9,11 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 
+from recipes.runtime.launchers import stop_launcher
+from recipes.runtime.lock import release
 from recipes.runtime.output_folder import OutputFolder
-from recipes.runtime.processes import make_accelerator, only_main_speaks
+from recipes.runtime.processes import is_lost_connection, make_accelerator, only_main_speaks
+from recipes.runtime.signals import STOP, StoppedError
 from vgg_zoo.weights.files import full_disk
 
 
@@ -19,7 +22,8 @@ def command(
 ) -> Callable[..., int]:
     """The `main` of a command: where its user can correct what is wrong, it prints one line in place of a traceback.
 
-    That is a ValueError, of what was asked for, or an OSError, where weights cannot be fetched or results not written.
+    That is a ValueError, of what was asked for, or an OSError, where weights cannot be fetched or results not written;
+    another process of the job that is gone; and a signal that asked the command to stop.
 
     Args:
         run: Does the work; returns an exit code, or None for 0.
@@ -27,7 +31,7 @@ def command(
 
     Returns:
         From the command line, which results.json records (None takes that of the process), to the exit code: 1 after
-        an error.
+        an error, 143 or 130 after a signal.
     """
 
     def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,7 +39,7 @@ def command(
         if arguments is not None:
             sys.argv = [str(sys.modules[run.__module__].__file__), *arguments]
         try:
-            with warnings.catch_warnings():
+            with STOP.heeded(), warnings.catch_warnings():
                 warnings.filterwarnings("ignore", module=r"PIL\.")  # of odd metadata in a data set's images
                 return run(parse(arguments)) or 0
         except (ValueError, OSError) as error:
@@ -43,7 +47,18 @@ def command(
             way_out = "; free some space, and give the same command again: a run resumes" if full else ""
             print(f"error: {error}{way_out}", file=sys.stderr)
             return 1
+        except RuntimeError as error:
+            if not is_lost_connection(error):
+                raise
+            why = str(error).splitlines()[0]
+            print(f"error: another process of the job ended ({why}); the same command resumes", file=sys.stderr)
+            return 1
+        except StoppedError as stopped:
+            print(stopped, file=sys.stderr)
+            stop_launcher(stopped.code)
+            return stopped.code
         finally:
+            release()
             sys.argv = typed
 
     return main

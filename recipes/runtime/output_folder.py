@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from recipes.runtime.files import provenance, write_json
+from recipes.runtime.lock import LOCK, hold
 from vgg_zoo.json_files import read_object
 from vgg_zoo.results import RESULTS, described
 from vgg_zoo.weights.folder import WEIGHTS
@@ -49,7 +50,7 @@ class OutputFolder:
         """
         if self.path.exists() and not self.path.is_dir():
             raise ValueError(f"--output {self.path} is a file; name a folder")
-        if self.path.exists() and any(self.path.iterdir()) and not self.identity.exists() and not overwrite:
+        if self._files() and not self.identity.exists() and not overwrite:
             raise ValueError(
                 f"--output {self.path} exists already and is not the folder of a run; choose another folder, or "
                 "replace it with --overwrite"
@@ -58,18 +59,20 @@ class OutputFolder:
             raise ValueError(f"--output {self.path} is the folder of a net or of its training; choose another one")
 
     def begin(self, identity: Mapping[str, Any], overwrite: bool) -> None:
-        """Make the folder, or make sure that the run in it is this one. Called by one process.
+        """Make the folder, or make sure that the run in it is this one; and hold its lock. Called by one process.
 
         Args:
             identity: What decides the results, as plain data: recipe or net, classes, counts.
             overwrite: Throw away what is there.
 
         Raises:
-            ValueError: Another run was begun here, and the message names the differences; or run.json is damaged.
+            ValueError: Another process uses the folder; another run was begun here, and the message names the
+                differences; or run.json is damaged.
         """
-        if overwrite and self.path.exists():
-            shutil.rmtree(self.path)
         self.path.mkdir(parents=True, exist_ok=True)
+        hold(self.path)
+        for path in self._files() if overwrite else ():
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
         identity = json.loads(json.dumps(identity))  # as it is read back: tuples become lists
         if not self.identity.exists():
             write_json(self.identity, identity)
@@ -84,6 +87,9 @@ class OutputFolder:
                 f"--output {self.path} holds a run of something else ({'; '.join(differences)}); choose another "
                 "folder, or replace it with --overwrite"
             )
+
+    def _files(self) -> list[Path]:
+        return [path for path in self.path.iterdir() if path.name != LOCK] if self.path.exists() else []
 
     def write_results(self, kind: str, content: Mapping[str, Any]) -> None:
         """Write results.json, the sign that everything else is there, with what made it.

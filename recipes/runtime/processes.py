@@ -1,37 +1,43 @@
-"""The processes and devices of a run, as Accelerate's launcher or torchrun started them."""
+"""The processes of a command: how they begin, wait for each other, agree and end."""
 
 import ctypes
 import os
 import pickle
 import platform
-import shlex
-import signal
-import subprocess
 import sys
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
+from itertools import count
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import datasets
-import psutil
 import torch
+import torch.distributed as dist
 from accelerate import Accelerator
 from accelerate.utils import (
     DDPCommunicationHookType,
     DistributedDataParallelKwargs,
-    DistributedType,
     InitProcessGroupKwargs,
     broadcast_object_list,
 )
+from torch.distributed.distributed_c10d import _get_default_store
 
-_PR_SET_PDEATHSIG = 1  # of Linux' sys/prctl.h
+from recipes.runtime.launchers import begin_process, check_launch, too_few_processes
+
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
-_UNSUPPORTED = (DistributedType.DEEPSPEED, DistributedType.FSDP, DistributedType.MEGATRON_LM, DistributedType.XLA)
+_PATIENCE = timedelta(minutes=10)  # with another process's share of a step; torch.compile may take some of them
+_BEAT = 2.0  # seconds between signs of life of a process that does its part of `together`
+_MOST_SILENCE = 120.0  # seconds without one
+_SAID_AFTER = 60.0  # seconds of waiting after which that is said
+_CALLS = count()
 
-ON_CPU = {"ACCELERATE_USE_CPU": "true"}
-"""Environment of `launch_command` on a machine without GPUs, or without the wish to use them."""
+FOLDER, CLASSES = "looking at the folder of the results", "matching the classes of data set and net"
+"""What a main process does of which the others wait for the end."""
 
 
 def keep_freed_memory() -> None:
@@ -45,46 +51,6 @@ def keep_freed_memory() -> None:
         libc = ctypes.CDLL(None)
         libc.mallopt(_M_MMAP_MAX, 0)  # allocate from the heap, whatever the size
         libc.mallopt(_M_TRIM_THRESHOLD, -1)  # and never shrink it
-
-
-def die_with_launcher() -> None:
-    """Let Linux kill this process when its launcher is killed.
-
-    torchrun and Accelerate's launcher start every process in a session of its own. If the launcher is killed and cannot
-    stop them, they go on training, and write into the folder of the run that its user then starts again. Without a
-    launcher, or elsewhere than on Linux, nothing happens.
-    """
-    if sys.platform == "linux" and "TORCHELASTIC_RUN_ID" in os.environ:
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def launch_command(processes: int) -> list[str]:
-    """The beginning of a command that runs a script in so many processes on this machine.
-
-    `accelerate launch --cpu --num_processes 2` silently starts one process; told of GPUs and, by `ON_CPU`, forbidden to
-    use them, it starts two.
-    """
-    if processes == 1:
-        return [sys.executable]
-    options = ["--multi_gpu", "--num_processes", str(processes), "--num_machines", "1", "--main_process_port", "0"]
-    # Said in full, so that the launcher asks nothing and warns of nothing.
-    options += ["--mixed_precision", "no", "--dynamo_backend", "no"]
-    return [sys.executable, "-m", "accelerate.commands.launch", *options]
-
-
-def launch(script: str, *options: str | Path, processes: int) -> None:
-    """Run a command of recipes/ in real processes on the CPU, as a user would on GPUs, and show what is typed for it.
-
-    Raises:
-        ValueError: It did not end well; its own words stand above.
-    """
-    words = [f"recipes/{script}.py", *map(str, options)]
-    print("$", shlex.join(["accelerate", "launch", *words]), flush=True)
-    root = Path(__file__).resolve().parents[2]
-    words[0] = str(root / words[0])
-    done = subprocess.run([*launch_command(processes), *words], check=False, env={**os.environ, **ON_CPU})
-    if done.returncode:
-        raise ValueError(f"recipes/{script}.py ended with code {done.returncode}; its own words are above")
 
 
 def make_accelerator(
@@ -103,81 +69,31 @@ def make_accelerator(
         bf16_gradients: DDP sends gradients as bf16.
         trackers: Names that Accelerate knows.
     """
-    die_with_launcher()
+    begin_process()
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it
         torch.use_deterministic_algorithms(True)
     hook = DDPCommunicationHookType.BF16 if bf16_gradients else DDPCommunicationHookType.NO
     ddp = DistributedDataParallelKwargs(gradient_as_bucket_view=True, comm_hook=hook)
-    # The others wait while the main process computes the colours of a data set or hashes a large checkpoint.
-    patience = InitProcessGroupKwargs(timeout=timedelta(hours=2))
     accelerator = Accelerator(
+        # Started by torchrun without a GPU, Accelerate would run the whole work in each process.
+        cpu="WORLD_SIZE" in os.environ and not torch.accelerator.is_available(),
         mixed_precision={"fp32": "no", "fp64": "no", "bf16": "bf16", None: None}[precision],
         log_with=list(trackers) or None,
         project_dir=folder,
-        kwargs_handlers=[ddp, patience],
+        kwargs_handlers=[ddp, InitProcessGroupKwargs(timeout=_PATIENCE)],
     )
-    _check_launch(accelerator)
+    check_launch(accelerator)
     if accelerator.device.type == "cpu":
         keep_freed_memory()
     return accelerator
-
-
-def _check_launch(accelerator: Accelerator) -> None:
-    """Refuse what the launcher's options or environment would change without a word.
-
-    Raises:
-        ValueError: Gradients accumulated over steps, float16, or processes that share a net otherwise than DDP.
-    """
-    kind, steps = accelerator.distributed_type, accelerator.gradient_accumulation_steps
-    if kind in _UNSUPPORTED:
-        raise ValueError(
-            f"{kind.value} shares out the net or its optimiser, and the paper's training is SGD on a whole net in each "
-            "process; start the command without it (accelerate config, or the environment's ACCELERATE_USE_...)"
-        )
-    if steps != 1:
-        raise ValueError(
-            f"the launcher accumulates gradients over {steps} steps (ACCELERATE_GRADIENT_ACCUMULATION_STEPS, or "
-            "accelerate config), which changes what is learned; for less memory give --device-batch"
-        )
-    if accelerator.mixed_precision not in ("no", "bf16"):
-        raise ValueError(
-            f"the launcher asks for {accelerator.mixed_precision}, whose range is too small without a scaled loss; "
-            "--precision has fp32, bf16 and fp64"
-        )
-
-
-def processes_asked_for(command: list[str]) -> int | None:
-    """The number after `--num_processes` in a launcher's command line; None where it names none."""
-    for place, word in enumerate(command):
-        flag, _, value = word.partition("=")
-        if flag in ("--num_processes", "--num-processes"):
-            value = value or (command[place + 1] if place + 1 < len(command) else "")
-            return int(value) if value.isdigit() else None
-    return None
-
-
-def too_few_processes(accelerator: Accelerator) -> str | None:
-    """A warning where a launcher started fewer processes than it was asked for, as `--cpu --num_processes 2` does."""
-    try:
-        asked = processes_asked_for(psutil.Process(os.getppid()).cmdline())
-    except psutil.Error:
-        return None
-    started = accelerator.num_processes
-    if asked is None or asked <= started:
-        return None
-    return (
-        f"warning: {asked} processes were asked for and {started} started. `accelerate launch --cpu` starts one; for "
-        f"{asked} on CPUs: ACCELERATE_USE_CPU=true accelerate launch --multi_gpu --num_processes {asked} "
-        "--num_machines 1 recipes/..."
-    )
 
 
 def only_main_speaks(accelerator: Accelerator) -> None:
     """The main process warns of too few processes; the others show no progress bars of `datasets`."""
     if not accelerator.is_main_process:
         datasets.disable_progress_bars()
-    elif warning := too_few_processes(accelerator):
+    elif warning := too_few_processes(accelerator.num_processes):
         print(warning, file=sys.stderr)
 
 
@@ -190,18 +106,104 @@ def _sendable(error: Exception) -> Exception:
     return error if str(same) == str(error) else RuntimeError(f"{type(error).__name__}: {error}")
 
 
-def from_main(accelerator: Accelerator, compute: Callable[[], Any]) -> Any:
-    """What the main process computes, in every process; an error there ends all of them with its own words."""
-    found: list[Any] = [None, None]
-    if accelerator.is_main_process:
+def together(accelerator: Accelerator, work: Callable[[], Any], what: str) -> Any:
+    """What this process's part of a work gives, when all have done theirs; an error of one is raised in all.
+
+    Args:
+        accelerator: The processes, which call this together.
+        work: The part of this process; it may take hours, for which the others wait.
+        what: It does, in words, as "reading the data set"; a process that waits for more than a minute says so.
+
+    Raises:
+        ValueError: A process gives no sign of life.
+    """
+    if accelerator.num_processes == 1:
+        return work()
+    store = dist.PrefixStore(f"together/{next(_CALLS)}", _get_default_store())
+    rank, found, error = accelerator.process_index, None, None
+    with _signs_of_life(store, rank):
         try:
-            found = [compute(), None]
-        except Exception as error:
-            found = [None, _sendable(error)]
+            found = work()
+        except Exception as raised:
+            error = raised
+    store.set(f"ended/{rank}", pickle.dumps(None if error is None else _sendable(error)).hex())
+    if error is not None:
+        raise error
+    for other in range(accelerator.num_processes):
+        if other != rank and (error := _outcome(store, rank, other, what)) is not None:
+            raise error
+    return found
+
+
+def from_main(accelerator: Accelerator, compute: Callable[[], Any], what: str) -> Any:
+    """What the main process computes, in every process; arguments and errors as of `together`."""
+    found = [together(accelerator, lambda: compute() if accelerator.is_main_process else None, what)]
     broadcast_object_list(found)
-    if found[1] is not None:
-        raise found[1]
     return found[0]
+
+
+def main_first(accelerator: Accelerator, compute: Callable[[], Any], what: str) -> Any:
+    """What each process computes, the main one before the others, who find in a cache what it fetched."""
+    mine: list[Any] = []
+    together(accelerator, lambda: mine.append(compute()) if accelerator.is_main_process else None, what)
+    return together(accelerator, lambda: mine[0] if mine else compute(), what)
+
+
+@contextmanager
+def _signs_of_life(store: dist.Store, rank: int) -> Iterator[None]:
+    ended = Event()
+
+    def beat() -> None:
+        for number in count():
+            store.set(f"alive/{rank}", str(number))
+            if ended.wait(_BEAT):
+                return
+
+    thread = Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _outcome(store: dist.Store, rank: int, other: int, what: str) -> Exception | None:
+    """The error in which another process's part ended, if it did; waits while that process gives signs of life."""
+    sign, pause = b"", 0.001
+    begin = since = time.monotonic()
+    speaks = rank == 0 or (rank, other) == (1, 0)
+    while not store.check([f"ended/{other}"]):
+        latest = store.get(f"alive/{other}") if store.check([f"alive/{other}"]) else b""
+        now = time.monotonic()
+        if latest != sign:
+            sign, since = latest, now
+        elif now - since > _MOST_SILENCE:
+            raise ValueError(
+                f"process {other} gave no sign of life for {_MOST_SILENCE:.0f} s while it was {what}; give the same "
+                "command again"
+            )
+        if speaks and now - begin > _SAID_AFTER:
+            print(f"process {rank} waits for process {other}, which is {what}", file=sys.stderr, flush=True)
+            speaks = False
+        time.sleep(pause)
+        pause = min(2 * pause, 0.5)
+    sent = bytes.fromhex(store.get(f"ended/{other}").decode())
+    error: Exception | None = pickle.loads(sent)  # noqa: S301 (of a process of the same job)
+    return error
+
+
+def is_lost_connection(error: RuntimeError) -> bool:
+    """Whether that is what PyTorch raises where another process of the job is gone."""
+    return isinstance(error, dist.DistError) or any(word in str(error) for word in ("gloo", "Connection", "NCCL"))
+
+
+def greatest(accelerator: Accelerator, *numbers: int) -> list[int]:
+    """Of each number the greatest over all processes, which call this together."""
+    found = torch.tensor(numbers, device=accelerator.device)
+    if accelerator.num_processes > 1:
+        dist.all_reduce(found, dist.ReduceOp.MAX)
+    return [int(number) for number in found.tolist()]
 
 
 def end_training(accelerator: Accelerator) -> None:

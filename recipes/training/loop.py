@@ -5,13 +5,11 @@ momentum and how far it is. A run that was killed and one that was not end bit-i
 """
 
 import math
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from accelerate import Accelerator
 from torch import Tensor, nn
@@ -21,7 +19,8 @@ from tqdm import tqdm
 from recipes.data.images import LabelledImages, Problem
 from recipes.evaluation.error_rates import Protocol
 from recipes.recipe import Recipe
-from recipes.runtime.processes import from_main
+from recipes.runtime.processes import from_main, greatest
+from recipes.runtime.signals import STOP, StoppedError
 from recipes.training.batches import Batch, GlobalBatches
 from recipes.training.checkpoint import Checkpoint, Checkpoints
 from recipes.training.guard import DivergedError, Guard, diagnosis
@@ -29,10 +28,6 @@ from recipes.training.learner import Learner, Limits
 from recipes.training.objective import Objective, Validation
 from recipes.training.run_folder import write_metrics
 from recipes.training.schedule import Schedule
-
-
-class StoppedError(Exception):
-    """A signal asked the run to stop; its checkpoint is written."""
 
 
 @dataclass(kw_only=True)
@@ -93,6 +88,12 @@ class Training:
         """The recipe came to its end; `--max-steps` alone is no end."""
         return self.schedule.ended or self.step >= self.recipe_steps
 
+    @property
+    def epoch_is_over(self) -> bool:
+        """Its batches are; the validation comes next."""
+        consumed = self.batches.consumed
+        return consumed == self.batches.in_epoch or (consumed > 0 and self.step == self.recipe_steps)
+
     def restore(self, checkpoint: Checkpoint) -> None:
         """Resume from a checkpoint, whatever number of processes wrote it."""
         self.learner.restore(checkpoint)
@@ -126,24 +127,25 @@ class Training:
             net = self.learner.net
             self.checkpoints.save(self.step, state, lambda folder: self.write_net(net, folder), self.learner.tensors())
 
-        from_main(self.accelerator, write)  # a full disk ends all processes in one line
+        from_main(self.accelerator, write, "writing a checkpoint")  # a full disk ends all processes in one line
 
     def train(self) -> None:
         """Train to the end of the recipe or of `limits.max_steps`; the last state is in a checkpoint.
 
         Raises:
-            StoppedError: SIGTERM or SIGUSR1 came; a checkpoint is written.
+            StoppedError: A signal asked a process to stop; a checkpoint is written.
             DivergedError: The loss is no longer a number; the last checkpoint is from before.
             ValueError: With `limits.strict`, an image cannot be decoded.
         """
-        with self._bar() as bar, _stop_signals() as signals:
-            while self.step < self.total_steps and not self.finished:
-                self._train_epoch(bar, signals)
-                if self.batches.consumed == self.batches.in_epoch or self.step == self.recipe_steps:
+        with self._bar() as bar:
+            while self.epoch_is_over or (self.step < self.total_steps and not self.finished):
+                if not self.epoch_is_over:
+                    self._train_epoch(bar)
+                if self.epoch_is_over:
                     self._end_epoch(bar)
                 self.save()
 
-    def _train_epoch(self, bar: Any, signals: list[int]) -> None:
+    def _train_epoch(self, bar: Any) -> None:
         self.learner.begin_epoch(self.schedule.learning_rate)
         for batch in self.loader:
             self.problems.update(batch.problems)
@@ -157,7 +159,7 @@ class Training:
             # A GPU is asked for a number every ten steps only, as it would have to finish its work each time.
             if self.accelerator.device.type == "cpu" or self.step % 10 == 0:
                 self._watch(loss, batch, bar)
-                self._heed(signals)
+                self._heed()
             if self.step >= self.total_steps:
                 return
             if self.step % self.limits.checkpoint_every == 0 and self.batches.consumed < self.batches.in_epoch:
@@ -183,19 +185,22 @@ class Training:
         first = batch.piece(slice(8), self.accelerator.device)
         return diagnosis(self.learner.net, self.learner.images(first), self.schedule.learning_rate)
 
-    def _heed(self, signals: list[int]) -> None:
+    def _heed(self) -> None:
         """All processes stop at the same step, when any of them was asked to."""
-        if signals:
-            self.accelerator.set_trigger()
-        if self.accelerator.check_trigger():
-            if self.batches.consumed == self.batches.in_epoch:
-                return  # the checkpoint follows the validation
-            self.save()
-            raise StoppedError(f"stopped at step {self.step}; the same command resumes from there")
+        (code,) = greatest(self.accelerator, STOP.code)
+        if code:
+            self._stop(code)
+
+    def _stop(self, code: int) -> NoReturn:
+        self.save()
+        raise StoppedError(code, f"stopped at step {self.step}; the same command resumes from there")
 
     def _end_epoch(self, bar: Any) -> None:
         loss = self.accelerator.reduce(self.loss_sum, "sum").item() / self.batches.consumed
-        found = self.test(self.objective.protocols()[0])
+        try:
+            found = self.test(self.objective.protocols()[0])
+        except StoppedError as stopped:  # in all processes; the validation begins again when the run resumes
+            self._stop(stopped.code)
         errors = {column: found[name] for column, name in self.objective.columns.items()}
         row = {
             "epoch": self.batches.epoch + 1,
@@ -209,7 +214,7 @@ class Training:
         self.loss_sum.zero_()
         self.batches.epoch, self.batches.consumed = self.batches.epoch + 1, 0
         bar.set_postfix(epoch=row["epoch"], loss=f"{loss:.3g}", error=f"{row[self.watched]:.2%}", refresh=False)
-        from_main(self.accelerator, lambda: write_metrics(self.metrics, self.rows))
+        from_main(self.accelerator, lambda: write_metrics(self.metrics, self.rows), "writing metrics.csv")
         if self.accelerator.trackers:
             self.accelerator.log({"training_loss": loss, **errors}, step=self.step)
 
@@ -229,18 +234,3 @@ class Training:
             disable=not self.accelerator.is_main_process,
             mininterval=0.5 if sys.stderr.isatty() else 20,
         )
-
-
-@contextmanager
-def _stop_signals() -> Iterator[list[int]]:
-    """A list that fills when the system asks the process to stop: SIGTERM, or SIGUSR1 as Slurm sends it."""
-    came: list[int] = []
-    before = {
-        number: signal.signal(number, lambda received, frame: came.append(received))
-        for number in (signal.SIGTERM, signal.SIGUSR1)
-    }
-    try:
-        yield came
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

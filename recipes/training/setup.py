@@ -118,7 +118,7 @@ def checkpoint_for(accelerator: Accelerator, checkpoints: Checkpoints, resume: s
         found = checkpoints.latest() if resume == "auto" else load_checkpoint(Path(resume))
         return (str(found.folder), found.state["sha256"]) if found else None
 
-    found = from_main(accelerator, chosen)
+    found = from_main(accelerator, chosen, "looking for a whole checkpoint")
     if found is None:
         return None
     folder, hashes = found

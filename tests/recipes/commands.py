@@ -8,7 +8,7 @@ from contextlib import redirect_stderr
 from dataclasses import dataclass
 from typing import Any
 
-from recipes.runtime.processes import ON_CPU, launch_command
+from recipes.runtime.launchers import ON_CPU, launch_command
 from tests.forked import ROOT, Forked, run_forked, run_ranks
 
 TINY = "tests/recipes/tiny.py"

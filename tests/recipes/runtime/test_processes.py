@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from accelerate.utils import DistributedType
 
-from recipes.runtime.processes import _check_launch, processes_asked_for
+from recipes.runtime.launchers import check_launch, processes_asked_for
 from tests.recipes.commands import Command, run, train_command
 
 
@@ -52,12 +52,12 @@ def test_a_shared_out_net_is_refused(kind: str) -> None:
         distributed_type=DistributedType[kind], gradient_accumulation_steps=1, mixed_precision="no"
     )
     with pytest.raises(ValueError, match=f"{kind} shares out the net"):
-        _check_launch(accelerator)
+        check_launch(accelerator)
     accelerator.distributed_type = DistributedType.MULTI_GPU
-    _check_launch(accelerator)
+    check_launch(accelerator)
     accelerator.mixed_precision = "fp16"
     with pytest.raises(ValueError, match=r"the launcher asks for fp16.*--precision has fp32, bf16 and fp64"):
-        _check_launch(accelerator)
+        check_launch(accelerator)
 
 
 @pytest.mark.slow
@@ -77,7 +77,7 @@ def test_any_error_of_the_main_process_ends_all_of_them(error: str, tmp_path: Pa
         "('the disk and is gone')\n"
         "accelerator = make_accelerator()\n"
         "try:\n"
-        "    from_main(accelerator, compute)\n"
+        "    from_main(accelerator, compute, 'trying')\n"
         "except Exception as found:\n"
         "    print(accelerator.process_index, type(found).__name__, found, file=sys.stderr)\n"
     )

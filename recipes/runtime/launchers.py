@@ -1,0 +1,171 @@
+"""What starts the processes of a command: Accelerate's launcher, torchrun or a scheduler; and what is wrong with it."""
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import psutil
+import yaml
+from accelerate import Accelerator
+from accelerate.commands.config.config_args import default_yaml_config_file, load_config_from_file
+from accelerate.utils import DistributedType
+
+from recipes.runtime.signals import EXIT_CODES, die_with_parent
+
+_UNSUPPORTED = (DistributedType.DEEPSPEED, DistributedType.FSDP, DistributedType.MEGATRON_LM, DistributedType.XLA)
+
+ON_CPU = {"ACCELERATE_USE_CPU": "true"}
+"""Environment of `launch_command` on a machine without GPUs, or without the wish to use them."""
+
+
+def launch_command(processes: int) -> list[str]:
+    """The beginning of a command that runs a script in so many processes on this machine.
+
+    `accelerate launch --cpu --num_processes 2` silently starts one process; told of GPUs and, by `ON_CPU`, forbidden to
+    use them, it starts two.
+    """
+    if processes == 1:
+        return [sys.executable]
+    options = ["--multi_gpu", "--num_processes", str(processes), "--num_machines", "1", "--main_process_port", "0"]
+    # Said in full, so that the launcher asks nothing and warns of nothing.
+    options += ["--mixed_precision", "no", "--dynamo_backend", "no"]
+    return [sys.executable, "-m", "accelerate.commands.launch", *options]
+
+
+def launch(script: str, *options: str | Path, processes: int) -> None:
+    """Run a command of recipes/ in real processes on the CPU, as a user would on GPUs, and show what is typed for it.
+
+    Raises:
+        ValueError: It did not end well; its own words stand above.
+    """
+    words = [f"recipes/{script}.py", *map(str, options)]
+    print("$", shlex.join(["accelerate", "launch", *words]), flush=True)
+    root = Path(__file__).resolve().parents[2]
+    words[0] = str(root / words[0])
+    done = subprocess.run([*launch_command(processes), *words], check=False, env={**os.environ, **ON_CPU})
+    if done.returncode:
+        raise ValueError(f"recipes/{script}.py ended with code {done.returncode}; its own words are above")
+
+
+def check_launch(accelerator: Accelerator) -> None:
+    """Refuse what the launcher's options or environment would change without a word.
+
+    Raises:
+        ValueError: Gradients accumulated over steps, float16, processes that share a net otherwise than DDP, or
+            processes that do not know of each other.
+    """
+    _check_ranks(accelerator.num_processes)
+    kind, steps = accelerator.distributed_type, accelerator.gradient_accumulation_steps
+    if kind in _UNSUPPORTED:
+        raise ValueError(
+            f"{kind.value} shares out the net or its optimiser, and the paper's training is SGD on a whole net in each "
+            "process; start the command without it (accelerate config, or the environment's ACCELERATE_USE_...)"
+        )
+    if getattr(accelerator, "parallelism_config", None) is not None:
+        raise ValueError(
+            "the launcher shares out the net (PARALLELISM_CONFIG_..., or accelerate config), and the paper's training "
+            "is SGD on a whole net in each process; start the command without it"
+        )
+    if steps != 1:
+        raise ValueError(
+            f"the launcher accumulates gradients over {steps} steps (ACCELERATE_GRADIENT_ACCUMULATION_STEPS, or "
+            "accelerate config), which changes what is learned; for less memory give --device-batch"
+        )
+    if accelerator.mixed_precision not in ("no", "bf16"):
+        raise ValueError(
+            f"the launcher asks for {accelerator.mixed_precision}, whose range is too small without a scaled loss; "
+            "--precision has fp32, bf16 and fp64"
+        )
+
+
+def _check_ranks(processes: int) -> None:
+    """Refuse a job whose processes would each do the whole work in the same folder.
+
+    Raises:
+        ValueError: The environment tells of more or fewer processes than this one knows of.
+    """
+    for name, at_least in (("WORLD_SIZE", False), ("OMPI_COMM_WORLD_SIZE", True), ("SLURM_STEP_NUM_TASKS", True)):
+        told = os.environ.get(name, "")
+        if told.isdigit() and (processes < int(told) or (processes > int(told) and not at_least)):
+            raise ValueError(
+                f"the job has {told} processes ({name}), and this one knows of {processes}: each would do the whole "
+                "work in the same folder. Start them with torchrun or accelerate launch (--multi_gpu for several "
+                "GPUs), one launcher on each machine"
+            )
+
+
+def launcher() -> psutil.Process | None:
+    """Accelerate's launcher, if it started this process."""
+    try:
+        parent = psutil.Process(os.getppid())
+        begins = [Path(word).name for word in parent.cmdline()[:3]]
+    except psutil.Error:
+        return None
+    return parent if any(word.startswith("accelerate") for word in begins) else None
+
+
+def processes_asked_for(command: Sequence[str]) -> int | None:
+    """How many processes Accelerate's launcher was asked for.
+
+    Args:
+        command: Its command line: --num_processes, else what its configuration file says, the named or the usual one.
+
+    Returns:
+        None where neither names a number.
+    """
+    options = _options(command)
+    if (asked := options.get("num_processes")) is not None:
+        return int(asked) if asked.isdigit() else None
+    file = options.get("config_file", default_yaml_config_file)
+    try:
+        return int(load_config_from_file(file).num_processes) if Path(file).is_file() else None
+    except (OSError, ValueError, TypeError, AttributeError, yaml.YAMLError):  # the launcher's to refuse
+        return None
+
+
+def _options(command: Sequence[str]) -> dict[str, str]:
+    """Options with a value, by name; Accelerate takes both `_` and `-` within a name."""
+    found = {}
+    for word, following in zip(command, [*command[1:], ""], strict=True):
+        flag, equals, value = word.partition("=")
+        if flag.startswith("--"):
+            found[flag[2:].replace("-", "_")] = value if equals else following
+    return found
+
+
+def too_few_processes(processes: int) -> str | None:
+    """A warning where Accelerate's launcher started fewer processes than it was asked for, as `--cpu` makes it."""
+    parent = launcher()
+    asked = processes_asked_for(parent.cmdline()) if parent else None
+    if asked is None or asked <= processes:
+        return None
+    return (
+        f"warning: {asked} processes were asked for and {processes} started. `accelerate launch --cpu` starts one; for "
+        f"{asked} on CPUs: ACCELERATE_USE_CPU=true accelerate launch --multi_gpu --num_processes {asked} "
+        "--num_machines 1 recipes/..."
+    )
+
+
+def begin_process() -> None:
+    """What every process of a job begins with: when its launcher ends, it is asked to stop, and writes a checkpoint.
+
+    torchrun starts processes in sessions of their own, and Accelerate's launcher of one process hands no signal on: if
+    either is killed, they would go on training, and write into the folder of the run that its user then starts again.
+    Without a launcher nothing happens.
+    """
+    if "TORCHELASTIC_RUN_ID" in os.environ or launcher() is not None:
+        die_with_parent(signal.SIGTERM)
+
+
+def stop_launcher(code: int) -> None:
+    """End Accelerate's launcher of one process as this process was asked to end; it would make of every code a 1.
+
+    That of several processes is torchrun, which takes signals itself and cannot be told.
+    """
+    parent = launcher()
+    if parent is not None and "TORCHELASTIC_RUN_ID" not in os.environ:
+        parent.send_signal(signal.SIGINT if code == EXIT_CODES[signal.SIGINT] else signal.SIGTERM)
