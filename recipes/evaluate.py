@@ -22,11 +22,11 @@ from recipes.data.images import LabelledImages
 from recipes.data.source import about_data, add_data_options, column_options, data_source
 from recipes.data.splits import load_test_split
 from recipes.evaluation.class_order import outputs_of_classes
-from recipes.evaluation.net import TestedNet, arithmetic_in, load_net
+from recipes.evaluation.net import NetUnderTest, arithmetic_in, load_net
 from recipes.evaluation.scores import check_submission, score_store, write_results
 from recipes.evaluation.store import RescaledImages, fill
 from recipes.runtime.command import add_testing_options, begin_test, command, command_parser, weights_dtype
-from recipes.runtime.processes import CLASSES, FOLDER, from_main, main_first
+from recipes.runtime.processes import from_main, main_first
 from vgg_zoo.evaluation import PROTOCOLS
 
 CHOSEN = ("protocol", "scales", "flip", "softmax_first", "ceil_mode", "exact")
@@ -76,16 +76,14 @@ def run(args: argparse.Namespace) -> None:
     folder, accelerator, precision = begin_test(args)
     chosen = {name: getattr(args, name) for name in CHOSEN}
 
-    def load() -> tuple[TestedNet, LabelledImages]:
+    def load() -> tuple[NetUnderTest, LabelledImages]:
         tested = load_net(args.model, args.train_scales, args.most_pixels, chosen)
         return tested, load_test_split(data_source(args), labelled=not args.unlabelled)
 
     tested, split = main_first(accelerator, load, "reading the net and the data set")
     evaluator = tested.evaluator
     evaluator.model.to(accelerator.device, weights_dtype(precision))
-    outputs = from_main(
-        accelerator, lambda: outputs_of_classes(split.class_names, evaluator.model, args.class_index), CLASSES
-    )
+    outputs = from_main(accelerator, lambda: outputs_of_classes(split.class_names, evaluator.model, args.class_index))
     if args.submission is not None:
         check_submission(args.submission, folder, outputs, int(evaluator.model.num_classes))
 
@@ -95,7 +93,7 @@ def run(args: argparse.Namespace) -> None:
         folder.begin({"net": net, "data": data, "precision": precision}, args.overwrite)
         return net
 
-    net = from_main(accelerator, begin, FOLDER)
+    net = from_main(accelerator, begin)
     accelerator.print(
         f"{args.model} on {len(split)} images of {args.data}: {net['protocol']}, Q = {net['scales']}, "
         f"{accelerator.num_processes} process(es) on {accelerator.device.type}"

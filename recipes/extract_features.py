@@ -28,7 +28,7 @@ from recipes.features.folder import DescriptorRows, NamedImages, descriptor_stor
 from recipes.runtime.command import add_testing_options, begin_test, command, command_parser, weights_dtype
 from recipes.runtime.files import write_rows
 from recipes.runtime.output_folder import OutputFolder
-from recipes.runtime.processes import FOLDER, from_main, main_first
+from recipes.runtime.processes import from_main, main_first
 from vgg_zoo.descriptors import COMBINE, L2, DenseDescriptor
 
 CHOSEN = ("layer", "scales", "combine", "flip", "l2", "ceil_mode", "most_pixels", "exact")
@@ -88,7 +88,7 @@ def run(args: argparse.Namespace) -> None:
         folder.begin(content, args.overwrite)
         return content
 
-    content = from_main(accelerator, begin, FOLDER)
+    content = from_main(accelerator, begin)
     accelerator.print(
         f"{args.model} on {len(split)} images of {args.data}: {args.layer}, Q = {list(descriptor.scales)}, "
         f"{accelerator.num_processes} process(es) on {accelerator.device.type}"

@@ -39,7 +39,7 @@ from recipes.runtime.command import (
     weights_dtype,
 )
 from recipes.runtime.output_folder import OutputFolder
-from recipes.runtime.processes import FOLDER, from_main, main_first
+from recipes.runtime.processes import from_main, main_first
 from vgg_zoo.descriptors import COMBINE, L2, DenseDescriptor
 
 PAPERS_NETS = ["vgg_d.oxford_in1k", "vgg_e.oxford_in1k"]
@@ -138,7 +138,7 @@ def compute(
     ]
     data = {"protocol": args.protocol, "data": args.data, "precision": precision, "samples": len(samples)}
     asked = {"test_set": args.test_set, "boxes": samples.box is not None, "seed": args.seed}
-    from_main(accelerator, lambda: folder.begin({"nets": nets, **data, **asked}, args.overwrite), FOLDER)
+    from_main(accelerator, lambda: folder.begin({"nets": nets, **data, **asked}, args.overwrite))
     cache, found = args.cache or folder.path / "features", []
     for net, descriptor in zip(nets, descriptors, strict=True):
         descriptor.model.to(accelerator.device, weights_dtype(precision))
@@ -160,7 +160,7 @@ def run(args: argparse.Namespace) -> None:
     if args.features:
         samples, descriptors, nets = of_folders(args.features, args.seed)
         identity = {"protocol": args.protocol, "nets": nets, "features": args.features, "seed": args.seed}
-        from_main(accelerator, lambda: folder.begin(identity, args.overwrite), FOLDER)
+        from_main(accelerator, lambda: folder.begin(identity, args.overwrite))
     else:
         samples = main_first(accelerator, lambda: protocol.load(request), "reading the data set")
         descriptors, nets = compute(args, protocol, samples, folder, accelerator, precision)

@@ -39,7 +39,7 @@ from recipes.evaluation.store import Store, fill
 from recipes.runtime.command import add_testing_options, begin_test, command, command_parser, weights_dtype
 from recipes.runtime.files import write_rows
 from recipes.runtime.output_folder import OutputFolder
-from recipes.runtime.processes import CLASSES, FOLDER, from_main, main_first
+from recipes.runtime.processes import from_main, main_first
 from vgg_zoo.boxes.merging import CLOSE
 from vgg_zoo.boxes.net import BoxVGG
 from vgg_zoo.evaluation import DenseEvaluator, Fusion
@@ -151,14 +151,14 @@ def run(args: argparse.Namespace) -> None:
         folder.begin({**about, **identity}, args.overwrite)
         return about
 
-    content = from_main(accelerator, begin, FOLDER)
+    content = from_main(accelerator, begin)
     accelerator.print(
         f"protocol {args.protocol} on {len(split)} images of {args.data}: "
         + " + ".join(f"{net['model']} at Q = {net['scales']}" for net in content["nets"])
         + f", {accelerator.num_processes} process(es) on {accelerator.device.type}"
     )
     classes = evaluators[0].model if evaluators else nets[0]
-    outputs = from_main(accelerator, lambda: outputs_of_classes(split.class_names, classes, args.class_index), CLASSES)
+    outputs = from_main(accelerator, lambda: outputs_of_classes(split.class_names, classes, args.class_index))
     results, problems = (
         found_classes(localiser, split, folder, accelerator, args, outputs)
         if localiser

@@ -13,7 +13,7 @@ from recipes.runtime.launchers import stop_launcher
 from recipes.runtime.lock import release
 from recipes.runtime.output_folder import OutputFolder
 from recipes.runtime.processes import is_lost_connection, make_accelerator, only_main_speaks
-from recipes.runtime.signals import STOP, StoppedError
+from recipes.runtime.signals import STOP, StoppedError, end_process
 from vgg_zoo.weights.files import full_disk
 
 
@@ -55,11 +55,14 @@ def command(
             return 1
         except StoppedError as stopped:
             print(stopped, file=sys.stderr)
+            release()
             stop_launcher(stopped.code)
             return stopped.code
         finally:
             release()
             sys.argv = typed
+            if arguments is None:
+                end_process()
 
     return main
 

@@ -8,10 +8,8 @@ import time
 from datetime import datetime
 from pathlib import Path
 
-try:
+if sys.platform != "win32":
     import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 LOCK = ".lock"
 """The file's name; it is there only while a process writes into the folder, or if that was killed."""
@@ -69,7 +67,7 @@ def release() -> None:
 
 
 def _locked(descriptor: int) -> bool:
-    if fcntl is None:
+    if sys.platform == "win32":
         return True
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -5,13 +5,10 @@ import os
 import pickle
 import platform
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from datetime import timedelta
-from itertools import count
 from pathlib import Path
-from threading import Event, Thread
 from typing import Any
 
 import datasets
@@ -23,21 +20,15 @@ from accelerate.utils import (
     DistributedDataParallelKwargs,
     InitProcessGroupKwargs,
     broadcast_object_list,
+    gather_object,
 )
-from torch.distributed.distributed_c10d import _get_default_store
 
 from recipes.runtime.launchers import begin_process, check_launch, too_few_processes
+from recipes.runtime.patience import SignsOfLife
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
 _PATIENCE = timedelta(minutes=10)  # with another process's share of a step; torch.compile may take some of them
-_BEAT = 2.0  # seconds between signs of life of a process that does its part of `together`
-_MOST_SILENCE = 120.0  # seconds without one
-_SAID_AFTER = 60.0  # seconds of waiting after which that is said
-_CALLS = count()
-
-FOLDER, CLASSES = "looking at the folder of the results", "matching the classes of data set and net"
-"""What a main process does of which the others wait for the end."""
 
 
 def keep_freed_memory() -> None:
@@ -106,36 +97,35 @@ def _sendable(error: Exception) -> Exception:
     return error if str(same) == str(error) else RuntimeError(f"{type(error).__name__}: {error}")
 
 
-def together(accelerator: Accelerator, work: Callable[[], Any], what: str) -> Any:
+def together(accelerator: Accelerator, work: Callable[[], Any], what: str | None = None) -> Any:
     """What this process's part of a work gives, when all have done theirs; an error of one is raised in all.
 
     Args:
         accelerator: The processes, which call this together.
-        work: The part of this process; it may take hours, for which the others wait.
-        what: It does, in words, as "reading the data set"; a process that waits for more than a minute says so.
+        work: The part of this process.
+        what: It does, in words, as "reading the data set", if it may take hours, for which the others then wait; a
+            process that waits for more than a minute says so. None is for what takes seconds.
 
     Raises:
         ValueError: A process gives no sign of life.
     """
     if accelerator.num_processes == 1:
         return work()
-    store = dist.PrefixStore(f"together/{next(_CALLS)}", _get_default_store())
     rank, found, error = accelerator.process_index, None, None
-    with _signs_of_life(store, rank):
+    signs = SignsOfLife(rank, what) if what else nullcontext()
+    with signs:
         try:
             found = work()
         except Exception as raised:
             error = raised
-    store.set(f"ended/{rank}", pickle.dumps(None if error is None else _sendable(error)).hex())
-    if error is not None:
-        raise error
-    for other in range(accelerator.num_processes):
-        if other != rank and (error := _outcome(store, rank, other, what)) is not None:
-            raise error
+    outcomes: list[Exception | None] = gather_object([_sendable(error) if error else None])
+    for outcome in [error, *outcomes]:
+        if outcome is not None:
+            raise outcome
     return found
 
 
-def from_main(accelerator: Accelerator, compute: Callable[[], Any], what: str) -> Any:
+def from_main(accelerator: Accelerator, compute: Callable[[], Any], what: str | None = None) -> Any:
     """What the main process computes, in every process; arguments and errors as of `together`."""
     found = [together(accelerator, lambda: compute() if accelerator.is_main_process else None, what)]
     broadcast_object_list(found)
@@ -147,50 +137,6 @@ def main_first(accelerator: Accelerator, compute: Callable[[], Any], what: str) 
     mine: list[Any] = []
     together(accelerator, lambda: mine.append(compute()) if accelerator.is_main_process else None, what)
     return together(accelerator, lambda: mine[0] if mine else compute(), what)
-
-
-@contextmanager
-def _signs_of_life(store: dist.Store, rank: int) -> Iterator[None]:
-    ended = Event()
-
-    def beat() -> None:
-        for number in count():
-            store.set(f"alive/{rank}", str(number))
-            if ended.wait(_BEAT):
-                return
-
-    thread = Thread(target=beat, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
-
-
-def _outcome(store: dist.Store, rank: int, other: int, what: str) -> Exception | None:
-    """The error in which another process's part ended, if it did; waits while that process gives signs of life."""
-    sign, pause = b"", 0.001
-    begin = since = time.monotonic()
-    speaks = rank == 0 or (rank, other) == (1, 0)
-    while not store.check([f"ended/{other}"]):
-        latest = store.get(f"alive/{other}") if store.check([f"alive/{other}"]) else b""
-        now = time.monotonic()
-        if latest != sign:
-            sign, since = latest, now
-        elif now - since > _MOST_SILENCE:
-            raise ValueError(
-                f"process {other} gave no sign of life for {_MOST_SILENCE:.0f} s while it was {what}; give the same "
-                "command again"
-            )
-        if speaks and now - begin > _SAID_AFTER:
-            print(f"process {rank} waits for process {other}, which is {what}", file=sys.stderr, flush=True)
-            speaks = False
-        time.sleep(pause)
-        pause = min(2 * pause, 0.5)
-    sent = bytes.fromhex(store.get(f"ended/{other}").decode())
-    error: Exception | None = pickle.loads(sent)  # noqa: S301 (of a process of the same job)
-    return error
 
 
 def is_lost_connection(error: RuntimeError) -> bool:

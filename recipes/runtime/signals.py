@@ -1,6 +1,8 @@
 """Requests to stop: SIGTERM, SIGUSR1 (as Slurm sends it before the time is over) or SIGINT (Ctrl-C)."""
 
 import ctypes
+import multiprocessing
+import os
 import signal
 import sys
 import threading
@@ -74,13 +76,22 @@ STOP = StopRequest()
 
 
 def begin_worker(worker: int = 0) -> None:
-    """What every process that loads images begins with: it ends with its owner, and by nothing else.
+    """What every process that loads images begins with: it ends with its owner, and hands signals on to it.
 
     Schedulers send a signal to all processes of a job. The owner finishes its work first, and needs its workers for it.
     """
+    owner = os.getppid()
+    for number in EXIT_CODES:
+        signal.signal(number, lambda number, frame: os.kill(owner, number))
+    die_with_parent(signal.SIGKILL)
+
+
+def end_process() -> None:
+    """The command is over, and its process ends: what still comes changes nothing, and no worker is waited for."""
     for number in EXIT_CODES:
         signal.signal(number, signal.SIG_IGN)
-    die_with_parent(signal.SIGKILL)
+    for worker in multiprocessing.active_children():
+        worker.kill()
 
 
 def die_with_parent(number: signal.Signals) -> None:

@@ -127,7 +127,7 @@ class Training:
             net = self.learner.net
             self.checkpoints.save(self.step, state, lambda folder: self.write_net(net, folder), self.learner.tensors())
 
-        from_main(self.accelerator, write, "writing a checkpoint")  # a full disk ends all processes in one line
+        from_main(self.accelerator, write)  # a full disk ends all processes in one line
 
     def train(self) -> None:
         """Train to the end of the recipe or of `limits.max_steps`; the last state is in a checkpoint.
@@ -214,7 +214,7 @@ class Training:
         self.loss_sum.zero_()
         self.batches.epoch, self.batches.consumed = self.batches.epoch + 1, 0
         bar.set_postfix(epoch=row["epoch"], loss=f"{loss:.3g}", error=f"{row[self.watched]:.2%}", refresh=False)
-        from_main(self.accelerator, lambda: write_metrics(self.metrics, self.rows), "writing metrics.csv")
+        from_main(self.accelerator, lambda: write_metrics(self.metrics, self.rows))
         if self.accelerator.trackers:
             self.accelerator.log({"training_loss": loss, **errors}, step=self.step)
 
