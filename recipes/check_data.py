@@ -3,10 +3,10 @@
     python recipes/check_data.py --data path/to/images --workers 8 --output report
     python recipes/check_data.py --data path/to/ILSVRC --boxes --workers 8 --output report
 
-Prints counts for each split; with --output, also writes bad_images.csv and data.json there. Ends with code 1 if any
-image cannot be decoded or, with --boxes, any annotation is bad. Training images of ILSVRC without an annotation, more
-than half of them, are only counted. A training run would replace an image that cannot be decoded (in testing: count it
-as an error); --strict would stop there.
+Prints what was guessed and ignored, which files are no images, and counts for each split; with --output, also writes
+bad_images.csv and data.json there. Ends with code 1 if any image cannot be decoded or, with --boxes, any annotation is
+bad. Training images of ILSVRC without an annotation, more than half of them, are only counted. A training run would
+replace an image that cannot be decoded (in testing: count it as an error); --strict would stop there.
 """
 
 import argparse
@@ -141,8 +141,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def run(args: argparse.Namespace) -> int:
     """Check both splits, print; 1 if anything is wrong."""
-    report, problems = {}, []
-    for split in (load_all_box_splits if args.boxes else load_splits)(data_source(args)):
+    report: dict[str, dict[str, Any]] = {}
+    problems: list[Problem] = []
+    splits = (load_all_box_splits if args.boxes else load_splits)(data_source(args))
+    for split in splits:
         report[split.name], found = check(split, args.workers)
         problems += found
     for name, counts in report.items():
@@ -156,7 +158,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"... and {len(problems) - 20} more")
     if args.output is not None:
         args.output.mkdir(parents=True, exist_ok=True)
-        write_json(args.output / "data.json", report)
+        write_json(args.output / "data.json", report | {"notes": splits[0].notes})
         if problems:
             write_rows(args.output / "bad_images.csv", problems)
     return 1 if problems else 0

@@ -140,9 +140,8 @@ class ImageFolder:
         for name, folder in folders.items():
             inside = [one for one in _class_folders(folder) if split_of(one)]
             if len({split_of(one) for one in inside}) > 1:
-                way_out = (
-                    f"give --data {self.root / name}" if len(folders) == 1 else f"let {inside[0]}/{name} be the order"
-                )
+                order = f"move {name}/{inside[0]} to {inside[0]}/{name}"
+                way_out = f"give --data {self.root / name}" if len(folders) == 1 else order
                 raise ValueError(
                     f"data set {self.spec!r}: the folder {name!r} holds the splits {some(inside)}, but splits are "
                     f"first-level folders; {way_out}"

@@ -43,7 +43,7 @@ def told(root: Path, folder: str, split: str, images: Sequence[str], classes: Se
         ValueError: A list of another form, or two lists; the message names the file and the line.
     """
     starts = dict.fromkeys((folder, "val" if split == "validation" else split))
-    names = [f"{name}{end}.txt" for name in starts for end in _ENDS]
+    names = [*(f"{name}{end}.txt" for name in starts for end in _ENDS), "labels.txt"]
     if split == "validation":
         names.append("LOC_val_solution.csv")
     found = [place / name for place in (root / folder, root) for name in names if (place / name).is_file()]
@@ -124,5 +124,5 @@ def _wnids(file: Path) -> dict[int, str]:
     try:
         synsets = np.atleast_1d(loadmat(file, squeeze_me=True)["synsets"])
         return {int(one["ILSVRC2012_ID"]): str(one["WNID"]) for one in synsets}
-    except (ValueError, KeyError, IndexError, TypeError, NotImplementedError) as error:
+    except Exception as error:  # SciPy documents no closed list for damaged files
         raise ValueError(f"{file} has no 'synsets' with ILSVRC2012_ID and WNID ({error})") from error

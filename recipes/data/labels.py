@@ -167,10 +167,8 @@ def extended(classes: Classes, column: LabelColumn, split: str) -> tuple[Classes
         return classes, []
     names = (*classes.names, *sorted(found))
     number = classes.number | {name: place for place, name in enumerate(names) if name in found}
-    notes = [
-        f"{many(len(found), 'class has', 'classes have')} {split} images and no training images: {some(found, 10)}"
-    ]
-    return Classes(names, number, classes.told), notes
+    said = f"{many(len(found), 'class is', 'classes are')} in the {split} split and not in the training split: "
+    return Classes(names, number, classes.told), [said + some(sorted(found), 10)]
 
 
 def without_images(classes: Sequence[str], labels: Any, split: str) -> list[str]:

@@ -9,40 +9,11 @@ from pathlib import Path, PurePosixPath
 from recipes.data.notes import many, some
 from vgg_zoo.images.formats import FIRST_BYTES, format_of
 
-ENDINGS = frozenset(
-    (
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".jfif",
-        ".png",
-        ".apng",
-        ".gif",
-        ".bmp",
-        ".dib",
-        ".webp",
-        ".tif",
-        ".tiff",
-        ".ppm",
-        ".pgm",
-    )
-    + (
-        ".pbm",
-        ".pnm",
-        ".jp2",
-        ".j2k",
-        ".jpx",
-        ".ico",
-        ".psd",
-        ".tga",
-        ".qoi",
-        ".avif",
-        ".avifs",
-        ".heic",
-        ".heif",
-        ".jxl",
-    )
-)
+_ENDINGS = """
+    .jpg .jpeg .jpe .jfif .png .apng .gif .bmp .dib .webp .tif .tiff .ppm .pgm .pbm .pnm
+    .jp2 .j2k .jpx .ico .psd .tga .qoi .avif .avifs .heic .heif .jxl
+"""
+ENDINGS = frozenset(_ENDINGS.split())
 """Files of these names are taken for images unopened; what cannot be decoded is found where it is decoded."""
 
 _SYSTEM = frozenset(("__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin"))

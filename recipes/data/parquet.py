@@ -53,4 +53,6 @@ def _rows(spec: str, files: list[Path]) -> datasets.Dataset:
         raise ValueError(
             f"data set {spec!r}: {other} has other columns or classes than {files[0]}, and is of the same split"
         )
+    if not any(pq.read_metadata(file).num_rows for file in files):
+        return datasets.Dataset(features[files[0]].arrow_schema.empty_table())
     return datasets.Dataset.from_parquet([glob.escape(str(file)) for file in files])

@@ -171,8 +171,10 @@ def _both(source: DataSource, more: MoreColumns | None, loaded: Noted | None = N
 def _compared(training: LabelColumn, own: LabelColumn, classes: Classes, tested: datasets.Dataset) -> list[str]:
     """What is to be said of a validation split beside the training split."""
     notes = without_images(classes.names, tested.with_format("numpy")["label"][:], "validation")
-    if training.told is not None and own.told is not None and training.told[: len(own.told)] != own.told:
-        notes.append("the validation split numbers its classes otherwise than the training split; names decide")
+    common = {*(training.told or ())} & {*(own.told or ())}
+    first, second = ([name for name in told or () if name in common] for told in (training.told, own.told))
+    if first != second:
+        notes.append("the validation split has its classes in another order than the training split; names decide")
     return notes
 
 
