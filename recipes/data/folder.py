@@ -8,6 +8,7 @@
 """
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from recipes.data.image_table import image_table
 from recipes.data.images import UNLABELLED
 from recipes.data.label_lists import told
 from recipes.data.listing import Tree, other_files, read_tree
+from recipes.data.metadata import NAMES as TABLES
 from recipes.data.metadata import described, tables_in
 from recipes.data.notes import Noted, many, some
 from recipes.data.source import Reader
@@ -49,16 +51,12 @@ def split_of(name: str) -> str | None:
 
 
 def is_described(root: Path) -> bool:
-    """Whether a folder is one that `datasets` reads: saved, a repository with a description, or one of archives."""
+    """Whether a folder says itself how `datasets` reads it: saved, or a repository whose README.md has `configs`."""
     if any((root / name).is_file() for name in ("dataset_info.json", "dataset_dict.json")):
         return True
     readme = root / "README.md"
-    if readme.is_file():
-        lines = readme.read_text(encoding="utf-8", errors="replace").splitlines()
-        if lines[:1] == ["---"] and any(line.startswith("configs:") for line in lines):
-            return True
-    files = (file for place in (root, root / "data") if place.is_dir() for file in place.iterdir())
-    return any(file.suffix in (".arrow", ".tar") for file in files)
+    lines = readme.read_text(encoding="utf-8", errors="replace").splitlines() if readme.is_file() else []
+    return lines[:1] == ["---"] and any(line.startswith("configs:") for line in lines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +73,12 @@ class ImageFolder:
         Raises:
             ValueError: The folders can be read in two ways, or not at all; the message says what to do.
         """
-        notes = other_files([path for path in self.tree.all_others() if not _is_told_elsewhere(path)])
+        notes = other_files([path for path in self.tree.all_others() if path.rpartition("/")[2] not in TABLES])
         folders = self._folders_of_splits()
         if folders is None:
+            called = [name for name in self.tree.folders if split_of(name)]
+            if called and not tables_in(self.tree):
+                notes.append(f"{called[0]}/ is taken for a class, as the folders beside it: no class folders are in it")
             rows = self._split("", "train", self.tree, (), notes)
             return Noted({"train": rows}, notes)
         named = {name: split_of(name) or name for name in folders}
@@ -92,20 +93,22 @@ class ImageFolder:
             if split_of(name) is None:
                 extra = f"{name}/ ({many(folders[name].count, 'image')})"
                 notes.append(f"ignored: {extra} is no split by its name; --validation-split {name} would take it")
-            said: list[str] = []
-            splits[named[name]] = self._split(name, named[name], folders[name], classes, said)
-            notes += said if split_of(name) else []
+                with suppress(ValueError):  # nobody asked for it
+                    splits[name] = self._split(name, name, folders[name], classes, [])
+                continue
+            splits[named[name]] = self._split(name, named[name], folders[name], classes, notes)
             if named[name] == "train":
                 classes = _names(splits["train"])
         return Noted(splits, notes, named)
 
     def _folders_of_splits(self) -> dict[str, Tree] | None:
         """The first-level folders, if they are splits; None if they are classes."""
-        folders = {name: one for name, one in self.tree.folders.items() if one.count or one.is_empty or split_of(name)}
+        folders = {name: one for name, one in self.tree.folders.items() if one.count or split_of(name)}
         splits = [name for name in folders if split_of(name)]
         others = [name for name in folders if name not in splits]
-        if not splits:
-            self._check_classes()
+        table = next((name for name in self.tree.others if name in TABLES), None)
+        if not splits or table:
+            self._check_classes(table, splits)
             return None
         for split in SPLIT_NAMES:
             same = [name for name in splits if split_of(name) == split]
@@ -134,8 +137,15 @@ class ImageFolder:
             "others away; if they are classes, put all of them into a folder 'train'"
         )
 
-    def _check_classes(self) -> None:
+    def _check_classes(self, table: str | None, splits: list[str]) -> None:
         """Refuse first-level folders that are evidently no classes: with splits in them, or one around all."""
+        if table:
+            if splits:
+                raise ValueError(
+                    f"data set {self.spec!r}: {table} lies beside the folders of the splits, {some(splits)}; give each "
+                    "of them a table of its own, in it"
+                )
+            return
         folders = {name: one for name, one in self.tree.folders.items() if one.count}
         for name, folder in folders.items():
             inside = [one for one in _class_folders(folder) if split_of(one)]
@@ -176,7 +186,8 @@ class ImageFolder:
         if tree.images:
             notes.append(f"ignored: {_counted(name, tree.images)} in no class folder")
         if len([one for one in named.values() if one.count]) == 1:
-            notes.append(f"{name or self.spec}: all images are of one class, {next(iter(named))!r}")
+            only = next(one for one in named if named[one].count)
+            notes.append(f"{name or self.spec}: all images are of one class, {only!r}")
         deeper = sorted({inner for one in named.values() for inner, inside in one.folders.items() if inside.count})
         if deeper:
             notes.append(f"{name or self.spec}: folders in a class belong to it: {some(deeper)}")
@@ -225,10 +236,6 @@ def _share_classes(folders: Mapping[str, Tree], splits: Iterable[str], others: I
 def _names(rows: datasets.Dataset) -> tuple[str, ...]:
     label = rows.features.get("label")
     return tuple(label.names) if isinstance(label, datasets.ClassLabel) else ()
-
-
-def _is_told_elsewhere(path: str) -> bool:
-    return path.rpartition("/")[2].startswith("metadata.")
 
 
 def _counted(folder: str, names: list[str]) -> str:

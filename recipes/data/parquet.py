@@ -22,8 +22,17 @@ def find(spec: str) -> Reader | None:
         return lambda boxes: Noted({"train": _rows(spec, [root])})
     if not root.is_dir() or is_described(root):
         return None
-    files = sorted(file for file in root.rglob("*.parquet") if file.stem != "metadata" and file.is_file())
-    return (lambda boxes: _splits(spec, root, files)) if files else None
+    files = sorted(file for file in root.rglob("*.parquet") if file.is_file() and file.stem != "metadata")
+    return (lambda boxes: _splits(spec, root, files)) if any(map(_has_images, files)) else None
+
+
+def _has_images(file: Path) -> bool:
+    """Whether a column is of type Image; a table of something else may lie in a folder of images."""
+    try:
+        features = datasets.Features.from_arrow_schema(pq.read_schema(file))
+    except (OSError, ValueError):  # no parquet: whoever loads it says so
+        return True
+    return any(isinstance(feature, datasets.Image) for feature in features.values())
 
 
 def _splits(spec: str, root: Path, files: list[Path]) -> Noted:

@@ -30,20 +30,21 @@ class DataSource:
     """Where the images are, and how to find them in there.
 
     Attributes:
-        spec: "digits" (bundled with scikit-learn) or "pasted_digits" (the same on photos, with boxes), or what
-            `datasets.load_dataset` takes: a Hub id, a folder of images with a folder for each class, a parquet file or
-            a folder of them; or a folder of `save_to_disk`; or ILSVRC's CLS-LOC folder (`recipes.data.ilsvrc`) or VOC's
-            (`recipes.data.voc`).
+        spec: "digits" (bundled with scikit-learn) or "pasted_digits" (the same on photos, with boxes); ILSVRC's CLS-LOC
+            folder (`recipes.data.ilsvrc`) or VOC's (`recipes.data.voc`); a parquet file or a folder of them
+            (`recipes.data.parquet`); a folder of images (`recipes.data.folder`); a folder of `save_to_disk`; or what
+            else `datasets.load_dataset` takes, a Hub id above all.
         image_column: None takes the first column of type Image.
         label_column: None takes the first column of type ClassLabel; a named one may also hold numbers or texts.
-        training_split: Its name.
-        validation_split: None takes validation, val, valid or test; where there is none, a fifth of each class is held
-            out of the training images.
+        training_split: Its name, or its folder's.
+        validation_split: None takes validation, val, valid or a labelled test; where there is none, a fifth of each
+            class is held out of the training images.
         box_column: None takes bbox, bboxes, box, boxes, or one of them in the struct objects; a dot, as in
             "objects.bbox", names a field.
         box_format: "xyxy", left, top, right, bottom, or "xywh", left, top, width, height; in pixels of the upright
             image, from 0; right and bottom are the first beyond the box.
-        class_names: File with one name a line, in the order of the labels; None takes the names of the label column.
+        class_names: File with one name a line. The label column's own names are put in the file's order; other names
+            name its labels from 0 on. None takes the names of the label column.
     """
 
     spec: str

@@ -49,13 +49,18 @@ def column_of(source: DataSource, features: datasets.Features, named: str | None
     return of_kind[0]
 
 
-def undecoded(source: DataSource, name: str, rows: datasets.Dataset, image: str) -> datasets.Dataset:
-    """The column of images alone, as "image", undecoded; raises `ValueError` where the split has no image."""
+def check_not_empty(source: DataSource, name: str, rows: datasets.Dataset) -> None:
+    """Refuse a split without rows, whose columns may have no types either."""
     if len(rows) == 0:
         raise ValueError(
             f"data set {source.spec!r} has no {name} images: the split is empty. Remove it, or name another one with "
             "--training-split or --validation-split"
         )
+
+
+def undecoded(source: DataSource, name: str, rows: datasets.Dataset, image: str) -> datasets.Dataset:
+    """The column of images alone, as "image", undecoded; raises `ValueError` where the split has no image."""
+    check_not_empty(source, name, rows)
     return (
         rows.select_columns([image]).rename_columns({image: "image"}).cast_column("image", datasets.Image(decode=False))
     )
@@ -138,6 +143,7 @@ def rows_of_test(source: DataSource, more: MoreColumns | None = None) -> tuple[d
     if validation is None:
         _, rows, notes = _both(source, more, None if more else loaded)
     else:
+        check_not_empty(source, "validation", loaded[validation])
         columns, guessed = columns_of(source, loaded[validation].features)
         training = _training_labels(source, loaded, validation, columns[1])
         rows, more_notes = _tested(source, loaded[validation], columns, training, more)
@@ -149,6 +155,7 @@ def rows_of_test(source: DataSource, more: MoreColumns | None = None) -> tuple[d
 def _both(source: DataSource, more: MoreColumns | None, loaded: Noted | None = None) -> Rows:
     loaded = loaded or _load_named(source, source.training_split, boxes=lambda split: more is not None)
     training = _named(source, loaded, source.training_split)
+    check_not_empty(source, "training", training)
     columns, guessed = columns_of(source, training.features)
     labels = LabelColumn(source, columns[1], training)
     classes, told = labels.classes(source.class_names)
@@ -161,6 +168,7 @@ def _both(source: DataSource, more: MoreColumns | None, loaded: Noted | None = N
         notes += (f"no validation split: {many(len(held_out[1]), 'image')} of {len(rows)}, a fifth, are held out",)
         return Rows(*held_out, notes)
     found = loaded[validation]
+    check_not_empty(source, "validation", found)
     _check_columns(source, validation, found, columns)
     own = LabelColumn(source, columns[1], found)
     tested = _with_labels(source, "validation", found, columns, own, classes, more)
@@ -293,9 +301,9 @@ def _unlabelled(source: DataSource, rows: datasets.Dataset) -> bool:
 
 
 def _check_columns(source: DataSource, split: str, rows: datasets.Dataset, columns: tuple[str, str]) -> None:
-    """The columns that the training split has must be there, but for a split without any row."""
+    """Refuse a split without the columns that the training split has."""
     for name, flag in zip(columns, ("--image-column", "--label-column"), strict=True):
-        if len(rows) and name not in rows.features:
+        if name not in rows.features:
             raise ValueError(
                 f"data set {source.spec!r}: the split {split!r} has no column {name!r} ({flag}); it has "
                 f"{', '.join(rows.features)}"

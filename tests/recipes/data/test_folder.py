@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import datasets
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -269,3 +270,22 @@ def test_notes_are_the_main_process_own(
     monkeypatch.setenv("RANK", "0")
     load_splits(str(root))
     assert capsys.readouterr().out.count("a fifth, are held out") == 1
+
+
+def test_files_beside_the_images_do_not_decide(tmp_path: Path) -> None:
+    """Archives that were unpacked here, tables of something else, lists of a competition."""
+    root = tree(tmp_path, {"train/a": 5, "train/b": 5, "val/a": 1, "val/b": 1})
+    for name in ("train.tar", "labels.csv", "train.zip", "val/notes.jsonl"):
+        (root / name).write_text("a,b\n1,2\n")
+    datasets.Dataset.from_dict({"text": ["x"]}).to_parquet(root / "test.parquet")
+    training, validation = load_splits(str(root))
+    assert (len(training), len(validation)) == (10, 2)
+    assert any(note.startswith("5 files are no images") for note in training.notes)
+
+
+def test_a_table_beside_the_splits_is_refused(tmp_path: Path) -> None:
+    """It would tell both, and which of its rows is which split nobody knows."""
+    root = tree(tmp_path, {"train": 2, "test": 2})
+    (root / "metadata.csv").write_text("file_name,kind\ntrain/0.png,a\n")
+    with pytest.raises(ValueError, match=r"metadata\.csv lies beside the folders of the splits, 'test', 'train'"):
+        load_splits(str(root))
