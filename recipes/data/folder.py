@@ -7,6 +7,7 @@
 - What is no image, or in no class, is ignored and said. Where two readings are possible, the folder is refused.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -48,6 +49,11 @@ def split_of(name: str) -> str | None:
     for end in ("_set", "-set", " set"):
         plain = plain.removesuffix(end)
     return next((split for split, names in SPLIT_NAMES.items() if plain in names), None)
+
+
+def _likely_split(name: str) -> str | None:
+    """The split that a part of a name tells, as in "seg_train" or "val2017"."""
+    return next((split for part in re.split(r"[^a-zA-Z]+", name) if part and (split := split_of(part))), None)
 
 
 def is_described(root: Path) -> bool:
@@ -156,6 +162,13 @@ class ImageFolder:
                     f"data set {self.spec!r}: the folder {name!r} holds the splits {some(inside)}, but splits are "
                     f"first-level folders; {way_out}"
                 )
+        alike = {name: _likely_split(name) for name, one in folders.items() if not one.images and _class_folders(one)}
+        if len(set(alike.values()) - {None}) > 1:
+            shown = some(name for name, split in alike.items() if split)
+            raise ValueError(
+                f"data set {self.spec!r}: the folders {shown} are splits or classes; if they are splits, call them train, "
+                "val, test"
+            )
         name, only = next(iter(folders.items()), ("", Tree()))
         if len(folders) == 1 and not self.tree.images and not only.images and len(_class_folders(only)) > 1:
             raise ValueError(

@@ -93,7 +93,7 @@ def _listed(file: Path, classes: Sequence[str]) -> dict[str, str]:
             raise ValueError(f"{file}, line {place}: expected {form}, got {line!r}")
         table[words[0]] = words[1]
     named = set(table.values())
-    if named <= set(classes) or not all(value.isdecimal() for value in named):
+    if not classes or named <= set(classes) or not all(value.isdecimal() for value in named):
         return table
     if any(int(value) >= len(classes) for value in named):
         raise ValueError(

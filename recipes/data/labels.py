@@ -52,7 +52,7 @@ class LabelColumn:
                 f"{self.named_as} holds {_kind(kind)}, not one class for each image; name a column of class numbers or "
                 "names with --label-column"
             )
-        stored = rows.with_format("arrow")[:][column].to_pylist() if len(rows) else []
+        stored = rows.select_columns([column]).with_format("arrow")[:][column].to_pylist() if len(rows) else []
         self.values = [_plain(value) for value in stored]
 
     def named(self, told: Sequence[str] | None = None) -> dict[Any, str]:

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -75,14 +75,14 @@ def read_tree(folder: str | Path, around: frozenset[tuple[int, int]] = frozenset
     with os.scandir(folder) as entries:
         for entry in sorted(entries, key=lambda one: one.name):
             if _is_hidden(entry.name):
-                found.others.append(entry.name + "/" * entry.is_dir())
-            elif entry.is_dir():
+                found.others.append(entry.name + "/" * _is(entry.is_dir))
+            elif _is(entry.is_dir):
                 status = entry.stat()
                 if (status.st_dev, status.st_ino) in around:
                     found.others.append(f"{entry.name}/")
                 else:
                     found.folders[entry.name] = read_tree(entry.path, around)
-            elif (entry.is_file() or entry.is_symlink()) and is_image(entry.path):
+            elif (_is(entry.is_file) or entry.is_symlink()) and is_image(entry.path):
                 found.images.append(entry.name)
             else:
                 found.others.append(entry.name)
@@ -91,7 +91,7 @@ def read_tree(folder: str | Path, around: frozenset[tuple[int, int]] = frozenset
 
 def is_image(path: str) -> bool:
     """Whether a file is an image by its name, or else by its first bytes."""
-    if PurePosixPath(path).suffix.lower() in ENDINGS:
+    if f".{path.rpartition('.')[2].lower()}" in ENDINGS:
         return True
     try:
         with Path(path).open("rb") as file:
@@ -107,6 +107,14 @@ def other_files(paths: list[str]) -> list[str]:
     counts = Counter(_kind(path) for path in paths)
     kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items(), key=lambda one: (-one[1], one[0])))
     return [f"{many(len(paths), 'file is no image', 'files are no images')} ({kinds}): {some(paths)}"]
+
+
+def _is(question: Callable[[], bool]) -> bool:
+    """Whether an entry is what is asked; a link that goes round in a circle is nothing."""
+    try:
+        return question()
+    except OSError:
+        return False
 
 
 def _is_hidden(name: str) -> bool:

@@ -297,7 +297,10 @@ def _unlabelled(source: DataSource, rows: datasets.Dataset) -> bool:
         label = column_of(source, rows.features, source.label_column, datasets.ClassLabel, "--label-column")
     except ValueError:
         return True
-    return len(rows) > 0 and set(rows.with_format("arrow")[:][label].unique().to_pylist()) <= {None, UNLABELLED}
+    return len(rows) > 0 and set(rows.select_columns([label]).with_format("arrow")[:][label].unique().to_pylist()) <= {
+        None,
+        UNLABELLED,
+    }
 
 
 def _check_columns(source: DataSource, split: str, rows: datasets.Dataset, columns: tuple[str, str]) -> None:

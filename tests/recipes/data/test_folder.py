@@ -118,10 +118,12 @@ def test_links_are_followed_and_loops_end(tmp_path: Path) -> None:
     (root / "train" / "a" / "link.png").symlink_to(tmp_path / "elsewhere" / "b" / "0.png")
     (root / "train" / "a" / "lost.png").symlink_to(tmp_path / "nowhere.png")
     (root / "train" / "a" / "loop").symlink_to(root)
+    (root / "train" / "a" / "round.png").symlink_to(root / "train" / "a" / "round.png")
     training, _ = load_splits(str(root))
-    assert classes_of(training) == {"a": 4, "b": 3}
-    assert [problem.reason for *_, problem in training.read(range(7)) if problem] == [
-        "the file cannot be read (No such file or directory)"
+    assert classes_of(training) == {"a": 5, "b": 3}
+    assert [problem.reason for *_, problem in training.read(range(8)) if problem] == [
+        "the file cannot be read (No such file or directory)",
+        "the file cannot be read (Too many levels of symbolic links)",
     ]
     assert any("link(s) to a folder around them" in note for note in training.notes)
 
@@ -188,6 +190,8 @@ def test_folders_that_are_no_splits_are_said_and_can_be_named(tmp_path: Path) ->
         ({"train/steam": 2, "train/diesel": 2, "car/red": 2, "plane/jet": 2}, "may be splits or classes"),
         ({"archive/train/a": 2, "archive/test/a": 2}, "give --data .*archive"),
         ({"bottle/train/good": 2, "bottle/test/bad": 2, "cable/train/good": 2}, "move bottle/test to test/bottle"),
+        ({"seg_train/a": 2, "seg_train/b": 2, "seg_test/a": 2, "seg_test/b": 2}, "call them train, val, test"),
+        ({"train2017/a": 2, "val2017/a": 2}, "'train2017', 'val2017' are splits or classes"),
         ({"images/cat": 2, "images/dog": 2}, "has one folder, 'images', so one class.* give --data .*images"),
     ],
 )

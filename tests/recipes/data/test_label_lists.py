@@ -1,5 +1,6 @@
 """Images whose classes a list tells: tiny-imagenet and ImageNet as they are shipped."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +94,15 @@ def test_a_list_tells_the_classes(imagenet: Path, name: str, form: str) -> None:
     ]
     write(imagenet / name, lines[::-1])
     assert told(imagenet) == RIGHT
+
+
+def test_a_validation_alone_can_be_tested_on(imagenet: Path) -> None:
+    """Without training images numbers stay numbers, which are the net's outputs."""
+    write(imagenet / "val.txt", [f"{file} {WNIDS.index(wnid)}" for file, wnid in RIGHT.items()])
+    shutil.rmtree(imagenet / "train")
+    split = load_test_split(str(imagenet))
+    found = {Path(path).name: name for path, name in files_of(split, imagenet)}
+    assert found == {file: str(WNIDS.index(wnid)) for file, wnid in RIGHT.items()}
 
 
 def test_the_solution_of_kaggle_tells_the_classes(imagenet: Path) -> None:
