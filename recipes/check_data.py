@@ -3,7 +3,7 @@
     python recipes/check_data.py --data path/to/images --workers 8 --output report
     python recipes/check_data.py --data path/to/ILSVRC --boxes --workers 8 --output report
 
-Prints what was guessed and ignored, which files are no images, and counts for each split; with --output, also writes
+Prints counts for each split, what was guessed and ignored, and which files are no images; with --output, also writes
 bad_images.csv and data.json there. Ends with code 1 if any image cannot be decoded or, with --boxes, any annotation is
 bad. Training images of ILSVRC without an annotation, more than half of them, are only counted. A training run would
 replace an image that cannot be decoded (in testing: count it as an error); --strict would stop there.
@@ -27,6 +27,7 @@ from recipes.data.box_splits import load_all_box_splits
 from recipes.data.boxed_images import BoxedImages
 from recipes.data.boxes import NO_ANNOTATION, NO_CLASS, kinds
 from recipes.data.images import UNLABELLED, LabelledImages, Problem
+from recipes.data.notes import say
 from recipes.data.source import add_data_options, data_source
 from recipes.data.splits import load_splits
 from recipes.runtime.command import command, command_parser
@@ -143,7 +144,7 @@ def run(args: argparse.Namespace) -> int:
     """Check both splits, print; 1 if anything is wrong."""
     report: dict[str, dict[str, Any]] = {}
     problems: list[Problem] = []
-    splits = (load_all_box_splits if args.boxes else load_splits)(data_source(args))
+    splits = (load_all_box_splits if args.boxes else load_splits)(data_source(args), tell=False)
     for split in splits:
         report[split.name], found = check(split, args.workers)
         problems += found
@@ -152,6 +153,7 @@ def run(args: argparse.Namespace) -> int:
             f"{name}: "
             + ", ".join(f"{key.replace('_', ' ')} {_shown(value)}" for key, value in counts.items() if value != {})
         )
+    say(splits[0].notes)
     for problem in problems[:20]:
         print(problem)
     if len(problems) > 20:

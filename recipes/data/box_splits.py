@@ -40,10 +40,10 @@ def load_box_splits(source: str | DataSource) -> tuple[BoxedImages, BoxedImages,
     return training, validation, left_out
 
 
-def load_all_box_splits(source: str | DataSource) -> tuple[BoxedImages, BoxedImages]:
+def load_all_box_splits(source: str | DataSource, tell: bool = True) -> tuple[BoxedImages, BoxedImages]:
     """Both splits with every image, also those without a usable box; raises as `load_box_splits` does."""
     source = as_source(source)
-    training, validation, notes = rows_of_splits(source, lambda rows: box_rows(source, rows))
+    training, validation, notes = rows_of_splits(source, lambda rows: box_rows(source, rows), tell)
     names = tuple(training.features["label"].names)
     return BoxedImages("training", training, names, notes), BoxedImages("validation", validation, names, notes)
 

@@ -166,8 +166,8 @@ class ImageFolder:
         if len(set(alike.values()) - {None}) > 1:
             shown = some(name for name, split in alike.items() if split)
             raise ValueError(
-                f"data set {self.spec!r}: the folders {shown} are splits or classes; if they are splits, call them train, "
-                "val, test"
+                f"data set {self.spec!r}: the folders {shown} are splits or classes; if they are splits, call them "
+                "train, val, test"
             )
         name, only = next(iter(folders.items()), ("", Tree()))
         if len(folders) == 1 and not self.tree.images and not only.images and len(_class_folders(only)) > 1:

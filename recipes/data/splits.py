@@ -80,14 +80,18 @@ class Rows(NamedTuple):
     notes: tuple[str, ...]
 
 
-def load_splits(source: str | DataSource) -> tuple[LabelledImages, LabelledImages]:
-    """The training and the validation split of a data set; what was guessed and ignored is printed.
+def load_splits(source: str | DataSource, tell: bool = True) -> tuple[LabelledImages, LabelledImages]:
+    """The training and the validation split of a data set.
+
+    Args:
+        source: Where it is.
+        tell: Print what was guessed and ignored, the splits' `notes`.
 
     Raises:
         ValueError: Nothing there, no image or class column, an empty split, or a label that is no class; the message
             says what there is.
     """
-    training, validation, notes = rows_of_splits(as_source(source))
+    training, validation, notes = rows_of_splits(as_source(source), tell=tell)
     names = tuple(training.features["label"].names)
     return (
         LabelledImages("training", training, names, notes),
@@ -120,18 +124,20 @@ def load_test_split(source: str | DataSource, labelled: bool = True) -> Labelled
     return LabelledImages("unlabelled", rows, names, loaded.notes)
 
 
-def rows_of_splits(source: DataSource, more: MoreColumns | None = None) -> Rows:
-    """Training and validation rows; what was guessed and ignored is printed.
+def rows_of_splits(source: DataSource, more: MoreColumns | None = None, tell: bool = True) -> Rows:
+    """Training and validation rows.
 
     Args:
         source: As in `load_splits`.
         more: Boxes, for example. With it, images may have the label `UNLABELLED`, if not all do.
+        tell: Print the notes.
 
     Raises:
         ValueError: As `load_splits` does.
     """
     found = _both(source, more)
-    say(found.notes)
+    if tell:
+        say(found.notes)
     return found
 
 
