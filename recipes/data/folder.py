@@ -105,7 +105,8 @@ class ImageFolder:
             splits[named[name]] = self._split(name, named[name], folders[name], classes, notes)
             if named[name] == "train":
                 classes = _names(splits["train"])
-        return Noted(splits, notes, named)
+        usual = {name: split for split, names in SPLIT_NAMES.items() if split in splits for name in names}
+        return Noted(splits, notes, usual | named)
 
     def _folders_of_splits(self) -> dict[str, Tree] | None:
         """The first-level folders, if they are splits; None if they are classes."""

@@ -55,8 +55,15 @@ def _split_of(file: Path) -> str | None:
     return next((split for split in told if split), None)
 
 
+def _features(spec: str, file: Path) -> datasets.Features:
+    try:
+        return datasets.Features.from_arrow_schema(pq.read_schema(file))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"cannot load the data set {spec!r}: {file} is no parquet file ({error})") from error
+
+
 def _rows(spec: str, files: list[Path]) -> datasets.Dataset:
-    features = {file: datasets.Features.from_arrow_schema(pq.read_schema(file)) for file in files}
+    features = {file: _features(spec, file) for file in files}
     other = next((file for file in files if features[file] != features[files[0]]), None)
     if other is not None:
         raise ValueError(

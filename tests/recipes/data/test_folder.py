@@ -97,6 +97,7 @@ def test_splits_are_known_in_any_case(
     assert any("the split 'test' is taken for it" in note for note in training.notes) == (expected == "test")
     source = DataSource(spec=str(tmp_path), training_split=names[1], validation_split=names[0])
     assert [len(split) for split in load_splits(source)] == [10, 8]
+    assert len(load_splits(DataSource(spec=str(tmp_path), validation_split="training"))[1]) == 8
 
 
 def test_names_of_files_tell_nothing(tmp_path: Path) -> None:
@@ -215,6 +216,14 @@ def test_an_unlabelled_test_beside_good_splits_is_ignored(tmp_path: Path) -> Non
     assert any("the split 'test' has no labels (4 images), and is ignored" in note for note in training.notes)
     with pytest.raises(ValueError, match=r"4 of 4 validation labels .*Is the split unlabelled\?"):
         load_splits(DataSource(spec=str(root), validation_split="test"))
+
+
+def test_images_alone_are_unlabelled(tmp_path: Path) -> None:
+    """For a submission; to train on them is refused."""
+    images(tmp_path, "images", 3)
+    assert len(load_test_split(str(tmp_path), labelled=False)) == 3
+    with pytest.raises(ValueError, match="in a folder of images every class has a folder of its own"):
+        load_splits(str(tmp_path))
 
 
 def test_a_flat_validation_is_refused_with_the_way_out(tmp_path: Path) -> None:

@@ -71,6 +71,14 @@ def test_parquet_files_of_one_split_with_other_classes_are_refused(tmp_path: Pat
         load_splits(spec)
 
 
+def test_a_file_that_is_no_parquet_is_named(tmp_path: Path) -> None:
+    """In one line."""
+    (tmp_path / "train.parquet").write_text("x")
+    for spec in (tmp_path, tmp_path / "train.parquet"):
+        with pytest.raises(ValueError, match=r"train\.parquet is no parquet file"):
+            load_splits(str(spec))
+
+
 def test_a_class_of_one_split_alone(tmp_path: Path) -> None:
     """Only in validation: named. Without training images: said."""
     spec = saved(tmp_path / "set", train=named(ORDERS[0], {"ant": 3, "bee": 1}), validation=named(ORDERS[1], COUNTS))
