@@ -1,4 +1,4 @@
-"""Which splits and columns of a data set hold the images and their classes; whether every label is a class."""
+"""Which splits of a data set a net is trained and tested on, with the classes of both by name."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -6,6 +6,7 @@ from typing import NamedTuple
 import datasets
 import numpy as np
 
+from recipes.data.columns import check_columns, check_not_empty, column_of, columns_of, undecoded
 from recipes.data.images import UNLABELLED, LabelledImages
 from recipes.data.labels import Classes, LabelColumn, extended, names_in, without_images
 from recipes.data.notes import Noted, many, say, some
@@ -18,52 +19,6 @@ VALIDATION_NAMES = ("validation", "val", "valid", "test")
 
 MoreColumns = Callable[[datasets.Dataset], datasets.Dataset]
 """From a split as it is loaded to a table of columns beside "image" and "label", a row for each of its rows."""
-
-
-def columns_of(source: DataSource, features: datasets.Features) -> tuple[tuple[str, str], list[str]]:
-    """The columns of the images and of the labels, and what was guessed; raises `ValueError` with a list of all."""
-    image = column_of(source, features, source.image_column, datasets.Image, "--image-column")
-    label = column_of(source, features, source.label_column, datasets.ClassLabel, "--label-column")
-    notes = []
-    for named, taken, kind, flag in (
-        (source.image_column, image, datasets.Image, "--image-column"),
-        (source.label_column, label, datasets.ClassLabel, "--label-column"),
-    ):
-        others = [name for name, feature in features.items() if isinstance(feature, kind) and name != taken]
-        if named is None and others:
-            notes.append(f"the column {taken!r} is taken, not {some(others)} ({flag})")
-    return (image, label), notes
-
-
-def column_of(source: DataSource, features: datasets.Features, named: str | None, kind: type, flag: str) -> str:
-    """The column of that name, or else the first of that type."""
-    columns = ", ".join(f"{name} ({type(feature).__name__})" for name, feature in features.items())
-    if named is not None and named not in features:
-        raise ValueError(f"data set {source.spec!r} has no column {named!r} ({flag}); it has {columns}")
-    of_kind = [named] if named else [name for name, feature in features.items() if isinstance(feature, kind)]
-    if not of_kind:
-        raise ValueError(
-            f"data set {source.spec!r} needs a column of type Image and one of type ClassLabel; it has {columns}. "
-            f"Name one with {flag}; in a folder of images every class has a folder of its own"
-        )
-    return of_kind[0]
-
-
-def check_not_empty(source: DataSource, name: str, rows: datasets.Dataset) -> None:
-    """Refuse a split without rows, whose columns may have no types either."""
-    if len(rows) == 0:
-        raise ValueError(
-            f"data set {source.spec!r} has no {name} images: the split is empty. Remove it, or name another one with "
-            "--training-split or --validation-split"
-        )
-
-
-def undecoded(source: DataSource, name: str, rows: datasets.Dataset, image: str) -> datasets.Dataset:
-    """The column of images alone, as "image", undecoded; raises `ValueError` where the split has no image."""
-    check_not_empty(source, name, rows)
-    return (
-        rows.select_columns([image]).rename_columns({image: "image"}).cast_column("image", datasets.Image(decode=False))
-    )
 
 
 class Rows(NamedTuple):
@@ -171,11 +126,15 @@ def _both(source: DataSource, more: MoreColumns | None, loaded: Noted | None = N
     notes = (*loaded.notes, *guessed, *told, *lacking, *chosen)
     if validation is None:
         held_out = _held_out(source, rows)
-        notes += (f"no validation split: {many(len(held_out[1]), 'image')} of {len(rows)}, a fifth, are held out",)
+        others = [name for name in loaded if loaded[name] is not training]
+        beside = f"; other splits, as {some(others)}, are ignored (--validation-split)" if others else ""
+        notes += (
+            f"no validation split: {many(len(held_out[1]), 'image')} of {len(rows)}, a fifth, are held out{beside}",
+        )
         return Rows(*held_out, notes)
     found = loaded[validation]
     check_not_empty(source, "validation", found)
-    _check_columns(source, validation, found, columns)
+    check_columns(source, validation, found, columns)
     own = LabelColumn(source, columns[1], found)
     tested = _with_labels(source, "validation", found, columns, own, classes, more)
     notes += tuple(_compared(labels, own, classes, tested))
@@ -307,13 +266,3 @@ def _unlabelled(source: DataSource, rows: datasets.Dataset) -> bool:
         None,
         UNLABELLED,
     }
-
-
-def _check_columns(source: DataSource, split: str, rows: datasets.Dataset, columns: tuple[str, str]) -> None:
-    """Refuse a split without the columns that the training split has."""
-    for name, flag in zip(columns, ("--image-column", "--label-column"), strict=True):
-        if name not in rows.features:
-            raise ValueError(
-                f"data set {source.spec!r}: the split {split!r} has no column {name!r} ({flag}); it has "
-                f"{', '.join(rows.features)}"
-            )
