@@ -19,12 +19,16 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
 from recipes.runtime.signals import EXIT_CODES
 
+SIGNALS = "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1"
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Start the processes, wait for their end, and give the exit code of the job."""
-    os.environ.setdefault("TORCHELASTIC_SIGNALS_TO_HANDLE", "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1")
+    options = torchrun.parse_args(sys.argv[1:] if arguments is None else list(arguments))
+    options.signals_to_handle = SIGNALS  # of newer versions, which set the variable by it
+    os.environ["TORCHELASTIC_SIGNALS_TO_HANDLE"] = SIGNALS
     try:
-        torchrun.run(torchrun.parse_args(sys.argv[1:] if arguments is None else list(arguments)))
+        torchrun.run(options)
     except SignalException as signalled:
         return EXIT_CODES.get(signalled.sigval, 128 + signalled.sigval)
     except ChildFailedError as failed:

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Thread
 from types import FrameType
 
 _PR_SET_PDEATHSIG = 1  # of Linux' sys/prctl.h
@@ -34,8 +35,8 @@ class StoppedError(Exception):
 class StopRequest:
     """What signals asked of this process: an exit code, or 0 if none came.
 
-    Outside of `deferred` a signal raises `StoppedError` where the main thread is. Within it, the signal is only noted:
-    the work itself looks at `code` where it can stop, and a second signal changes nothing.
+    Outside of `deferred` the first signal raises `StoppedError` where the main thread is. Within it, signals are only
+    noted: the work itself looks at `code` where it can stop. A second signal changes nothing.
     """
 
     def __init__(self) -> None:
@@ -66,8 +67,8 @@ class StopRequest:
             self._is_deferred = False
 
     def _came(self, number: int, frame: FrameType | None) -> None:
-        self.code = max(self.code, EXIT_CODES[signal.Signals(number)])
-        if not self._is_deferred:
+        first, self.code = not self.code, max(self.code, EXIT_CODES[signal.Signals(number)])
+        if first and not self._is_deferred:
             raise StoppedError(self.code)
 
 
@@ -80,10 +81,22 @@ def begin_worker(worker: int = 0) -> None:
 
     Schedulers send a signal to all processes of a job. The owner finishes its work first, and needs its workers for it.
     """
-    owner = os.getppid()
-    for number in EXIT_CODES:
-        signal.signal(number, lambda number, frame: os.kill(owner, number))
     die_with_parent(signal.SIGKILL)
+    if hasattr(signal, "sigwaitinfo"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, EXIT_CODES)
+        Thread(target=_hand_on, args=(os.getppid(),), daemon=True).start()
+    else:  # macOS
+        for number in EXIT_CODES:
+            signal.signal(number, signal.SIG_IGN)
+
+
+def _hand_on(owner: int) -> None:
+    """Send signals on, but for the owner's own: a `DataLoader` that gives a worker up."""
+    while True:
+        came = signal.sigwaitinfo(EXIT_CODES)
+        if came.si_pid == owner:
+            os._exit(128 + came.si_signo)
+        os.kill(owner, came.si_signo)
 
 
 def end_process() -> None:
