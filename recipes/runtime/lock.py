@@ -20,14 +20,14 @@ PATIENCE = 30.0
 _held: dict[Path, int] = {}
 
 
-def hold(folder: Path, patience: float = PATIENCE) -> None:
+def hold(folder: Path, patience: float | None = None) -> None:
     """Hold the lock of a folder until `release`, or until the end of this process and those that it forked.
 
     The system keeps the lock (`flock`, on NFS that of the server), so that a holder that was killed leaves none.
 
     Args:
         folder: That is there.
-        patience: Seconds to wait for another holder.
+        patience: Seconds to wait for another holder; None takes `PATIENCE`.
 
     Raises:
         ValueError: Another process holds it; the message names it.
@@ -35,6 +35,7 @@ def hold(folder: Path, patience: float = PATIENCE) -> None:
     file = (folder / LOCK).resolve()
     if file in _held:
         return
+    patience = PATIENCE if patience is None else patience
     deadline, said = time.monotonic() + patience, False
     while True:
         descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)

@@ -49,7 +49,7 @@ def test_what_would_change_a_run_without_a_word_is_refused(
 def test_a_shared_out_net_is_refused(kind: str) -> None:
     """By its name, whatever plugin made it; the checks need no GPU."""
     accelerator: Any = SimpleNamespace(
-        distributed_type=DistributedType[kind], gradient_accumulation_steps=1, mixed_precision="no"
+        distributed_type=DistributedType[kind], gradient_accumulation_steps=1, mixed_precision="no", num_processes=1
     )
     with pytest.raises(ValueError, match=f"{kind} shares out the net"):
         check_launch(accelerator)
@@ -79,7 +79,7 @@ def test_any_error_of_the_main_process_ends_all_of_them(error: str, tmp_path: Pa
         "try:\n"
         "    from_main(accelerator, compute, 'trying')\n"
         "except Exception as found:\n"
-        "    print(accelerator.process_index, type(found).__name__, found, file=sys.stderr)\n"
+        "    sys.stderr.write(f'{accelerator.process_index} {found}\\n')\n"
     )
     done = run(Command((str(script),), 2))
     assert done.returncode == 0, done.stderr

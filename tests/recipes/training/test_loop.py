@@ -1,5 +1,7 @@
 """The training loop in this process: its moving average, and what its checkpoints hold."""
 
+import os
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +12,10 @@ import torch
 
 from recipes import train
 from recipes.data.splits import load_splits
+from recipes.evaluation import error_rates
+from recipes.evaluation.error_rates import posteriors
 from recipes.runtime.processes import make_accelerator
+from recipes.runtime.signals import STOP, StoppedError
 from recipes.training.checkpoint import load_checkpoint
 from recipes.training.loop import Training
 from recipes.training.objective import Splits
@@ -89,3 +94,37 @@ def test_only_checkpoints_between_epochs_have_an_error(make: Make) -> None:
     errors = [load_checkpoint(folder / f"step-{step:08}").state["error"] for step in (1, 2, 3, 4)]
     first, second = (row["top1_error"] for row in training.rows)
     assert errors == [None, first, None, second]
+
+
+@pytest.mark.parametrize("validation", [1, 2])
+def test_a_signal_during_a_validation_stops_the_run_and_loses_nothing(
+    validation: int, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the batch that is tested; the run resumes with that validation, be it the last one, and ends the same."""
+    whole, stopped = make("whole"), make("stopped")
+    whole.train()
+    calls = []
+
+    def signalled(*arguments: Any) -> torch.Tensor:
+        calls.append(1)
+        if len(calls) == validation:
+            os.kill(os.getpid(), signal.SIGUSR1)
+        return posteriors(*arguments)
+
+    monkeypatch.setattr(error_rates, "posteriors", signalled)
+    with (
+        STOP.heeded(),
+        STOP.deferred(),
+        pytest.raises(StoppedError, match=f"stopped at step {2 * validation}") as found,
+    ):
+        stopped.train()
+    assert found.value.code == 143
+    resumed = make("resumed")
+    checkpoint = stopped.checkpoints.latest()
+    assert checkpoint is not None
+    assert checkpoint.state["consumed"] == 2
+    resumed.restore(checkpoint)
+    with STOP.heeded():  # forgets the signal
+        resumed.train()
+    assert torch.equal(weights(resumed.learner.net), weights(whole.learner.net))
+    assert resumed.rows == whole.rows

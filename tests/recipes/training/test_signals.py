@@ -27,11 +27,14 @@ LAUNCHERS: dict[str, list[str]] = {
 def start(launcher: str, output: Path, *options: Any) -> subprocess.Popen[str]:
     """A training with workers, in a session of its own, as a user or a scheduler starts it."""
     words = train_command(output, "--precision", "fp64", "--workers", 1, *options).words
+    environment = dict(ENVIRONMENT)
+    if "accelerate" not in launcher:
+        del environment["ACCELERATE_USE_CPU"]  # torchrun needs no word on the CPU
     port = ["--main_process_port", "0"] if "accelerate, 2" in launcher else []
     return subprocess.Popen(
         [*LAUNCHERS[launcher], *port, *words],
         cwd=ROOT,
-        env=ENVIRONMENT,
+        env=environment,
         start_new_session=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
