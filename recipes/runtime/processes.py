@@ -68,7 +68,7 @@ def make_accelerator(
     ddp = DistributedDataParallelKwargs(gradient_as_bucket_view=True, comm_hook=hook)
     accelerator = Accelerator(
         # Started by torchrun without a GPU, Accelerate would run the whole work in each process.
-        cpu="WORLD_SIZE" in os.environ and not torch.accelerator.is_available(),
+        cpu=os.environ.get("WORLD_SIZE", "1") != "1" and not torch.accelerator.is_available(),
         mixed_precision={"fp32": "no", "fp64": "no", "bf16": "bf16", None: None}[precision],
         log_with=list(trackers) or None,
         project_dir=folder,

@@ -14,7 +14,7 @@ from recipes.runtime import lock
 from recipes.runtime.lock import LOCK, hold, release
 from recipes.runtime.output_folder import OutputFolder
 from tests.forked import Forked, run_forked
-from tests.recipes.commands import ENVIRONMENT, run, train_command
+from tests.recipes.commands import ENVIRONMENT, train_command
 
 HOLD = "import sys, time; from pathlib import Path; from recipes.runtime.lock import hold; hold(Path(sys.argv[1]), 0.2)"
 
@@ -120,13 +120,3 @@ def test_the_second_of_two_runs_waits_and_finds_the_first_finished(tmp_path: Pat
     assert sum("is finished; --overwrite trains it again" in one.stdout for one in done) == 1
     assert sum("waiting up to 300 s for" in one.stderr for one in done) == 1
     assert not (output / LOCK).exists()
-
-
-@pytest.mark.slow
-def test_processes_that_do_not_know_of_each_other_are_refused(tmp_path: Path) -> None:
-    """As a launcher without the right flags, mpirun or srun start them."""
-    for variable in ("OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS"):
-        done = run(train_command(tmp_path / "run", "--max-steps", 1), **{variable: "2", "WORLD_SIZE": "1"})
-        assert done.returncode == 1
-        assert f"the job has 2 processes ({variable}), and this one knows of 1" in done.stderr
-        assert not (tmp_path / "run").exists()

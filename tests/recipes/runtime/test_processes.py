@@ -1,5 +1,6 @@
 """What a launcher was asked for, and errors of one process in all of them."""
 
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 from accelerate.utils import DistributedType
 
 from recipes.runtime.launchers import check_launch, processes_asked_for
-from tests.recipes.commands import Command, run, train_command
+from tests.recipes.commands import Command, run, run_line, train_command
 
 
 @pytest.mark.parametrize(
@@ -58,6 +59,55 @@ def test_a_shared_out_net_is_refused(kind: str) -> None:
     accelerator.mixed_precision = "fp16"
     with pytest.raises(ValueError, match=r"the launcher asks for fp16.*--precision has fp32, bf16 and fp64"):
         check_launch(accelerator)
+
+
+@pytest.mark.parametrize("variable", ["WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS"])
+def test_processes_that_do_not_know_of_each_other_are_refused(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a launcher without the right flags, mpirun or srun start them."""
+    monkeypatch.setenv(variable, "2")
+    accelerator: Any = SimpleNamespace(
+        distributed_type=DistributedType.NO, gradient_accumulation_steps=1, mixed_precision="no", num_processes=1
+    )
+    with pytest.raises(
+        ValueError, match=rf"the job has 2 processes \({variable}\), and this one knows of 1: each would"
+    ):
+        check_launch(accelerator)
+    accelerator.num_processes = 2
+    check_launch(accelerator)
+
+
+@pytest.mark.slow
+def test_two_tasks_of_slurm_do_not_both_train(tmp_path: Path) -> None:
+    """Before anything is written."""
+    done = run(train_command(tmp_path / "run", "--max-steps", 1), SLURM_STEP_NUM_TASKS="2")
+    assert done.returncode == 1
+    assert "error: the job has 2 processes (SLURM_STEP_NUM_TASKS), and this one knows of 1" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_number_is_read_from_accelerates_configuration(tmp_path: Path) -> None:
+    """The file that is named, unless the command line says otherwise; a damaged one is the launcher's to refuse."""
+    file = tmp_path / "config.yaml"
+    file.write_text("compute_environment: LOCAL_MACHINE\ndistributed_type: MULTI_CPU\nnum_processes: 4\n")
+    line = ["accelerate", "launch", "--config_file", str(file), "recipes/train.py"]
+    assert processes_asked_for(line) == 4
+    assert processes_asked_for([*line[:4], "--num-processes=3", *line[4:]]) == 3
+    file.write_text("num_processes: [")
+    assert processes_asked_for(line) is None
+
+
+@pytest.mark.slow
+def test_fewer_processes_than_the_configuration_asks_for_are_told(tmp_path: Path) -> None:
+    """By Accelerate's own launcher, which starts one on the CPU."""
+    file = tmp_path / "config.yaml"
+    file.write_text(
+        "compute_environment: LOCAL_MACHINE\ndistributed_type: 'NO'\nuse_cpu: true\nnum_machines: 1\nnum_processes: 2\n"
+    )
+    words = train_command(tmp_path / "run", "--max-steps", 1).words
+    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(file)]
+    done = run_line([*launcher, *words])
+    assert done.returncode == 0, done.stderr
+    assert "warning: 2 processes were asked for and 1 started" in done.stderr
 
 
 @pytest.mark.slow
