@@ -28,6 +28,7 @@ LISTS = {"train": "train_cls", "val": "val", "test": "test"}
 """The splits, and the lists of their images."""
 
 _MANY = 10_000
+_SOLUTION = "LOC_val_solution.csv"
 _NONE = Annotated([], [], NO_ANNOTATION)
 
 
@@ -54,13 +55,15 @@ class ClsLoc:
             boxes: Of which splits boxes are wanted; half a million annotations of the others are not read.
 
         Raises:
-            ValueError: No images, or a list or table that is none; the message names the file and the line.
+            ValueError: No images, a list or table that is none (the message names the file and the line), or validation
+                images beside training images, and nothing that tells the class of any.
         """
         images = {split: self._images(split) for split in LISTS if self._images_of(split).is_dir()}
         if not images:
             raise ValueError(f"{self.root}/Data/CLS-LOC has none of the folders {', '.join(LISTS)}")
         wnids = {split: self._told(split, names) for split, names in images.items()}
         read = {split: list(self._read(split, images[split], wnids[split], boxes(split))) for split in images}
+        self._check_told({split: [wnid for wnid, _ in rows] for split, rows in read.items()})
         classes = self._classes({split: [wnid for wnid, _ in rows] for split, rows in read.items()})
         number = {name: place for place, name in enumerate(classes)}
         tables = {}
@@ -77,6 +80,18 @@ class ClsLoc:
             tables[split] = image_table(paths, labels, classes, found if boxes(split) else None)
         return datasets.DatasetDict(tables)
 
+    def _check_told(self, wnids: dict[str, list[str | None]]) -> None:
+        """Something tells the classes of the validation; without training images its pixels alone may be wanted."""
+        if "train" not in wnids or not wnids.get("val") or any(wnids["val"]):
+            return
+        found = self._beside(_SOLUTION)
+        places = f"{self.root} nor in {self.root.parent}"
+        told = f"{found} has none of them" if found else f"{_SOLUTION} is neither in {places}"
+        raise ValueError(
+            f"nothing tells the classes of the {len(wnids['val'])} images of {self._images_of('val')}: {told}, and no "
+            f"annotation is in {self._annotations('val')}. Put one of them there; Kaggle's download has both"
+        )
+
     def _images(self, split: str) -> list[str]:
         """Of each image: "NAME", or "WNID/NAME" in training."""
         file, folder = self._list(LISTS[split]), self._images_of(split)
@@ -90,7 +105,7 @@ class ClsLoc:
         """The class of each image as far as annotations need not be read for it."""
         if split == "train":
             return [_wnid(name) for name in names]
-        file = self._beside("LOC_val_solution.csv") if split == "val" else None
+        file = self._beside(_SOLUTION) if split == "val" else None
         told = {} if file is None else solution(file)
         return [told.get(name) for name in names]
 
@@ -101,7 +116,7 @@ class ClsLoc:
         if not boxes and None not in wnids:
             yield from ((wnid, _NONE) for wnid in wnids)
             return
-        folder = self.root / "Annotations" / "CLS-LOC" / split
+        folder = self._annotations(split)
         there = _annotations_in(folder)
         file = self._list("train_loc")
         expected = set(listed_images(file, numbered=True)) if split == "train" and file.exists() else set()
@@ -127,6 +142,9 @@ class ClsLoc:
 
     def _images_of(self, split: str) -> Path:
         return self.root / "Data" / "CLS-LOC" / split
+
+    def _annotations(self, split: str) -> Path:
+        return self.root / "Annotations" / "CLS-LOC" / split
 
     def _list(self, name: str) -> Path:
         return self.root / "ImageSets" / "CLS-LOC" / f"{name}.txt"

@@ -4,16 +4,13 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import datasets
-import numpy as np
 
 from recipes.data.columns import check_columns, check_not_empty, column_of, columns_of, undecoded
+from recipes.data.held_out import held_out
 from recipes.data.images import UNLABELLED, LabelledImages
 from recipes.data.labels import Classes, LabelColumn, extended, names_in, without_images
 from recipes.data.notes import Noted, many, say, some
 from recipes.data.source import DataSource, Wanted, as_source, load
-
-HELD_OUT = 0.2
-"""Part of a data set without a validation split that is held out, the same images in every run."""
 
 VALIDATION_NAMES = ("validation", "val", "valid", "test")
 
@@ -125,13 +122,13 @@ def _both(source: DataSource, more: MoreColumns | None, loaded: Noted | None = N
     validation, chosen = _validation_name(source, loaded)
     notes = (*loaded.notes, *guessed, *told, *lacking, *chosen)
     if validation is None:
-        held_out = _held_out(source, rows)
+        training_part, tested_part = held_out(source.spec, rows)
         others = [name for name in loaded if loaded[name] is not training]
         beside = f"; other splits, as {some(others)}, are ignored (--validation-split)" if others else ""
         notes += (
-            f"no validation split: {many(len(held_out[1]), 'image')} of {len(rows)}, a fifth, are held out{beside}",
+            f"no validation split: {many(len(tested_part), 'image')} of {len(rows)}, a fifth, are held out{beside}",
         )
-        return Rows(*held_out, notes)
+        return Rows(training_part, tested_part, notes)
     found = loaded[validation]
     check_not_empty(source, "validation", found)
     check_columns(source, validation, found, columns)
@@ -195,25 +192,6 @@ def _with_labels(
     numbers = labels.numbers(classes, source, name, unlabelled=more is not None)
     found = found.add_column("label", numbers, feature=datasets.ClassLabel(names=list(classes.names)))
     return found if more is None else datasets.concatenate_datasets([found, more(rows)], axis=1)
-
-
-def _held_out(source: DataSource, rows: datasets.Dataset) -> tuple[datasets.Dataset, datasets.Dataset]:
-    """The rows but for a fifth of each class, and that fifth; rows without a class stay."""
-    labels = np.asarray(rows.with_format("numpy")["label"][:])
-    classless = np.flatnonzero(labels == UNLABELLED)
-    labelled = rows.select(np.flatnonzero(labels != UNLABELLED)) if len(classless) else rows
-    try:
-        halves = labelled.train_test_split(HELD_OUT, stratify_by_column="label", seed=0)
-    except ValueError as error:
-        counts = np.unique(labels[labels != UNLABELLED], return_counts=True)[1]
-        raise ValueError(
-            f"data set {source.spec!r} has no validation split, and a fifth of each class cannot be held out of "
-            f"{len(labelled)} images of {len(counts)} classes, the smallest of {min(counts)}. Give it a validation "
-            "split, or name one with --validation-split"
-        ) from error
-    if len(classless):
-        halves["train"] = datasets.concatenate_datasets([halves["train"], rows.select(classless)])
-    return halves["train"], halves["test"]
 
 
 def _load_named(source: DataSource, *needed: str, boxes: Wanted = lambda split: False) -> Noted:

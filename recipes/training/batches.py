@@ -75,8 +75,7 @@ class GlobalBatches(Sampler[list[tuple[int, int]]]):
     """
 
     def __init__(self, images: int, batch_size: int, seed: int, rank: int, world: int) -> None:
-        if batch_size > images:
-            raise ValueError(f"batch_size {batch_size} is larger than the training set of {images} images")
+        check_batch_size(batch_size, images)
         if batch_size < world:
             raise ValueError(f"batch_size {batch_size} gives {world} processes no image each; start fewer processes")
         self.images, self.batch_size, self.seed = images, batch_size, seed
@@ -99,6 +98,15 @@ class GlobalBatches(Sampler[list[tuple[int, int]]]):
         for step in range(self.consumed, self.in_epoch):
             batch = order[step * self.batch_size : (step + 1) * self.batch_size]
             yield [(epoch, int(index)) for index in batch[self.share]]
+
+
+def check_batch_size(batch_size: int, images: int) -> None:
+    """A training set of so many images has a batch; raises `ValueError`."""
+    if batch_size > images:
+        raise ValueError(
+            f"batch_size {batch_size} is larger than the training set of {images} images; take a recipe with a "
+            f"batch_size of at most {images}, in a .py file of your own (docs/adding.md shows one)"
+        )
 
 
 @dataclass

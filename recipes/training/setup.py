@@ -22,7 +22,7 @@ from recipes.data.splits import load_splits
 from recipes.recipe import Recipe
 from recipes.runtime.command import weights_dtype
 from recipes.runtime.processes import from_main
-from recipes.training.batches import GlobalBatches, training_loader
+from recipes.training.batches import GlobalBatches, check_batch_size, training_loader
 from recipes.training.boxes import Localisation
 from recipes.training.checkpoint import Checkpoint, Checkpoints, load_checkpoint
 from recipes.training.classes import Classification
@@ -98,8 +98,14 @@ OBJECTIVES: dict[str, type[Objective]] = {"classes": Classification, "boxes": Lo
 
 
 def load(recipe: Recipe, source: DataSource) -> Splits:
-    """The images, and what is to be learned of them; without boxes, nothing is asked of a data set but its classes."""
-    return Splits(*(load_box_splits(source) if recipe.objective == "boxes" else load_splits(source)))
+    """The images, and what is to be learned of them; without boxes, nothing is asked of a data set but its classes.
+
+    Raises:
+        ValueError: There is no such data set, or there are fewer images than in one batch.
+    """
+    splits = Splits(*(load_box_splits(source) if recipe.objective == "boxes" else load_splits(source)))
+    check_batch_size(recipe.batch_size, len(splits.training))  # before the run's folder is begun
+    return splits
 
 
 def checkpoint_for(accelerator: Accelerator, checkpoints: Checkpoints, resume: str) -> Checkpoint | None:

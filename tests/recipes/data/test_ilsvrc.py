@@ -72,6 +72,23 @@ def test_the_solution_tells_the_classes_of_the_validation(tmp_path: Path) -> Non
         load_splits(str(tmp_path))
 
 
+def test_kaggles_folder_without_its_table_is_named(tmp_path: Path) -> None:
+    """Nor annotations of the validation: the file, where it is looked for, and the way out, which works."""
+    shutil.rmtree(ilsvrc(tmp_path / "ILSVRC") / "Annotations" / "CLS-LOC" / "val")
+    images, root = tmp_path / "ILSVRC" / "Data" / "CLS-LOC" / "val", tmp_path / "ILSVRC"
+    told = rf"LOC_val_solution.csv is neither in {root} nor in {tmp_path}, and no annotation is in .*CLS-LOC/val\. Put"
+    for load_all in (load_splits, load_box_splits):
+        with pytest.raises(ValueError, match=rf"nothing tells the classes of the 3 images of {images}: {told}"):
+            load_all(str(tmp_path))
+    table = tmp_path / "LOC_val_solution.csv"
+    table.write_text(f"ImageId,PredictionString\nother,{WNIDS[0]} 1 2 3 4\n")
+    with pytest.raises(ValueError, match=rf"{table} has none of them"):
+        load_splits(str(tmp_path))
+    rows = [f"ILSVRC2012_val_{number + 1:08},{WNIDS[number % 2]} 1 2 3 4" for number in range(3)]
+    table.write_text("\n".join(["ImageId,PredictionString", *rows]))
+    assert [load_splits(str(tmp_path))[1].label(index) for index in range(3)] == [0, 1, 0]
+
+
 def test_the_mapping_tells_all_classes(tmp_path: Path) -> None:
     """Also those of which there is no image, so that labels are those of the whole set."""
     ilsvrc(tmp_path)

@@ -1,5 +1,6 @@
 """Data sets from everywhere, and batches that do not depend on processes or workers."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import datasets
@@ -186,3 +187,41 @@ def test_a_set_without_a_good_image_is_refused(tmp_path: Path) -> None:
     split = LabelledImages("training", datasets.Dataset.from_dict(columns, features=features), ("x",))
     with pytest.raises(ValueError, match="none of the 3 training images can be decoded"):
         split.read_or_next([0])
+
+
+def of_counts(folder: Path, counts: Sequence[int]) -> datasets.Dataset:
+    """A data set on the disk with so many images of each class, every one of another colour."""
+    places = [(label, number) for label, count in enumerate(counts) for number in range(count)]
+    images = [Image.new("RGB", (8, 8), (*place, 0)) for place in places]
+    labels = [label for label, _ in places]
+    kinds = datasets.Features(image=datasets.Image(), label=datasets.ClassLabel(num_classes=len(counts)))
+    rows = datasets.Dataset.from_dict({"image": images, "label": labels}, features=kinds)
+    rows.save_to_disk(str(folder))
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("counts", "message"),
+    [
+        ([10, 1], r"1 of its 2 classes, '1', have one image only"),
+        ([1] * 7, r"7 of its 7 classes, '0', '1', '2', '3', '4', \.\.\., have one image only"),
+        ([1], "1 of its 1 classes, '0', have one image only"),
+        ([2] * 8, "of its 16 images that is 4, fewer than one of each of its 8 classes; 36 images would do"),
+        ([4] * 8, "of its 32 images that is 7, fewer than one of each of its 8 classes; 36 images would do"),
+    ],
+)
+def test_too_few_images_to_hold_out_are_told(tmp_path: Path, counts: Sequence[int], message: str) -> None:
+    """By the data set, the classes and the way out, in place of scikit-learn's words."""
+    of_counts(tmp_path / "set", counts)
+    expected = rf"^data set '{tmp_path / 'set'}' has no validation split.*{message}\. .*--validation-split"
+    with pytest.raises(ValueError, match=expected):
+        load_splits(str(tmp_path / "set"))
+
+
+@pytest.mark.parametrize("counts", [[2] * 7 + [22], [9] * 4, [4] * 5 + [16], [5], [3, 3]])
+def test_the_same_images_are_held_out_as_ever(tmp_path: Path, counts: Sequence[int]) -> None:
+    """Wherever there are enough of them: those that `datasets` draws, so that results stay comparable."""
+    drawn = of_counts(tmp_path / "set", counts).train_test_split(0.2, stratify_by_column="label", seed=0)
+    for split, expected in zip(load_splits(str(tmp_path / "set")), (drawn["train"], drawn["test"]), strict=True):
+        found = [tuple(split.pixels(index)[0, 0]) for index in range(len(split))]
+        assert found == [image.getpixel((0, 0)) for image in expected["image"]]

@@ -58,7 +58,10 @@ def test_epochs_differ_and_seeds_differ() -> None:
 
 @pytest.mark.parametrize(
     ("batch", "world", "message"),
-    [(11, 1, "batch_size 11 is larger than the training set of 10 images"), (2, 3, "3 processes no image each")],
+    [
+        (11, 1, "batch_size 11 is larger than the training set of 10 images"),
+        (2, 3, "3 processes no image each"),
+    ],
 )
 def test_batches_that_cannot_be_made_are_refused(batch: int, world: int, message: str) -> None:
     """The message names the numbers."""

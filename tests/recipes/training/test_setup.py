@@ -7,9 +7,10 @@ import pytest
 import timm
 import torch
 
+from recipes.data.source import DataSource
 from recipes.recipe import Recipe
 from recipes.runtime.files import write_json
-from recipes.training.setup import beginning, random_net
+from recipes.training.setup import beginning, load, random_net
 from tests.helpers import SMALL, training_results
 from vgg_zoo.results import RESULTS
 from vgg_zoo.weights.folder import save_folder
@@ -68,3 +69,12 @@ def test_only_the_fc_layers_learn_where_the_recipe_says_so() -> None:
     net = random_net(replace(RECIPE, trainable="fc"), 5)
     learning = {name.split(".")[0] for name, parameter in net.named_parameters() if parameter.requires_grad}
     assert learning == {"pre_logits", "head"}
+
+
+def test_a_batch_larger_than_the_set_is_refused_before_a_run_begins() -> None:
+    """With the set's size and the way out, whatever is learned."""
+    source = DataSource(spec="digits")
+    assert len(load(replace(RECIPE, batch_size=1437), source).training) == 1437
+    message = r"batch_size 1438 is larger than the training set of 1437 images; take a recipe .* at most 1437, "
+    with pytest.raises(ValueError, match=message):
+        load(replace(RECIPE, batch_size=1438), source)
