@@ -176,14 +176,15 @@ class Training:
             raise DivergedError(f"{error}; the likeliest cause is {self._diagnosis(batch)}") from None
         if stuck and self.accelerator.is_main_process:
             bar.write(
-                f"warning: the loss has stayed at {loss:.3g}, the logarithm of the number of classes, for "
-                f"{self.step - (self.guard.since or 0)} steps: the net learns nothing. The likeliest cause is "
-                + self._diagnosis(batch)
+                f"warning: the loss has stayed at {self.guard.mean:.3g} for {self.step - (self.guard.since or 0)} "
+                f"steps, and guessing has {self.guard.chance:.3g}, the logarithm of the number of classes: the net "
+                f"learns nothing. The likeliest cause is {self._diagnosis(batch)}"
             )
 
     def _diagnosis(self, batch: Batch) -> str:
-        first = batch.piece(slice(8), self.accelerator.device)
-        return diagnosis(self.learner.net, self.learner.images(first), self.schedule.learning_rate)
+        first = batch.piece(slice(min(32, self.limits.device_batch or 32)), self.accelerator.device)
+        labels = None if self.guard.chance is None else first.labels
+        return diagnosis(self.learner.net, self.learner.images(first), self.schedule.learning_rate, labels)
 
     def _heed(self) -> None:
         """All processes stop at the same step, when any of them was asked to."""

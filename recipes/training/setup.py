@@ -17,6 +17,7 @@ from torch import nn
 
 import vgg_zoo
 from recipes.data.box_splits import load_box_splits
+from recipes.data.images import LabelledImages
 from recipes.data.source import DataSource
 from recipes.data.splits import load_splits
 from recipes.recipe import Recipe
@@ -101,11 +102,29 @@ def load(recipe: Recipe, source: DataSource) -> Splits:
     """The images, and what is to be learned of them; without boxes, nothing is asked of a data set but its classes.
 
     Raises:
-        ValueError: There is no such data set, or there are fewer images than in one batch.
+        ValueError: There is no such data set, there are fewer images than in one batch, or all are of one class where
+            classes are to be learned.
     """
     splits = Splits(*(load_box_splits(source) if recipe.objective == "boxes" else load_splits(source)))
     check_batch_size(recipe.batch_size, len(splits.training))  # before the run's folder is begun
+    if recipe.objective == "classes":
+        check_classes(source, splits.training)
     return splits
+
+
+def check_classes(source: DataSource, training: LabelledImages) -> None:
+    """There is something to tell apart: the loss of one class falls to 0, and the net has learned nothing.
+
+    Raises:
+        ValueError: All images are of one class.
+    """
+    labels = set(training.rows.with_format("numpy")["label"][:].tolist())
+    if len(labels) < 2:
+        names = ", ".join(repr(training.class_names[label]) for label in labels)
+        raise ValueError(
+            f"data set {source.spec!r}: all {len(training)} training images are of one class, {names}, of "
+            f"{len(training.class_names)}; there is nothing to learn. Name the column of classes with --label-column"
+        )
 
 
 def checkpoint_for(accelerator: Accelerator, checkpoints: Checkpoints, resume: str) -> Checkpoint | None:

@@ -3,9 +3,11 @@
 from dataclasses import replace
 from pathlib import Path
 
+import datasets
 import pytest
 import timm
 import torch
+from PIL import Image
 
 from recipes.data.source import DataSource
 from recipes.recipe import Recipe
@@ -78,3 +80,13 @@ def test_a_batch_larger_than_the_set_is_refused_before_a_run_begins() -> None:
     message = r"batch_size 1438 is larger than the training set of 1437 images; take a recipe .* at most 1437, "
     with pytest.raises(ValueError, match=message):
         load(replace(RECIPE, batch_size=1438), source)
+
+
+def test_a_training_set_of_one_class_is_refused(tmp_path: Path) -> None:
+    """Its loss falls to 0 and its error is 0: nothing else would tell."""
+    kinds = datasets.Features(image=datasets.Image(), label=datasets.ClassLabel(names=["ant", "bee", "cat"]))
+    rows = {"image": [Image.new("RGB", (8, 8))] * 10, "label": [1] * 10}
+    datasets.Dataset.from_dict(rows, features=kinds).save_to_disk(str(tmp_path / "set"))
+    message = r"all 8 training images are of one class, 'bee', of 3; .*--label-column"
+    with pytest.raises(ValueError, match=message):
+        load(replace(RECIPE, batch_size=4), DataSource(spec=str(tmp_path / "set")))
