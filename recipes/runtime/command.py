@@ -12,7 +12,7 @@ from accelerate import Accelerator
 from recipes.runtime.launchers import stop_launcher
 from recipes.runtime.lock import release
 from recipes.runtime.output_folder import OutputFolder
-from recipes.runtime.processes import is_lost_connection, make_accelerator, only_main_speaks
+from recipes.runtime.processes import lost_process, make_accelerator, only_main_speaks
 from recipes.runtime.signals import STOP, StoppedError, end_process
 from vgg_zoo.weights.files import full_disk
 
@@ -23,7 +23,7 @@ def command(
     """The `main` of a command: where its user can correct what is wrong, it prints one line in place of a traceback.
 
     That is a ValueError, of what was asked for, or an OSError, where weights cannot be fetched or results not written;
-    another process of the job that is gone; and a signal that asked the command to stop.
+    another process that is gone; and a signal that asked the command to stop.
 
     Args:
         run: Does the work; returns an exit code, or None for 0.
@@ -48,10 +48,9 @@ def command(
             print(f"error: {error}{way_out}", file=sys.stderr)
             return 1
         except RuntimeError as error:
-            if not is_lost_connection(error):
+            if (lost := lost_process(error)) is None:
                 raise
-            why = str(error).splitlines()[0]
-            print(f"error: another process of the job ended ({why}); the same command resumes", file=sys.stderr)
+            print(f"error: {lost}; the same command resumes", file=sys.stderr)
             return 1
         except StoppedError as stopped:
             print(stopped, file=sys.stderr)

@@ -139,9 +139,14 @@ def main_first(accelerator: Accelerator, compute: Callable[[], Any], what: str) 
     return together(accelerator, lambda: mine[0] if mine else compute(), what)
 
 
-def is_lost_connection(error: RuntimeError) -> bool:
-    """Whether that is what PyTorch raises where another process of the job is gone."""
-    return isinstance(error, dist.DistError) or any(word in str(error) for word in ("gloo", "Connection", "NCCL"))
+def lost_process(error: RuntimeError) -> str | None:
+    """What PyTorch's error means where another process is gone: one of the job, or one that loads images."""
+    text = str(error)
+    if isinstance(error, dist.DistError) or any(word in text for word in ("gloo", "Connection", "NCCL")):
+        return f"another process of the job ended ({text.splitlines()[0]})"
+    if "DataLoader worker" in text:
+        return f"a process that loads images ended, for lack of memory perhaps ({text.splitlines()[0]})"
+    return None
 
 
 def greatest(accelerator: Accelerator, *numbers: int) -> list[int]:

@@ -203,13 +203,6 @@ def test_other_columns_of_the_same_kind_are_said(tmp_path: Path) -> None:
     assert "the column 'label' is taken, not 'coarse' (--label-column)" in training.notes
 
 
-def test_what_cannot_be_held_out_is_a_sentence(tmp_path: Path) -> None:
-    """A class of one image."""
-    spec = saved(tmp_path / "set", train=named(ORDERS[0], {"ant": 5, "bee": 5, "cat": 1}))
-    with pytest.raises(ValueError, match=r"cannot be held out of 11 images of 3 classes, the smallest of 1\. Give"):
-        load_splits(spec)
-
-
 def test_splits_of_other_names_are_said(tmp_path: Path) -> None:
     """A saved set's "dev" is not taken for anything, nor left out in silence."""
     rows = named(ORDERS[0], {"ant": 5, "bee": 5, "cat": 5})

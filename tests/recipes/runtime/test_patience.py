@@ -1,11 +1,10 @@
 """Processes that wait for each other for as long as they really work, and end together."""
 
-import os
 from pathlib import Path
 
 import pytest
 
-from tests.forked import run_ranks
+from tests.forked import ROOT, run_ranks
 from tests.recipes.commands import ENVIRONMENT
 
 SCRIPT = """
@@ -29,7 +28,7 @@ def ranks(tmp_path: Path, body: str, count: int = 2, silence: float = 30, timeou
     """Run these lines in processes of one job; their greatest exit code, and what they said."""
     script = tmp_path / "script.py"
     script.write_text(SCRIPT.format(body=body.replace("\n", "\n    "), silence=silence, timeout=timeout))
-    done = run_ranks([script], count, environment={**ENVIRONMENT, "PYTHONPATH": os.getcwd()})
+    done = run_ranks([script], count, environment={**ENVIRONMENT, "PYTHONPATH": str(ROOT)})
     return done.returncode, done.stdout, done.stderr
 
 
@@ -47,7 +46,7 @@ def test_work_may_take_longer_than_a_collective(tmp_path: Path) -> None:
 def test_each_may_be_the_last(tmp_path: Path) -> None:
     """The second process works longer than a collective would wait for it."""
     work = "assert together(accelerator, lambda: time.sleep(5 * rank) or rank, 'reading') == rank"
-    code, out, err = ranks(tmp_path, work, timeout=3)
+    code, _, err = ranks(tmp_path, work, timeout=3)
     assert code == 0, err
     assert err.count("process 0 waits for process 1, which is reading") == 1
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from accelerate.utils import DistributedType
 
+from recipes.runtime import launchers
 from recipes.runtime.launchers import check_launch, processes_asked_for
 from tests.recipes.commands import Command, run, run_line, train_command
 
@@ -24,8 +25,11 @@ from tests.recipes.commands import Command, run, run_line, train_command
         ("accelerate launch --num_processes two recipes/train.py", None),
     ],
 )
-def test_the_number_is_read_from_the_launchers_command(command: str, asked: int | None) -> None:
+def test_the_number_is_read_from_the_launchers_command(
+    command: str, asked: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In all the ways in which it can be written."""
+    monkeypatch.setattr(launchers, "default_yaml_config_file", "/nowhere")  # there may be one on this machine
     assert processes_asked_for(command.split()) == asked
 
 
