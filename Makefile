@@ -4,7 +4,7 @@
 
 PYTHON ?= python3
 CONSTRAINTS ?=
-KILLS ?= 30
+MINUTES ?= 10
 bin := .venv/bin
 offline := HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1 CUDA_VISIBLE_DEVICES=
 # Each worker of the tests, and what it starts, computes in one thread.
@@ -34,8 +34,9 @@ test: install ## all tests, offline, on the CPU
 test-fast: install ## the tests that take no more than a second or two each
 	@$(tests) -m "not slow"
 
-soak: install ## kill a training KILLS times (30) instead of thrice, and read 10,000 damaged files instead of 2,000
-	@$(tests) -k "kills_change or damaged_files" --kills $(KILLS) --damaged-files 10000
+soak: install ## kill, stop and suspend jobs at random for MINUTES (10); read 10,000 damaged files instead of 2,000
+	@$(offline) OMP_NUM_THREADS=1 $(bin)/python -m tests.soak --minutes $(MINUTES)
+	@$(tests) -k test_damaged_files --damaged-files 10000
 
 test-timm: install ## timm's own test suite on our nets (fetches timm's source)
 	@sh tests/timm_suite/run.sh "$(CURDIR)/$(bin)/python"

@@ -9,6 +9,5 @@ os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", CUDA_VISIBLE_DEVI
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`make soak` kills and damages more often than the tests do."""
-    parser.addoption("--kills", type=int, default=3, help="SIGKILLs of the run that must end bit-identical")
+    """`make soak` damages more files than the tests do."""
     parser.addoption("--damaged-files", type=int, default=2000, help="Caffe files that are altered and read")
