@@ -20,10 +20,12 @@ import torch
 from accelerate.utils import gather_object
 
 import vgg_zoo  # noqa: F401 (registers the nets)
+from recipes.data.images import Problem
 from recipes.data.source import add_data_options, column_options, data_source
 from recipes.recipe import Recipe, load_recipe, recipe_names
 from recipes.runtime.command import add_hardware_options, command, command_parser
 from recipes.runtime.files import write_rows
+from recipes.runtime.lock import remove_stale
 from recipes.runtime.processes import end_training, from_main, main_first, make_accelerator, only_main_speaks
 from recipes.runtime.signals import STOP
 from recipes.training.dry_run import dry_run
@@ -102,42 +104,11 @@ def example(training: Training) -> dict[str, Any]:
 
 
 def finish(training: Training, splits: Splits, args: argparse.Namespace) -> None:
-    """Test the net by every protocol, and write what the run leaves; results.json last, as the sign of the rest."""
-    accelerator, recipe, folder = training.accelerator, training.recipe, RunFolder(args.output)
-    objective = training.objective
+    """Test the net by every protocol, write what the run leaves, and say what was found."""
+    accelerator, objective, folder = training.accelerator, training.objective, RunFolder(args.output)
     results = {protocol.name: asdict(protocol) | training.test(protocol) for protocol in objective.protocols()}
     problems = sorted(set(gather_object(list(training.problems))))
-    if accelerator.is_main_process:
-        training.write_net(training.learner.saved, folder.path)
-        if problems or splits.left_out:
-            write_rows(folder.problems, [*splits.left_out, *problems])
-        if training.rows:
-            error = (training.watched, objective.error_name)
-            curve = folder.path / "learning_curve.png"
-            plot_learning_curve(training.rows, curve, args.recipe, objective.loss_name, error)
-        if training.finished:
-            training.checkpoints.finish()
-        content = {
-            "recipe": args.recipe,
-            "settings": asdict(recipe),
-            "data": {
-                "spec": args.data,
-                "classes": len(splits.training.class_names),
-                "training_images": len(splits.training),
-                "validation_images": len(splits.validation),
-                "left_out_images": len(splits.left_out),
-                "unreadable_images": len(problems),
-                **asdict(training.learner.colours),
-            },
-            "finished": training.finished,
-            "steps": training.step,
-            "epochs": training.schedule.epochs,
-            "processes": accelerator.num_processes,
-            "weights_sha256": file_digest(folder.path / WEIGHTS),
-            "results": results,
-            "example": example(training),
-        }
-        folder.write_results("training", content)
+    from_main(accelerator, lambda: write(training, splits, args, results, problems), "writing the results")
     for name, result in results.items():
         accelerator.print(f"{name}: {objective.sentence(result)}")
     if problems:
@@ -147,11 +118,49 @@ def finish(training: Training, splits: Splits, args: argparse.Namespace) -> None
     accelerator.print(f"wrote {WEIGHTS}, {CONFIG}, metrics.csv, results.json and learning_curve.png to {args.output}")
 
 
+def write(
+    training: Training, splits: Splits, args: argparse.Namespace, results: dict[str, Any], problems: Sequence[Problem]
+) -> None:
+    """What the run leaves; results.json last, as the sign of the rest. Called by one process."""
+    objective, folder = training.objective, RunFolder(args.output)
+    training.write_net(training.learner.saved, folder.path)
+    if problems or splits.left_out:
+        write_rows(folder.problems, [*splits.left_out, *problems])
+    if training.rows:
+        error = (training.watched, objective.error_name)
+        curve = folder.path / "learning_curve.png"
+        plot_learning_curve(training.rows, curve, args.recipe, objective.loss_name, error)
+    if training.finished:
+        training.checkpoints.finish()
+    content = {
+        "recipe": args.recipe,
+        "settings": asdict(training.recipe),
+        "data": {
+            "spec": args.data,
+            "classes": len(splits.training.class_names),
+            "training_images": len(splits.training),
+            "validation_images": len(splits.validation),
+            "left_out_images": len(splits.left_out),
+            "unreadable_images": len(problems),
+            **asdict(training.learner.colours),
+        },
+        "finished": training.finished,
+        "steps": training.step,
+        "epochs": training.schedule.epochs,
+        "processes": training.accelerator.num_processes,
+        "weights_sha256": file_digest(folder.path / WEIGHTS),
+        "results": results,
+        "example": example(training),
+    }
+    folder.write_results("training", content)
+
+
 def train(recipe: Recipe, args: argparse.Namespace) -> None:
     """Everything that a training does."""
     folder = RunFolder(args.output)
     folder.check(args.overwrite, training=True)
     if not args.overwrite and folder.finished:
+        remove_stale(args.output)
         print(f"{args.output} is finished; --overwrite trains it again")
         return
     begin_with = beginning(recipe, args.init_from, args.output)

@@ -5,6 +5,7 @@ import os
 import socket
 import sys
 import time
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -57,6 +58,14 @@ def hold(folder: Path, patience: float | None = None) -> None:
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, json.dumps(_this_process()).encode(), 0)
     _held[file] = descriptor
+
+
+def remove_stale(folder: Path) -> None:
+    """Remove the file that a killed holder left; a folder that is held, or that cannot be written to, stays as it is."""
+    if (folder / LOCK).exists():
+        with suppress(ValueError, OSError):
+            hold(folder, patience=0)
+            release()
 
 
 def release() -> None:

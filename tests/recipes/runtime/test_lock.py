@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from recipes.runtime import lock
-from recipes.runtime.lock import LOCK, hold, release
+from recipes.runtime.lock import LOCK, hold, release, remove_stale
 from recipes.runtime.output_folder import OutputFolder
 from tests.forked import Forked, run_forked
 from tests.recipes.commands import ENVIRONMENT, train_command
@@ -37,12 +37,15 @@ def test_a_folder_in_use_is_refused_by_its_holders_name(tmp_path: Path) -> None:
     try:
         with pytest.raises(ValueError, match=rf"in use by process {child} on {socket.gethostname()} \(.*\) since 20"):
             hold(tmp_path, patience=0.2)
+        remove_stale(tmp_path)
         done = run_forked(["-c", HOLD, tmp_path])
         assert f"in use by process {child}" in done.stderr
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
     assert (tmp_path / LOCK).exists()
+    remove_stale(tmp_path)
+    assert not (tmp_path / LOCK).exists()
     hold(tmp_path, patience=0)
     assert json.loads((tmp_path / LOCK).read_text())["pid"] == os.getpid()
     release()
