@@ -8,6 +8,7 @@ same command is given again. After some of these it runs to its end. Prints what
 """
 
 import argparse
+import hashlib
 import json
 import random
 import signal
@@ -23,10 +24,10 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from safetensors import safe_open
 
 from tests.forked import Forked
 from tests.recipes.commands import ENVIRONMENT, Command, command, train_command
-from vgg_zoo.weights.files import file_digest
 
 DISTURBANCES = 6
 """Of each job."""
@@ -110,9 +111,18 @@ class Job:
         hidden = [path.name for path in self.output.rglob(".*")]
         return {
             "results": results.get("results"),
-            "files": {str(name): file_digest(self.output / name) for name in files},
+            "files": {str(name): _content(self.output / name) for name in files},
             "left behind": hidden,
         }
+
+
+def _content(file: Path) -> Any:
+    """A hash of each tensor, and the metadata, which safetensors writes in a random order."""
+    with safe_open(file, "pt") as opened:
+        tensors = {
+            name: hashlib.sha256(opened.get_tensor(name).numpy().tobytes()).hexdigest() for name in opened.keys()
+        }
+        return tensors, opened.metadata()
 
 
 def _rank(rank: int, count: int) -> dict[str, str]:
