@@ -120,7 +120,8 @@ def _content(file: Path) -> Any:
     """A hash of each tensor, and the metadata, which safetensors writes in a random order."""
     with safe_open(file, "pt") as opened:
         tensors = {
-            name: hashlib.sha256(opened.get_tensor(name).numpy().tobytes()).hexdigest() for name in opened.keys()
+            name: hashlib.sha256(opened.get_tensor(name).numpy().tobytes()).hexdigest()
+            for name in sorted(opened.keys())
         }
         return tensors, opened.metadata()
 
