@@ -137,7 +137,7 @@ class Training:
             DivergedError: The loss is no longer a number; the last checkpoint is from before.
             ValueError: With `limits.strict`, an image cannot be decoded.
         """
-        with self._bar() as bar:
+        with _bar_of(self) as bar:
             while self.epoch_is_over or (self.step < self.total_steps and not self.finished):
                 if not self.epoch_is_over:
                     self._train_epoch(bar)
@@ -226,12 +226,14 @@ class Training:
         self.problems.update(problems)
         return found
 
-    def _bar(self) -> Any:
-        return tqdm(
-            total=self.total_steps * self.recipe.batch_size,
-            initial=self.step * self.recipe.batch_size,
-            unit=" images",
-            unit_scale=True,
-            disable=not self.accelerator.is_main_process,
-            mininterval=0.5 if sys.stderr.isatty() else 20,
-        )
+
+def _bar_of(training: Training) -> Any:
+    batch = training.recipe.batch_size
+    return tqdm(
+        total=training.total_steps * batch,
+        initial=training.step * batch,
+        unit=" images",
+        unit_scale=True,
+        disable=not training.accelerator.is_main_process,
+        mininterval=0.5 if sys.stderr.isatty() else 20,
+    )
