@@ -58,7 +58,7 @@ class Job:
     ranks: list[Forked] = field(default_factory=list)
 
     def start(self) -> None:
-        """Start its processes, as torchrun would, but without a launcher that ends with the first of them."""
+        """Start its processes, as torchrun would."""
         count = self.command.processes
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = str(free.getsockname()[1])
@@ -87,12 +87,15 @@ class Job:
         return found
 
     def wait(self, seconds: float) -> list[int]:
-        """The ranks' exit codes, when all have ended: one that failed takes the others with it."""
+        """The ranks' exit codes, when all have ended; where one fails, the others are asked to stop, as by torchrun."""
         deadline = time.monotonic() + seconds
         while any(rank.poll() is None for rank in self.ranks):
             if time.monotonic() > deadline:
                 raise NotTheSameError(f"{self.output.name} did not end in {seconds:.0f} s:\n{self.said()}")
-            time.sleep(0.01)
+            if any(rank.poll() for rank in self.ranks):
+                for rank in self.ranks:
+                    rank.send_signal(signal.SIGTERM)
+            time.sleep(0.05)
         return [rank.wait() for rank in self.ranks]
 
     def said(self) -> str:

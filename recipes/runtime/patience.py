@@ -12,7 +12,7 @@ from torch.distributed.distributed_c10d import _get_default_store
 BEAT = 2.0
 """Seconds between two signs of life."""
 
-MOST_SILENCE = 120.0
+MOST_SILENCE = 60.0
 """Seconds without one after which a process is given up."""
 
 SAID_AFTER = 60.0

@@ -54,11 +54,14 @@ def wait_for_progress(output: Path, process: subprocess.Popen[bytes] | Forked, b
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
-    """SIGKILL to the launcher, with which all that it started dies."""
+    """SIGKILL to the launcher, at whose end all that it started is asked to stop."""
     started = psutil.Process(process.pid).children(recursive=True)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    assert psutil.wait_procs(started, timeout=3)[1] == []
+    deadline = time.monotonic() + 60
+    while any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in started):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def epochs(output: Path) -> list[dict[str, str]]:
