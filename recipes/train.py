@@ -17,9 +17,11 @@ if __name__ == "__main__":  # run as a script, Python looks for modules beside t
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import torch
+from accelerate import Accelerator
 from accelerate.utils import gather_object
 
 import vgg_zoo  # noqa: F401 (registers the nets)
+from recipes.data.agreement import check_same_images
 from recipes.data.images import Problem
 from recipes.data.source import add_data_options, column_options, data_source
 from recipes.recipe import Recipe, load_recipe, recipe_names
@@ -109,13 +111,15 @@ def finish(training: Training, splits: Splits, args: argparse.Namespace) -> None
     results = {protocol.name: asdict(protocol) | training.test(protocol) for protocol in objective.protocols()}
     problems = sorted(set(gather_object(list(training.problems))))
     from_main(accelerator, lambda: write(training, splits, args, results, problems), "writing the results")
+    if not accelerator.is_main_process:
+        return
     for name, result in results.items():
-        accelerator.print(f"{name}: {objective.sentence(result)}")
+        print(f"{name}: {objective.sentence(result)}")
     if problems:
-        accelerator.print(f"{len(problems)} image(s) could not be used: {folder.problems} names them")
+        print(f"{len(problems)} image(s) could not be used: {folder.problems} names them")
     if splits.left_out:
-        accelerator.print(f"{len(splits.left_out)} training image(s) have no box: {folder.problems} names them")
-    accelerator.print(f"wrote {WEIGHTS}, {CONFIG}, metrics.csv, results.json and learning_curve.png to {args.output}")
+        print(f"{len(splits.left_out)} training image(s) have no box: {folder.problems} names them")
+    print(f"wrote {WEIGHTS}, {CONFIG}, metrics.csv, results.json and learning_curve.png to {args.output}")
 
 
 def write(
@@ -157,26 +161,42 @@ def write(
 
 def train(recipe: Recipe, args: argparse.Namespace) -> None:
     """Everything that a training does."""
-    folder = RunFolder(args.output)
-    folder.check(args.overwrite, training=True)
-    if not args.overwrite and folder.finished:
-        remove_stale(args.output)
-        print(f"{args.output} is finished; --overwrite trains it again")
-        return
-    begin_with = beginning(recipe, args.init_from, args.output)
     accelerator = make_accelerator(args.output, args.precision, args.deterministic, args.bf16_gradients, args.trackers)
     only_main_speaks(accelerator)
+    if not train_net(recipe, args, accelerator):
+        accelerator.print(f"{args.output} is finished; --overwrite trains it again")
+    end_training(accelerator)
+
+
+def train_net(recipe: Recipe, args: argparse.Namespace, accelerator: Accelerator) -> bool:
+    """The same, between the beginning and the end of the processes; whether anything was left to do.
+
+    Only process 0 opens the folder of the run, and that of the net that it begins with: another machine need not have
+    them, and what it has under the same names is not looked at.
+    """
+    folder = RunFolder(args.output)
+
+    def look() -> tuple[bool, str | None]:
+        folder.check(args.overwrite, training=True)
+        finished = not args.overwrite and folder.finished
+        if finished:
+            remove_stale(args.output)
+        return finished, None if finished else beginning(recipe, args.init_from, args.output)
+
+    finished, begins = from_main(accelerator, look)
+    if finished:
+        return False
     splits = main_first(accelerator, lambda: load(recipe, data_source(args)), "reading the data set")
+    check_same_images(accelerator, splits.training, splits.validation)
 
     def begin() -> bool:
         folder.begin(identity(recipe, args, splits), args.overwrite)
         return folder.finished  # by a process that used the folder until now
 
     if from_main(accelerator, begin, "looking at the folder of the run"):
-        accelerator.print(f"{args.output} is finished; --overwrite trains it again")
-        return
+        return False
     colours = from_main(accelerator, lambda: recipe.colours or folder.colours(splits.training), COLOURS)
-    training = assemble(recipe, args, splits, colours, begin_with, folder, accelerator)
+    training = assemble(recipe, args, splits, colours, begins, folder, accelerator)
     checkpoint = checkpoint_for(accelerator, training.checkpoints, args.resume)
     if checkpoint is not None:
         training.restore(checkpoint)
@@ -192,8 +212,7 @@ def train(recipe: Recipe, args: argparse.Namespace) -> None:
     with STOP.deferred():  # until a step is over, and in tests a batch
         training.train()
         finish(training, splits, args)
-    del training
-    end_training(accelerator)
+    return True
 
 
 def run(args: argparse.Namespace) -> None:

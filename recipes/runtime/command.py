@@ -12,7 +12,13 @@ from accelerate import Accelerator
 from recipes.runtime.launchers import stop_launcher
 from recipes.runtime.lock import release
 from recipes.runtime.output_folder import OutputFolder
-from recipes.runtime.processes import lost_process, make_accelerator, only_main_speaks
+from recipes.runtime.processes import (
+    from_main,
+    is_said_elsewhere,
+    lost_process,
+    make_accelerator,
+    only_main_speaks,
+)
 from recipes.runtime.signals import STOP, StoppedError, end_process
 from vgg_zoo.weights.files import full_disk
 
@@ -43,6 +49,8 @@ def command(
                 warnings.filterwarnings("ignore", module=r"PIL\.")  # of odd metadata in a data set's images
                 return run(parse(arguments)) or 0
         except (ValueError, OSError) as error:
+            if is_said_elsewhere(error):
+                return 1
             full = full_disk(error) is not None  # what other libraries write, whose files are not known here
             way_out = "; free some space, and give the same command again: a run resumes" if full else ""
             print(f"error: {error}{way_out}", file=sys.stderr)
@@ -138,9 +146,9 @@ def begin_test(args: argparse.Namespace) -> tuple[OutputFolder, Accelerator, str
         ValueError: The folder holds something else.
     """
     folder = OutputFolder(args.output)
-    folder.check(args.overwrite)
     accelerator = make_accelerator(precision=args.precision, deterministic=args.deterministic)
     only_main_speaks(accelerator)
+    from_main(accelerator, lambda: folder.check(args.overwrite))
     return folder, accelerator, "fp64" if args.precision == "fp64" else accelerator.mixed_precision
 
 

@@ -5,7 +5,7 @@ import os
 import pickle
 import platform
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
@@ -22,11 +22,14 @@ from accelerate.utils import (
     broadcast_object_list,
     gather_object,
 )
+from torch import Tensor
 
 from recipes.runtime.launchers import begin_process, check_launch, too_few_processes
 from recipes.runtime.patience import SignsOfLife
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
+
+_SAID = "is_said_by_another_process"  # attribute of errors
 
 _PATIENCE = timedelta(minutes=10)  # with another process's share of a step; torch.compile may take some of them
 
@@ -121,8 +124,14 @@ def together(accelerator: Accelerator, work: Callable[[], Any], what: str | None
     outcomes: list[Exception | None] = gather_object([_sendable(error) if error else None])
     for outcome in [error, *outcomes]:
         if outcome is not None:
+            setattr(outcome, _SAID, not accelerator.is_local_main_process)
             raise outcome
     return found
+
+
+def is_said_elsewhere(error: Exception) -> bool:
+    """Whether `together` raised it in all processes, so that the first one on this machine says it for all of them."""
+    return bool(getattr(error, _SAID, False))
 
 
 def from_main(accelerator: Accelerator, compute: Callable[[], Any], what: str | None = None) -> Any:
@@ -155,6 +164,16 @@ def greatest(accelerator: Accelerator, *numbers: int) -> list[int]:
     if accelerator.num_processes > 1:
         dist.all_reduce(found, dist.ReduceOp.MAX)
     return [int(number) for number in found.tolist()]
+
+
+@torch.no_grad()
+def broadcast(accelerator: Accelerator, tensors: Iterable[Tensor]) -> None:
+    """Overwrite tensors with those of process 0; all processes give as many, of the same shapes, on their device."""
+    if accelerator.num_processes > 1:
+        for tensor in tensors:
+            sent = tensor.contiguous()  # layouts may differ, as NHWC and NCHW
+            dist.broadcast(sent, 0)
+            tensor.copy_(sent)
 
 
 def end_training(accelerator: Accelerator) -> None:

@@ -60,7 +60,7 @@ def dry_run(recipe: Recipe, args: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
         splits = made_up_splits(args.dry_run * recipe.batch_size)
         colours = recipe.colours or IMAGENET_COLOURS
-        training = assemble(recipe, args, splits, colours, lambda net: None, RunFolder(Path(folder)), accelerator)
+        training = assemble(recipe, args, splits, colours, None, RunFolder(Path(folder)), accelerator)
         training.learner.begin_epoch(recipe.learning_rate)
         accelerator.print(
             f"dry run of {args.recipe}: {recipe.model} in {accelerator.num_processes} process(es) on "

@@ -11,11 +11,15 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from recipes.recipe import Recipe
+from recipes.runtime.processes import broadcast, from_main
 from recipes.training.batches import Batch, training_images
 from recipes.training.checkpoint import AVERAGE, MOMENTUM, Checkpoint
 from recipes.training.dropout import GlobalMasks
 from vgg_zoo.images.preprocessing import Colours
 from vgg_zoo.weights.folder import WEIGHTS
+
+BUFFER = "momentum_buffer"
+"""What torch.optim.SGD calls it."""
 
 Loss = Callable[[Any, Tensor, Batch], Tensor]
 """From the bare net, its outputs and a batch to the sum of the images' losses: `Objective.loss`."""
@@ -163,20 +167,48 @@ class Learner:
 
     def tensors(self) -> dict[str, dict[str, Tensor]]:
         """What a checkpoint keeps besides the net."""
-        momentum = {
-            name: self.optimizer.state[parameter]["momentum_buffer"]
-            for name, parameter in self.net.named_parameters()
-            if "momentum_buffer" in self.optimizer.state.get(parameter, {})
-        }
-        return {MOMENTUM: momentum, AVERAGE: {} if self.average is None else self.average.state_dict()}
+        return {MOMENTUM: self._momentum(), AVERAGE: {} if self.average is None else self.average.state_dict()}
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Resume from a checkpoint, whatever number of processes wrote it."""
+        """Resume from a checkpoint, whatever number of processes wrote it; called by all processes.
+
+        Only process 0 opens the checkpoint's files. It sends the others each tensor, so that all continue from the same
+        bytes, whatever folder they see.
+        """
+
+        def read() -> list[str]:
+            self._read(checkpoint)
+            return list(self._momentum())
+
+        for name in from_main(self.accelerator, read, "reading the checkpoint"):
+            self._momentum_of(self.net.get_parameter(name))
+        held = self.tensors()
+        broadcast(
+            self.accelerator, [*self.net.state_dict().values(), *held[MOMENTUM].values(), *held[AVERAGE].values()]
+        )
+
+    def _read(self, checkpoint: Checkpoint) -> None:
         self.net.load_state_dict(checkpoint.tensors(WEIGHTS))
         momentum = checkpoint.tensors(MOMENTUM)
         for name, parameter in self.net.named_parameters():
             if name in momentum:
-                # In the layout of the weights (NHWC or not), in which SGD would have made it.
-                self.optimizer.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(momentum[name])
+                self._momentum_of(parameter).copy_(momentum[name])
         if self.average is not None:
             self.average.load_state_dict(checkpoint.tensors(AVERAGE))
+
+    def _momentum(self) -> dict[str, Tensor]:
+        """SGD's buffers, by the parameters' names; there are none before the first step."""
+        state = self.optimizer.state
+        return {
+            name: state[parameter][BUFFER]
+            for name, parameter in self.net.named_parameters()
+            if BUFFER in state.get(parameter, {})
+        }
+
+    def _momentum_of(self, parameter: Tensor) -> Tensor:
+        """SGD's buffer, made in the layout of the weights (NHWC or not), as SGD would make it."""
+        state = self.optimizer.state[parameter]
+        if BUFFER not in state:
+            state[BUFFER] = torch.empty_like(parameter)
+        buffer: Tensor = state[BUFFER]
+        return buffer

@@ -95,7 +95,7 @@ class Training:
         return consumed == self.batches.in_epoch or (consumed > 0 and self.step == self.recipe_steps)
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Resume from a checkpoint, whatever number of processes wrote it."""
+        """Resume from a checkpoint, whatever number of processes wrote it; called by all processes."""
         self.learner.restore(checkpoint)
         state = checkpoint.state
         with checkpoint.reading():
@@ -106,7 +106,7 @@ class Training:
             loss_sum = float(state["loss_sum"])
         if self.accelerator.is_main_process:
             self.loss_sum += loss_sum
-            write_metrics(self.metrics, self.rows)
+        from_main(self.accelerator, lambda: write_metrics(self.metrics, self.rows))
 
     def save(self) -> None:
         """Write a checkpoint; called by all processes."""

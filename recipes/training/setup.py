@@ -4,7 +4,6 @@ A net that predicts boxes begins with those of the net that classifies (Appendix
 """
 
 import argparse
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -47,8 +46,8 @@ def random_net(recipe: Recipe, classes: int) -> Any:
     return net
 
 
-def beginning(recipe: Recipe, init_from: str | None, output: Path) -> Callable[[nn.Module], None]:
-    """What turns a net with random weights into the one that the recipe begins with.
+def beginning(recipe: Recipe, init_from: str | None, output: Path) -> str | None:
+    """The trained net that a run begins with: a run's folder or a name that timm loads; None for random weights.
 
     Args:
         recipe: Its `init_from` names the run that it stands on.
@@ -61,24 +60,31 @@ def beginning(recipe: Recipe, init_from: str | None, output: Path) -> Callable[[
     if recipe.init_from is None:
         if init_from is not None:
             raise ValueError("--init-from is for recipes that begin with a trained net; this one begins with none")
-        return lambda net: None
+        return None
     source = init_from or str(output.parent / recipe.init_from)
     if init_from is None and not RunFolder(Path(source)).finished:
         raise ValueError(
             f"the recipe begins with the net of {recipe.init_from}, and {source} is no finished run of it. Train it "
             "first (recipes/reproduce.py trains all that is needed, in order), or name its folder with --init-from"
         )
+    return source
 
-    def load(net: nn.Module) -> None:
-        trained = pretrained_net(source)
-        if isinstance(net, BoxVGG) and not isinstance(trained, BoxVGG):
-            copy_all_but_last(net, trained)
-        elif getattr(trained, "configuration", None) == getattr(net, "configuration", None):
-            net.load_state_dict(trained.state_dict())
-        else:
-            vgg_zoo.initialise_from(net, trained)
 
-    return load
+def begin_with(source: str | None, net: nn.Module) -> None:
+    """Turn a net with random weights into the one that the recipe begins with, which `beginning` named.
+
+    Raises:
+        ValueError: It is no such net.
+    """
+    if source is None:
+        return
+    trained = pretrained_net(source)
+    if isinstance(net, BoxVGG) and not isinstance(trained, BoxVGG):
+        copy_all_but_last(net, trained)
+    elif getattr(trained, "configuration", None) == getattr(net, "configuration", None):
+        net.load_state_dict(trained.state_dict())
+    else:
+        vgg_zoo.initialise_from(net, trained)
 
 
 def copy_all_but_last(net: BoxVGG, classifier: Any) -> None:
@@ -128,7 +134,7 @@ def check_classes(source: DataSource, training: LabelledImages) -> None:
 
 
 def checkpoint_for(accelerator: Accelerator, checkpoints: Checkpoints, resume: str) -> Checkpoint | None:
-    """What all processes resume from: what the main process found, with the same bytes in each.
+    """What all processes resume from, as process 0 finds it; the folder need not be there for the others.
 
     Args:
         accelerator: The processes.
@@ -136,28 +142,14 @@ def checkpoint_for(accelerator: Accelerator, checkpoints: Checkpoints, resume: s
         resume: "auto" takes the newest whole checkpoint, None if there is none; else a checkpoint's folder.
 
     Raises:
-        ValueError: The named checkpoint is incomplete or altered; or a process cannot read the main process's.
+        ValueError: The named checkpoint is incomplete or altered.
     """
 
-    def chosen() -> tuple[str, Any] | None:
-        found = checkpoints.latest() if resume == "auto" else load_checkpoint(Path(resume))
-        return (str(found.folder), found.state["sha256"]) if found else None
+    def chosen() -> Checkpoint | None:
+        return checkpoints.latest() if resume == "auto" else load_checkpoint(Path(resume))
 
-    found = from_main(accelerator, chosen, "looking for a whole checkpoint")
-    if found is None:
-        return None
-    folder, hashes = found
-    rank = accelerator.process_index
-    try:
-        checkpoint = load_checkpoint(Path(folder))
-    except ValueError as error:
-        raise ValueError(f"process {rank} cannot read what process 0 resumes from: {error}. {_SHARED}") from error
-    if checkpoint.state["sha256"] != hashes:
-        raise ValueError(f"{folder} has other bytes for process {rank} than for process 0. {_SHARED}")
-    return checkpoint
-
-
-_SHARED = "The folder must be one that all machines share"
+    found: Checkpoint | None = from_main(accelerator, chosen, "looking for a whole checkpoint")
+    return found
 
 
 def limits_of(args: argparse.Namespace) -> Limits:
@@ -178,15 +170,16 @@ def assemble(
     args: argparse.Namespace,
     splits: Splits,
     colours: Colours,
-    begin_with: Callable[[nn.Module], None],
+    begins: str | None,
     folder: RunFolder,
     accelerator: Accelerator,
 ) -> Training:
-    """The parts of a run, each for what the options say, put together."""
+    """The parts of a run, each for what the options say, put together; `begins` is what `beginning` named."""
     training, objective = splits.training, OBJECTIVES[recipe.objective](recipe)
     limits = limits_of(args)
     net = random_net(recipe, len(training.class_names))
-    begin_with(net)
+    # DDP sends the weights of process 0 to the others when it wraps the net; only process 0 needs the trained one.
+    from_main(accelerator, lambda: begin_with(begins, net), "reading the net that the recipe begins with")
     net.set_grad_checkpointing(args.gradient_checkpointing)
     net.to(accelerator.device, limits.dtype)
     if args.channels_last:

@@ -44,7 +44,7 @@ def make(digits: Splits, tmp_path: Path) -> Make:
         folder = RunFolder(tmp_path / name)
         folder.path.mkdir()
         options = train.parse([*words, "--output", str(folder.path)])
-        return assemble(recipe, options, digits, IMAGENET_COLOURS, lambda net: None, folder, make_accelerator())
+        return assemble(recipe, options, digits, IMAGENET_COLOURS, None, folder, make_accelerator())
 
     return made
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from tests.recipes.commands import TINY, Command, run, succeed, train_command
+from vgg_zoo.weights.files import file_digest
 
 WAYS: dict[str, tuple[int, list[Any]]] = {
     "alone": (1, []),
@@ -80,25 +82,81 @@ def test_a_run_that_resumes_is_bit_identical_on_several_processes(processes: int
     assert all(torch.equal(expected[key], found[key]) for key in expected)
 
 
+ELSEWHERE = """
+import os, sys
+sys.path.insert(0, os.getcwd())
+import recipes.train
+if os.environ["RANK"] == "1":
+    sys.argv[sys.argv.index("--output") + 1] = {elsewhere!r}
+    {more}
+sys.exit(recipes.train.main(sys.argv[1:]))
+"""
+"""A training whose process 1 finds another folder under the name of --output, as on another machine."""
+
+
+def train_elsewhere(output: Path, elsewhere: Path, *options: Any, more: str = "pass") -> CompletedProcess[str]:
+    """Two processes, each with a folder of its own."""
+    script = output.parent / "elsewhere.py"
+    script.write_text(ELSEWHERE.format(elsewhere=str(elsewhere), more=more))
+    words = ["--recipe", TINY, "--data", "digits", "--output", output, *options]
+    return run(Command((str(script), *map(str, words)), 2))
+
+
 @pytest.mark.slow
-def test_processes_that_see_other_checkpoints_say_so(tmp_path: Path) -> None:
-    """Rank 0 chooses; another that cannot read the same bytes ends the run rather than going on from elsewhere."""
-    output = tmp_path / "run"
-    succeed(train_command(output, "--max-steps", 3))
-    spy = tmp_path / "spy.py"
-    spy.write_text(
-        "import os, sys\n"
-        "sys.path.insert(0, os.getcwd())\n"
-        "from recipes.training import setup\n"
-        "if os.environ['RANK'] == '1':\n"
-        "    def fail(folder):\n"
-        "        raise ValueError(f'{folder} is incomplete')\n"
-        "    setup.load_checkpoint = fail\n"
-        "import recipes.train\n"
-        "sys.exit(recipes.train.main(sys.argv[1:]))\n"
+@pytest.mark.parametrize("there", ["nothing", "another net", "something else"])
+def test_only_process_0_opens_the_folder(there: str, tmp_path: Path) -> None:
+    """Whatever another process sees under its name is neither read nor written: the run resumes bit-identical."""
+    whole, output, elsewhere = (tmp_path / name for name in ("whole", "output", "elsewhere"))
+    succeed(train_command(whole, "--max-steps", 6, processes=2))
+    if there == "another net":  # a whole checkpoint, and a newer one
+        succeed(train_command(elsewhere, "--max-steps", 5, "--bf16-gradients", processes=2))
+    elif there == "something else":
+        elsewhere.write_text("a file")
+    before = {path: path.stat().st_mtime_ns for path in [elsewhere, *elsewhere.rglob("*")] if path.exists()}
+    for steps in (3, 6):
+        done = train_elsewhere(output, elsewhere, "--max-steps", steps)
+        assert done.returncode == 0, done.stderr
+    assert "resumes from step 3" in done.stdout
+    assert file_digest(output / "model.safetensors") == file_digest(whole / "model.safetensors")
+    after = {path: path.stat().st_mtime_ns for path in [elsewhere, *elsewhere.rglob("*")] if path.exists()}
+    assert after == before
+
+
+@pytest.mark.slow
+def test_only_process_0_needs_the_net_that_a_run_begins_with(tmp_path: Path) -> None:
+    """The others get its weights: those of one process, up to rounding."""
+    recipe = tmp_path / "later.py"
+    recipe.write_text(
+        "from dataclasses import replace\nfrom tests.recipes import tiny\n\n\n"
+        "def recipe():\n    return replace(tiny.recipe(), init_from='first')\n"
     )
-    options = ["--recipe", TINY, "--data", "digits", "--output", output, "--max-steps", 5]
-    done = run(Command((str(spy), *map(str, options)), 2))
+    first, alone, two = (tmp_path / name for name in ("first", "alone", "two"))
+    succeed(train_command(first, "--precision", "fp64", "--max-steps", 5))
+    options = ["--precision", "fp64", "--max-steps", 2, "--init-from", first]
+    succeed(train_command(alone, *options, recipe=str(recipe)))
+    more = "sys.argv[sys.argv.index('--init-from') + 1] = 'nowhere'"
+    done = train_elsewhere(two, tmp_path / "elsewhere", *options, "--recipe", recipe, more=more)
+    assert done.returncode == 0, done.stderr
+    begun, expected, found = (load_file(folder / "model.safetensors") for folder in (first, alone, two))
+    assert max((found[key] - expected[key]).abs().max().item() for key in expected) <= 1e-12
+    assert max((found[key] - begun[key]).abs().max().item() for key in expected) < 1e-2
+
+
+@pytest.mark.slow
+def test_a_refusal_of_process_0_ends_all_with_one_sentence(tmp_path: Path) -> None:
+    """What another process sees changes nothing of it, and it does not say it again."""
+    (tmp_path / "output").write_text("a file")
+    done = train_elsewhere(tmp_path / "output", tmp_path / "elsewhere")
     assert done.returncode != 0
-    assert "process 1 cannot read what process 0 resumes from" in done.stderr
-    assert "The folder must be one that all machines share" in done.stderr
+    assert done.stderr.splitlines() == [f"error: --output {tmp_path / 'output'} is a file; name a folder"]
+
+
+@pytest.mark.slow
+def test_processes_with_other_images_say_so(tmp_path: Path) -> None:
+    """Another machine's cache may hold another version of the data set."""
+    more = "import sklearn.datasets as s; d = s.load_digits(); d.target = d.target[::-1]; s.load_digits = lambda: d"
+    done = train_elsewhere(tmp_path / "output", tmp_path / "elsewhere", "--max-steps", 1, more=more)
+    assert done.returncode != 0
+    (line,) = (line for line in done.stderr.splitlines() if line.startswith("error: "))
+    assert line.startswith("error: the training images of process 1 (1437 of 10 classes) are not those of process 0")
+    assert not (tmp_path / "output").exists()

@@ -12,7 +12,7 @@ from PIL import Image
 from recipes.data.source import DataSource
 from recipes.recipe import Recipe
 from recipes.runtime.files import write_json
-from recipes.training.setup import beginning, load, random_net
+from recipes.training.setup import begin_with, beginning, load, random_net
 from tests.helpers import SMALL, training_results
 from vgg_zoo.results import RESULTS
 from vgg_zoo.weights.folder import save_folder
@@ -36,7 +36,7 @@ def runs(tmp_path: Path) -> Path:
 def test_a_deeper_net_begins_with_net_as_layers(runs: Path) -> None:
     """Four conv and three FC layers; the rest is as it was."""
     net, before = random_net(RECIPE, 5), random_net(RECIPE, 5).state_dict()
-    beginning(RECIPE, None, runs / "mine")(net)
+    begin_with(beginning(RECIPE, None, runs / "mine"), net)
     net_a = timm.create_model(f"local-dir:{runs / 'a'}", pretrained=True)
     assert torch.equal(net.features[5].weight, net_a.features[3].weight)
     assert torch.equal(net.pre_logits.fc1.weight, net_a.pre_logits.fc1.weight)
@@ -49,7 +49,7 @@ def test_the_same_net_begins_with_all_its_layers(runs: Path) -> None:
     trained = timm.create_model(f"local-dir:{runs / 'd'}", pretrained=True).state_dict()
     for init_from, output in ((None, runs / "mine"), (str(runs / "d"), Path("elsewhere"))):
         net = random_net(recipe, 5)
-        beginning(recipe, init_from, output)(net)
+        begin_with(beginning(recipe, init_from, output), net)
         assert all(torch.equal(value, trained[key]) for key, value in net.state_dict().items())
 
 
