@@ -10,6 +10,7 @@ import torch
 from accelerate import Accelerator
 
 from recipes.runtime.launchers import stop_launcher
+from recipes.runtime.lifeline import let_go
 from recipes.runtime.lock import release
 from recipes.runtime.output_folder import OutputFolder
 from recipes.runtime.processes import (
@@ -41,13 +42,15 @@ def command(
     """
 
     def main(arguments: Sequence[str] | None = None) -> int:
-        typed = sys.argv
+        typed, ended_well = sys.argv, False
         if arguments is not None:
             sys.argv = [str(sys.modules[run.__module__].__file__), *arguments]
         try:
             with STOP.heeded(), warnings.catch_warnings():
                 warnings.filterwarnings("ignore", module=r"PIL\.")  # of odd metadata in a data set's images
-                return run(parse(arguments)) or 0
+                code = run(parse(arguments)) or 0
+            ended_well = True
+            return code
         except (ValueError, OSError) as error:
             if is_said_elsewhere(error):
                 return 1
@@ -66,6 +69,7 @@ def command(
             stop_launcher(stopped.code)
             return stopped.code
         finally:
+            let_go(ended_well)
             release()
             sys.argv = typed
             if arguments is None:

@@ -25,6 +25,7 @@ from accelerate.utils import (
 from torch import Tensor
 
 from recipes.runtime.launchers import begin_process, check_launch, too_few_processes
+from recipes.runtime.lifeline import hold_on
 from recipes.runtime.patience import SignsOfLife
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
@@ -78,6 +79,7 @@ def make_accelerator(
         kwargs_handlers=[ddp, InitProcessGroupKwargs(timeout=_PATIENCE)],
     )
     check_launch(accelerator)
+    hold_on(accelerator)
     if accelerator.device.type == "cpu":
         keep_freed_memory()
     return accelerator
