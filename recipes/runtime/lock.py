@@ -61,7 +61,7 @@ def hold(folder: Path, patience: float | None = None) -> None:
 
 
 def remove_stale(folder: Path) -> None:
-    """Remove the file that a killed holder left; a folder that is held, or that cannot be written to, stays as it is."""
+    """Remove the file that a killed holder left; a folder that is held, or cannot be written to, stays as it is."""
     if (folder / LOCK).exists():
         with suppress(ValueError, OSError):
             hold(folder, patience=0)
