@@ -29,10 +29,10 @@ from safetensors import safe_open
 from tests.forked import Forked
 from tests.recipes.commands import ENVIRONMENT, Command, command, train_command
 
-DISTURBANCES = 6
+DISTURBANCES = 10
 """Of each job."""
 
-LATEST = 5.0
+LATEST = 4.0
 """Seconds after a job's start, at the most, at which it is disturbed; some end before."""
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGSTOP)
