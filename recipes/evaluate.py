@@ -84,10 +84,10 @@ def run(args: argparse.Namespace) -> None:
     evaluator = tested.evaluator
     evaluator.model.to(accelerator.device, weights_dtype(precision))
     outputs = from_main(accelerator, lambda: outputs_of_classes(split.class_names, evaluator.model, args.class_index))
-    if args.submission is not None:
-        check_submission(args.submission, folder, outputs, int(evaluator.model.num_classes))
 
     def begin() -> dict[str, Any]:
+        if args.submission is not None:
+            check_submission(args.submission, folder, outputs, int(evaluator.model.num_classes))
         net = tested.description() | arithmetic_in(evaluator, accelerator, precision)
         data = about_data(args, split) | {"images": len(split), "columns": column_options(args)}
         folder.begin({"net": net, "data": data, "precision": precision}, args.overwrite)

@@ -21,8 +21,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from recipes.data.agreement import check_same_images
 from recipes.data.images import LabelledImages, Problem
 from recipes.runtime.processes import from_main, together
+from recipes.runtime.shared_folder import check_shared, wait_for
 from recipes.runtime.signals import begin_worker
 from vgg_zoo.images.decoding import BadImageError, Pixels
 from vgg_zoo.images.inputs import Rescaled, at_scales, in_parts
@@ -231,11 +233,15 @@ def fill(
 
     Raises:
         BadImageError: Such an image, by its place and name, if `strict`.
+        ValueError: The processes see different images, or different folders.
     """
     chunks = store.chunks()
+    check_same_images(accelerator, images.split)
     missing, problems = from_main(accelerator, store.missing, f"reading {store.path}")
     if strict and problems:
         raise BadImageError(str(problems[0]))
+    if missing:
+        check_shared(accelerator, store.path)
     mine = missing[accelerator.process_index :: accelerator.num_processes]
     order = [index for chunk in mine for index in chunks[chunk]]
     loader: DataLoader[Any] = DataLoader(
@@ -259,6 +265,9 @@ def fill(
 
     with bar:
         together(accelerator, fill_mine, "computing its share of the images")
+    if accelerator.num_processes > 1:
+        complete, who = lambda: store.present() >= store.images, "process 0 does not see what another one"
+        from_main(accelerator, lambda: wait_for(complete, who, store.path))
 
 
 def _read(items: Iterator[Any], length: int, rows: dict[str, Any], strict: bool) -> Iterator[Rescaled | None]:

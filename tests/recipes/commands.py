@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from recipes.runtime.launchers import ON_CPU, launch_command
@@ -51,6 +52,29 @@ def run(asked: Command, **environment: str) -> subprocess.CompletedProcess[str]:
     if asked.processes == 1:
         return run_forked(asked.words, environment=given)
     return run_ranks(asked.words, asked.processes, environment=given)
+
+
+ELSEWHERE = """
+import os, sys
+from recipes import {script}
+if os.environ["RANK"] == "1":
+    sys.argv[sys.argv.index("--output") + 1] = {elsewhere!r}
+    {more}
+sys.exit({script}.main(sys.argv[1:]))
+"""
+
+
+def run_elsewhere(asked: Command, elsewhere: Any, more: str = "pass") -> subprocess.CompletedProcess[str]:
+    """Run two processes, of which process 1 finds another folder under the name of --output, as on another machine.
+
+    Args:
+        asked: A script of recipes/.
+        elsewhere: That folder.
+        more: Code that makes process 1 differ further.
+    """
+    script, *words = asked.words
+    code = ELSEWHERE.format(script=Path(script).stem, elsewhere=str(elsewhere), more=more)
+    return run(Command(("-c", code, *words), 2))
 
 
 def succeed(asked: Command, **environment: str) -> subprocess.CompletedProcess[str]:

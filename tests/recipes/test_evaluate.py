@@ -19,7 +19,7 @@ from recipes.evaluation.net import NetUnderTest
 from recipes.evaluation.scores import Scores, score_store
 from recipes.evaluation.store import CHUNK
 from recipes.runtime.output_folder import OutputFolder
-from tests.recipes.commands import command, run, start, succeed
+from tests.recipes.commands import command, run, run_elsewhere, start, succeed
 from vgg_zoo.evaluation import DenseEvaluator
 from vgg_zoo.weights.folder import save_folder
 
@@ -119,6 +119,21 @@ def test_two_processes_and_workers_give_the_same_bits(net: Path, tested: Path, t
     for name in ("posteriors", "labels", "images"):
         assert torch.equal(getattr(one, name), getattr(two, name))
     assert results_of(tested)["results"] == results_of(tmp_path / "out")["results"]
+
+
+@pytest.mark.slow
+def test_a_folder_that_machines_do_not_share_is_refused(net: Path, tmp_path: Path) -> None:
+    """Before any work is done: process 0 would miss what another machine writes."""
+    output, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    asked = command("evaluate", "--model", net, "--data", "digits", "--output", output, *SCALES)
+    at_once = "from recipes.runtime import shared_folder; shared_folder.PATIENCE = 0"
+    done = run_elsewhere(asked, elsewhere, at_once)
+    assert done.returncode
+    (line,) = (line for line in done.stderr.splitlines() if line.startswith("error: "))
+    assert line.startswith(f"error: process 1 does not see what process 0 wrote into {elsewhere / 'scores'}: ")
+    assert "it must be a folder that all machines share" in line
+    assert not elsewhere.exists()
+    assert not list((output / "scores").iterdir())
 
 
 @pytest.mark.slow

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
@@ -11,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from tests.recipes.commands import TINY, Command, run, succeed, train_command
+from tests.recipes.commands import run_elsewhere, succeed, train_command
 from vgg_zoo.weights.files import file_digest
 
 WAYS: dict[str, tuple[int, list[Any]]] = {
@@ -82,26 +81,6 @@ def test_a_run_that_resumes_is_bit_identical_on_several_processes(processes: int
     assert all(torch.equal(expected[key], found[key]) for key in expected)
 
 
-ELSEWHERE = """
-import os, sys
-sys.path.insert(0, os.getcwd())
-import recipes.train
-if os.environ["RANK"] == "1":
-    sys.argv[sys.argv.index("--output") + 1] = {elsewhere!r}
-    {more}
-sys.exit(recipes.train.main(sys.argv[1:]))
-"""
-"""A training whose process 1 finds another folder under the name of --output, as on another machine."""
-
-
-def train_elsewhere(output: Path, elsewhere: Path, *options: Any, more: str = "pass") -> CompletedProcess[str]:
-    """Two processes, each with a folder of its own."""
-    script = output.parent / "elsewhere.py"
-    script.write_text(ELSEWHERE.format(elsewhere=str(elsewhere), more=more))
-    words = ["--recipe", TINY, "--data", "digits", "--output", output, *options]
-    return run(Command((str(script), *map(str, words)), 2))
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("there", ["nothing", "another net", "something else"])
 def test_only_process_0_opens_the_folder(there: str, tmp_path: Path) -> None:
@@ -114,7 +93,7 @@ def test_only_process_0_opens_the_folder(there: str, tmp_path: Path) -> None:
         elsewhere.write_text("a file")
     before = {path: path.stat().st_mtime_ns for path in [elsewhere, *elsewhere.rglob("*")] if path.exists()}
     for steps in (3, 6):
-        done = train_elsewhere(output, elsewhere, "--max-steps", steps)
+        done = run_elsewhere(train_command(output, "--max-steps", steps), elsewhere)
         assert done.returncode == 0, done.stderr
     assert "resumes from step 3" in done.stdout
     assert file_digest(output / "model.safetensors") == file_digest(whole / "model.safetensors")
@@ -135,7 +114,7 @@ def test_only_process_0_needs_the_net_that_a_run_begins_with(tmp_path: Path) -> 
     options = ["--precision", "fp64", "--max-steps", 2, "--init-from", first]
     succeed(train_command(alone, *options, recipe=str(recipe)))
     more = "sys.argv[sys.argv.index('--init-from') + 1] = 'nowhere'"
-    done = train_elsewhere(two, tmp_path / "elsewhere", *options, "--recipe", recipe, more=more)
+    done = run_elsewhere(train_command(two, *options, recipe=str(recipe)), tmp_path / "elsewhere", more)
     assert done.returncode == 0, done.stderr
     begun, expected, found = (load_file(folder / "model.safetensors") for folder in (first, alone, two))
     assert max((found[key] - expected[key]).abs().max().item() for key in expected) <= 1e-12
@@ -146,7 +125,7 @@ def test_only_process_0_needs_the_net_that_a_run_begins_with(tmp_path: Path) -> 
 def test_a_refusal_of_process_0_ends_all_with_one_sentence(tmp_path: Path) -> None:
     """What another process sees changes nothing of it, and it does not say it again."""
     (tmp_path / "output").write_text("a file")
-    done = train_elsewhere(tmp_path / "output", tmp_path / "elsewhere")
+    done = run_elsewhere(train_command(tmp_path / "output"), tmp_path / "elsewhere")
     assert done.returncode != 0
     assert done.stderr.splitlines() == [f"error: --output {tmp_path / 'output'} is a file; name a folder"]
 
@@ -155,7 +134,7 @@ def test_a_refusal_of_process_0_ends_all_with_one_sentence(tmp_path: Path) -> No
 def test_processes_with_other_images_say_so(tmp_path: Path) -> None:
     """Another machine's cache may hold another version of the data set."""
     more = "import sklearn.datasets as s; d = s.load_digits(); d.target = d.target[::-1]; s.load_digits = lambda: d"
-    done = train_elsewhere(tmp_path / "output", tmp_path / "elsewhere", "--max-steps", 1, more=more)
+    done = run_elsewhere(train_command(tmp_path / "output", "--max-steps", 1), tmp_path / "elsewhere", more)
     assert done.returncode != 0
     (line,) = (line for line in done.stderr.splitlines() if line.startswith("error: "))
     assert line.startswith("error: the training images of process 1 (1437 of 10 classes) are not those of process 0")
