@@ -6,6 +6,7 @@ Needs Linux, root and iproute2; a test that asks for them elsewhere is skipped w
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -99,7 +100,7 @@ def two_machines(folder: Path, own: Sequence[Path]) -> Iterator[tuple[Machine, M
     """
     names = [f"vgg{os.getpid()}-{next(_numbers)}" for _ in range(2)]
     machines = [Machine(name, f"10.77.0.{at}", folder / name, own) for at, name in enumerate(names, start=1)]
-    if os.geteuid() != 0 or not shutil.which("ip") or not shutil.which("unshare"):
+    if sys.platform != "linux" or os.geteuid() != 0 or not shutil.which("ip") or not shutil.which("unshare"):
         pytest.skip("two machines need Linux, root, iproute2 and util-linux")
     try:
         for machine in machines:
