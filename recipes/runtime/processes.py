@@ -153,10 +153,11 @@ def main_first(accelerator: Accelerator, compute: Callable[[], Any], what: str) 
 def lost_process(error: RuntimeError) -> str | None:
     """What PyTorch's error means where another process is gone: one of the job, or one that loads images."""
     text = str(error)
+    first = text.splitlines()[0].split(". ")[0]  # gloo has a whole page
     if isinstance(error, dist.DistError) or any(word in text for word in ("gloo", "Connection", "NCCL")):
-        return f"another process of the job ended ({text.splitlines()[0]})"
+        return f"another process of the job ended ({first})"
     if "DataLoader worker" in text:
-        return f"a process that loads images ended, for lack of memory perhaps ({text.splitlines()[0]})"
+        return f"a process that loads images ended, for lack of memory perhaps ({first})"
     return None
 
 

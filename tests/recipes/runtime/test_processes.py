@@ -1,5 +1,6 @@
 """What a launcher was asked for, and errors of one process in all of them."""
 
+import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,6 +11,7 @@ from accelerate.utils import DistributedType
 
 from recipes.runtime import launchers
 from recipes.runtime.launchers import check_launch, processes_asked_for
+from recipes.runtime.processes import lost_process
 from tests.recipes.commands import Command, run, run_line, train_command
 
 
@@ -139,3 +141,22 @@ def test_any_error_of_the_main_process_ends_all_of_them(error: str, tmp_path: Pa
     assert done.returncode == 0, done.stderr
     said = [line for line in done.stderr.splitlines() if "the disk and is gone" in line]
     assert sorted(line[0] for line in said) == ["0", "1"]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            "[/gloo/tcp/pair.cc:547] Connection closed by peer [::1]:5. This is usually caused by\nmore",
+            r"peer \[::1\]:5\)",
+        ),
+        (
+            "DataLoader worker (pid 7) is killed by signal: Killed. ",
+            r"loads images ended.*\(pid 7\) is killed by signal: K",
+        ),
+    ],
+)
+def test_a_process_that_is_gone_is_told_in_one_line(error: str, said: str) -> None:
+    """Without the page that gloo has to say of it; what is no such error is none."""
+    assert re.search(said, str(lost_process(RuntimeError(error))))
+    assert lost_process(RuntimeError("mat1 and mat2 shapes cannot be multiplied")) is None
