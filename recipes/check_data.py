@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 if __name__ == "__main__":  # run as a script, Python looks for modules beside this file; the recipes are a package
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from recipes.data.box_splits import load_all_box_splits
@@ -32,7 +32,7 @@ from recipes.data.source import add_data_options, data_source
 from recipes.data.splits import load_splits
 from recipes.runtime.command import command, command_parser
 from recipes.runtime.files import write_json, write_rows
-from recipes.runtime.signals import begin_worker
+from recipes.runtime.loader import ImageLoader
 from vgg_zoo.images.decoding import Pixels
 
 _CHUNK = 64
@@ -74,9 +74,7 @@ def _side(pixels: Pixels | None) -> int:
 def check(split: LabelledImages, workers: int) -> tuple[dict[str, Any], list[Problem]]:
     """What a split holds, and what is wrong with it: images that cannot be decoded, and boxes if it has them."""
     found: list[_Seen] = []
-    loader: DataLoader[Any] = DataLoader(
-        _Decoded(split), batch_size=None, num_workers=workers, worker_init_fn=begin_worker
-    )
+    loader = ImageLoader(_Decoded(split), batch_size=None, num_workers=workers)
     with tqdm(total=len(split), unit=" images", desc=split.name) as bar:
         for chunk in loader:
             found += chunk

@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from recipes.data.images import UNLABELLED, LabelledImages, Problem
+from recipes.runtime.loader import ImageLoader
 from recipes.runtime.processes import greatest
-from recipes.runtime.signals import STOP, StoppedError, begin_worker
+from recipes.runtime.signals import STOP, StoppedError
 from vgg_zoo.images.preprocessing import centre_crop, rescale, subtract_mean
 
 BATCH = 64
@@ -230,10 +231,4 @@ def in_batches(items: Iterable[Any], most: int) -> Iterator[list[Any]]:
 
 def share_of(images: Dataset[Any], count: int, rank: int, world: int, workers: int = 0) -> Iterable[Any]:
     """This process's items of `count`, each exactly once."""
-    return DataLoader(
-        images,
-        sampler=range(rank, count, world),
-        batch_size=None,
-        num_workers=workers,
-        worker_init_fn=begin_worker,
-    )
+    return ImageLoader(images, sampler=range(rank, count, world), batch_size=None, num_workers=workers)

@@ -18,14 +18,14 @@ from accelerate import Accelerator
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from recipes.data.agreement import check_same_images
 from recipes.data.images import LabelledImages, Problem
+from recipes.runtime.loader import ImageLoader
 from recipes.runtime.processes import from_main, together
 from recipes.runtime.shared_folder import check_shared, wait_for
-from recipes.runtime.signals import begin_worker
 from vgg_zoo.images.decoding import BadImageError, Pixels
 from vgg_zoo.images.inputs import Rescaled, at_scales, in_parts
 from vgg_zoo.weights.files import whole
@@ -244,9 +244,7 @@ def fill(
         check_shared(accelerator, store.path)
     mine = missing[accelerator.process_index :: accelerator.num_processes]
     order = [index for chunk in mine for index in chunks[chunk]]
-    loader: DataLoader[Any] = DataLoader(
-        images, sampler=order, batch_size=None, num_workers=workers, worker_init_fn=begin_worker
-    )
+    loader = ImageLoader(images, sampler=order, batch_size=None, num_workers=workers)
     done = store.images - sum(len(chunks[chunk]) for chunk in missing)
     bar = tqdm(total=store.images, initial=done, unit=" images", disable=not accelerator.is_main_process)
 

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from recipes.data.images import LabelledImages, Problem
 from recipes.recipe import Recipe
-from recipes.runtime.signals import begin_worker
+from recipes.runtime.loader import ImageLoader
 from vgg_zoo.images.preprocessing import Colours, colour_shifts, jitter_colours, resized_crop, training_crop
 
 
@@ -150,12 +150,11 @@ def training_loader(crops: Dataset[Any], batches: GlobalBatches, workers: int) -
         batches: What is asked for, in order.
         workers: Processes that load images.
     """
-    return DataLoader(
+    return ImageLoader(
         crops,
         batch_sampler=batches,
         collate_fn=collated,
         num_workers=workers,
-        worker_init_fn=begin_worker,
         persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),
     )
