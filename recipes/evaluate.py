@@ -18,6 +18,7 @@ if __name__ == "__main__":  # run as a script, Python looks for modules beside t
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import vgg_zoo  # noqa: F401 (registers the nets)
+from recipes.data.agreement import check_same_images
 from recipes.data.images import LabelledImages
 from recipes.data.source import about_data, add_data_options, column_options, data_source
 from recipes.data.splits import load_test_split
@@ -81,6 +82,7 @@ def run(args: argparse.Namespace) -> None:
         return tested, load_test_split(data_source(args), labelled=not args.unlabelled)
 
     tested, split = main_first(accelerator, load, "reading the net and the data set")
+    check_same_images(accelerator, split)
     evaluator = tested.evaluator
     evaluator.model.to(accelerator.device, weights_dtype(precision))
     outputs = from_main(accelerator, lambda: outputs_of_classes(split.class_names, evaluator.model, args.class_index))

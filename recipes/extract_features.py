@@ -19,6 +19,7 @@ if __name__ == "__main__":  # run as a script, Python looks for modules beside t
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import vgg_zoo  # noqa: F401 (registers the nets)
+from recipes.data.agreement import check_same_images
 from recipes.data.images import LabelledImages
 from recipes.data.source import add_data_options, data_source
 from recipes.data.splits import load_splits, load_test_split
@@ -80,6 +81,7 @@ def run(args: argparse.Namespace) -> None:
         return descriptor, split
 
     descriptor, split = main_first(accelerator, load, "reading the net and the data set")
+    check_same_images(accelerator, split)
     descriptor.model.to(accelerator.device, weights_dtype(precision))
 
     def begin() -> dict[str, Any]:

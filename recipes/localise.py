@@ -27,6 +27,7 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 
 import vgg_zoo  # noqa: F401 (registers the nets)
+from recipes.data.agreement import check_same_images
 from recipes.data.box_splits import load_box_test_split
 from recipes.data.boxed_images import BoxedImages
 from recipes.data.images import Problem
@@ -139,6 +140,7 @@ def run(args: argparse.Namespace) -> None:
         return localiser, nets, load_box_test_split(data_source(args))
 
     localiser, nets, split = main_first(accelerator, load, "reading the nets and the data set")
+    check_same_images(accelerator, split)
     scales = localiser.scales_of_nets if localiser else [args.nets[0][1] or (training_scale(nets[0]),)]
     evaluators = localiser.evaluators if localiser else []
     for net in (*nets, *(evaluator.model for evaluator in evaluators)):

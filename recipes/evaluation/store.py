@@ -21,7 +21,6 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from recipes.data.agreement import check_same_images
 from recipes.data.images import LabelledImages, Problem
 from recipes.runtime.loader import ImageLoader
 from recipes.runtime.processes import from_main, together
@@ -233,10 +232,9 @@ def fill(
 
     Raises:
         BadImageError: Such an image, by its place and name, if `strict`.
-        ValueError: The processes see different images, or different folders.
+        ValueError: The processes do not share the folder.
     """
     chunks = store.chunks()
-    check_same_images(accelerator, images.split)
     missing, problems = from_main(accelerator, store.missing, f"reading {store.path}")
     if strict and problems:
         raise BadImageError(str(problems[0]))
