@@ -26,6 +26,8 @@ def check_shared(accelerator: Accelerator, folder: Path) -> None:
 
     def write() -> str:
         folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.glob(".seen-*"):  # by a job that was killed
+            left.unlink(missing_ok=True)
         name = f".seen-{secrets.token_hex(8)}"
         (folder / name).touch()
         return name
