@@ -136,20 +136,25 @@ def run_forked(arguments: Sequence[Any], **options: Any) -> subprocess.Completed
     return Forked(arguments, **options).done()
 
 
+def start_ranks(
+    arguments: Sequence[Any], count: int, *, environment: Mapping[str, str], **options: Any
+) -> list[Forked]:
+    """Start the processes of one job, with the environment that torchrun would give them; one alone gets none."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    job = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "GROUP_RANK": "0"}
+    job |= {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count)}
+    ranks = [{**job, "RANK": str(rank), "LOCAL_RANK": str(rank)} if count > 1 else {} for rank in range(count)]
+    return [Forked(arguments, environment={**environment, **rank}, **options) for rank in ranks]
+
+
 def run_ranks(
     arguments: Sequence[Any], count: int, *, environment: Mapping[str, str], **options: Any
 ) -> subprocess.CompletedProcess[str]:
     """Run the processes of one job to their end, as torchrun would start them: if one fails, the others are stopped."""
     folder = Path(tempfile.mkdtemp(prefix="forked-"))
     options |= {"outputs": (folder / "stdout", folder / "stderr")}
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    job = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "GROUP_RANK": "0"}
-    job |= {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count)}
-    ranks = [
-        Forked(arguments, environment={**environment, **job, "RANK": str(rank), "LOCAL_RANK": str(rank)}, **options)
-        for rank in range(count)
-    ]
+    ranks = start_ranks(arguments, count, environment=environment, **options)
     while any(rank.poll() is None for rank in ranks):
         if any(rank.poll() for rank in ranks):
             for rank in ranks:

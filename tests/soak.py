@@ -12,7 +12,6 @@ import hashlib
 import json
 import random
 import signal
-import socket
 import sys
 import tempfile
 import time
@@ -26,7 +25,7 @@ from typing import Any
 import psutil
 from safetensors import safe_open
 
-from tests.forked import Forked
+from tests.forked import Forked, start_ranks
 from tests.recipes.commands import ENVIRONMENT, Command, command, train_command
 
 DISTURBANCES = 10
@@ -59,20 +58,7 @@ class Job:
 
     def start(self) -> None:
         """Start its processes, as torchrun would."""
-        count = self.command.processes
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = str(free.getsockname()[1])
-        job = {
-            "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": port,
-            "WORLD_SIZE": str(count),
-            "LOCAL_WORLD_SIZE": str(count),
-        }
-        job = job if count > 1 else {}
-        self.ranks = [
-            Forked(self.command.words, environment={**ENVIRONMENT, **job, **_rank(rank, count)})
-            for rank in range(count)
-        ]
+        self.ranks = start_ranks(self.command.words, self.command.processes, environment=ENVIRONMENT)
 
     def processes(self) -> list[psutil.Process]:
         """All that run: the ranks and the workers that load images for them."""
@@ -127,10 +113,6 @@ def _content(file: Path) -> Any:
             for name in sorted(opened.keys())
         }
         return tensors, opened.metadata()
-
-
-def _rank(rank: int, count: int) -> dict[str, str]:
-    return {"RANK": str(rank), "LOCAL_RANK": str(rank)} if count > 1 else {}
 
 
 def job_of(folder: Path, net: Path, name: str, processes: int, number: int) -> Job:

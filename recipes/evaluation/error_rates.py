@@ -215,6 +215,7 @@ def in_step(accelerator: Accelerator, batches: Iterator[list[Any]]) -> Iterator[
         batch = next(batches, None)
         code, left = greatest(accelerator, STOP.code, batch is not None)
         if code:
+            STOP.code = code  # of another process perhaps: what a launcher sends besides changes nothing
             raise StoppedError(code)
         if not left:
             return

@@ -193,6 +193,7 @@ class Training:
             self._stop(code)
 
     def _stop(self, code: int) -> NoReturn:
+        STOP.code = code  # of another process perhaps: what a launcher sends besides changes nothing
         self.save()
         raise StoppedError(code, f"stopped at step {self.step}; the same command resumes from there")
 
