@@ -4,6 +4,7 @@ import argparse
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
@@ -45,8 +46,10 @@ def command(
         typed, ended_well = sys.argv, False
         if arguments is not None:
             sys.argv = [str(sys.modules[run.__module__].__file__), *arguments]
+        heeded = ExitStack()
+        heeded.enter_context(STOP.heeded())  # until the last word is said
         try:
-            with STOP.heeded(), warnings.catch_warnings():
+            with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", module=r"PIL\.")  # of odd metadata in a data set's images
                 code = run(parse(arguments)) or 0
             ended_well = True
@@ -72,6 +75,7 @@ def command(
             let_go(ended_well)
             release()
             sys.argv = typed
+            heeded.close()
             if arguments is None:
                 end_process()
 
