@@ -18,7 +18,7 @@ def run(args):
     accelerator = make_accelerator()
     rank = accelerator.process_index
     {body}
-    print(rank, "came to the end", flush=True)
+    os.write(1, f"{{rank}} came to the end\\n".encode())
     accelerator.end_training()
 sys.exit(command(run, lambda arguments: None)())
 """
@@ -88,3 +88,21 @@ def test_the_main_process_goes_first(tmp_path: Path) -> None:
     code, out, err = ranks(tmp_path, work, count=3)
     assert code == 0, err
     assert out.count("came to the end") == 3
+
+
+@pytest.mark.slow
+def test_a_test_stops_in_all_processes_after_the_same_batch(tmp_path: Path) -> None:
+    """Of which they have unequally many; the signal comes to one of them, that which has the fewest."""
+    work = (
+        "from recipes.evaluation.error_rates import in_step\nfrom recipes.runtime.signals import STOP\n"
+        "with STOP.deferred():\n"
+        "    assert len(list(in_step(accelerator, iter([[x] for x in range(5 * rank)])))) == 5 * rank\n"
+        "    for batch in in_step(accelerator, iter([[x] for x in range(9 if rank else 2)])):\n"
+        "        os.write(1, f'{rank} saw {batch}\\n'.encode())\n"  # in one piece: three processes write to one file
+        "        if (rank, batch) == (0, [1]): os.kill(os.getpid(), signal.SIGINT)"
+    )
+    code, out, err = ranks(tmp_path, work, count=3)
+    assert code == 130
+    seen = [f"{rank} saw [{batch}]" for rank in range(3) for batch in range(2)]
+    assert sorted(out.splitlines()) == seen
+    assert err.count("stopped; the same command resumes") == 3
