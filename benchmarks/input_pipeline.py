@@ -29,7 +29,8 @@ from torchvision.transforms import functional as reference
 from benchmarks.timing import benchmark_parser, machine, medians, save
 from recipes.data.images import LabelledImages
 from recipes.recipe import Recipe
-from recipes.training.batches import GlobalBatches, TrainingCrops, training_images, training_loader
+from recipes.training.batches import GlobalBatches, TrainingCrops, training_images
+from recipes.training.feed import Feed
 from vgg_zoo.images.decoding import read_pixels
 from vgg_zoo.images.preprocessing import IMAGENET_COLOURS, crop_rescaled
 
@@ -116,7 +117,8 @@ def with_workers(files: Sequence[bytes], workers: int, rounds: int) -> list[dict
     features = datasets.Features(image=datasets.Image(decode=False), label=datasets.ClassLabel(names=["photo"]))
     columns = {"image": [{"bytes": file, "path": None} for file in files], "label": [0] * len(files)}
     split = LabelledImages("training", datasets.Dataset.from_dict(columns, features=features), ("photo",))
-    ours = training_loader(TrainingCrops(split, recipe), GlobalBatches(len(files), 50, 0, 0, 1), workers)
+    batches = GlobalBatches(len(files), 50, 0, 0, 1)
+    ours = Feed(TrainingCrops(split, recipe), batches, workers, torch.device("cpu"))
     data_set: Any = files  # as any sequence is
     theirs: DataLoader[Any] = DataLoader(
         data_set, 50, shuffle=True, num_workers=workers, collate_fn=reference_batch, persistent_workers=True

@@ -74,7 +74,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def run(args: argparse.Namespace) -> None:
     """Everything that the command does."""
-    folder, accelerator, precision = begin_test(args)
+    folder, accelerator = begin_test(args)
     chosen = {name: getattr(args, name) for name in CHOSEN}
 
     def load() -> tuple[NetUnderTest, LabelledImages]:
@@ -84,15 +84,15 @@ def run(args: argparse.Namespace) -> None:
     tested, split = main_first(accelerator, load, "reading the net and the data set")
     check_same_images(accelerator, split)
     evaluator = tested.evaluator
-    evaluator.model.to(accelerator.device, weights_dtype(precision))
+    evaluator.model.to(accelerator.device, weights_dtype(args.precision))
     outputs = from_main(accelerator, lambda: outputs_of_classes(split.class_names, evaluator.model, args.class_index))
 
     def begin() -> dict[str, Any]:
         if args.submission is not None:
             check_submission(args.submission, folder, outputs, int(evaluator.model.num_classes))
-        net = tested.description() | arithmetic_in(evaluator, accelerator, precision)
+        net = tested.description() | arithmetic_in(evaluator, accelerator, args.precision)
         data = about_data(args, split) | {"images": len(split), "columns": column_options(args)}
-        folder.begin({"net": net, "data": data, "precision": precision}, args.overwrite)
+        folder.begin({"net": net, "data": data, "precision": args.precision}, args.overwrite)
         return net
 
     net = from_main(accelerator, begin)

@@ -72,7 +72,7 @@ def about_data(args: argparse.Namespace, split: LabelledImages) -> dict[str, Any
 
 def run(args: argparse.Namespace) -> None:
     """Everything that the command does."""
-    folder, accelerator, precision = begin_test(args)
+    folder, accelerator = begin_test(args)
 
     def load() -> tuple[DenseDescriptor, LabelledImages]:
         descriptor = DenseDescriptor(args.model, **{name: getattr(args, name) for name in CHOSEN})
@@ -82,11 +82,11 @@ def run(args: argparse.Namespace) -> None:
 
     descriptor, split = main_first(accelerator, load, "reading the net and the data set")
     check_same_images(accelerator, split)
-    descriptor.model.to(accelerator.device, weights_dtype(precision))
+    descriptor.model.to(accelerator.device, weights_dtype(args.precision))
 
     def begin() -> dict[str, Any]:
-        net = description_of(args.model, descriptor) | arithmetic_in(descriptor, accelerator, precision)
-        content = {"net": net, "data": about_data(args, split), "precision": precision}
+        net = description_of(args.model, descriptor) | arithmetic_in(descriptor, accelerator, args.precision)
+        content = {"net": net, "data": about_data(args, split), "precision": args.precision}
         folder.begin(content, args.overwrite)
         return content
 

@@ -125,7 +125,6 @@ def compute(
     samples: Samples,
     folder: OutputFolder,
     accelerator: Accelerator,
-    precision: str,
 ) -> tuple[Descriptors, list[dict[str, Any]]]:
     """The stacked descriptors, and what is said of each net and its descriptors."""
     models = args.model or PAPERS_NETS
@@ -133,19 +132,19 @@ def compute(
         accelerator, lambda: [descriptor_of(args, protocol, model) for model in models], "fetching the nets"
     )
     nets = [
-        description_of(model, one) | arithmetic_in(one, accelerator, precision)
+        description_of(model, one) | arithmetic_in(one, accelerator, args.precision)
         for model, one in zip(models, descriptors, strict=True)
     ]
-    data = {"protocol": args.protocol, "data": args.data, "precision": precision, "samples": len(samples)}
+    data = {"protocol": args.protocol, "data": args.data, "precision": args.precision, "samples": len(samples)}
     asked = {"test_set": args.test_set, "boxes": samples.box is not None, "seed": args.seed}
     from_main(accelerator, lambda: folder.begin({"nets": nets, **data, **asked}, args.overwrite))
     cache, found = args.cache or folder.path / "features", []
     for net, descriptor in zip(nets, descriptors, strict=True):
-        descriptor.model.to(accelerator.device, weights_dtype(precision))
+        descriptor.model.to(accelerator.device, weights_dtype(args.precision))
         accelerator.print(
             f"{net['model']} on {len(samples)} samples of {args.data}: {net['layer']}, Q = {net['scales']}"
         )
-        identity = {"net": net, "data": args.data, "precision": precision}
+        identity = {"net": net, "data": args.data, "precision": args.precision}
         found.append(describe(samples, descriptor, cache, identity, accelerator, args.workers, args.overwrite))
         descriptor.model.cpu()
     return Descriptors.stacked(found), nets
@@ -154,7 +153,7 @@ def compute(
 def run(args: argparse.Namespace) -> None:
     """Everything that the command does."""
     protocol = check(args)
-    folder, accelerator, precision = begin_test(args)
+    folder, accelerator = begin_test(args)
     args.data = args.data or " and ".join(args.features)
     request = Request(source=data_source(args), test_set=args.test_set, boxes=not args.image_only, seed=args.seed)
     if args.features:
@@ -163,7 +162,7 @@ def run(args: argparse.Namespace) -> None:
         from_main(accelerator, lambda: folder.begin(identity, args.overwrite))
     else:
         samples = main_first(accelerator, lambda: protocol.load(request), "reading the data set")
-        descriptors, nets = compute(args, protocol, samples, folder, accelerator, precision)
+        descriptors, nets = compute(args, protocol, samples, folder, accelerator)
     if accelerator.is_main_process:
         solver = solver_for(args.solver, descriptors.rows[samples.splits[0].training])
         splits = [

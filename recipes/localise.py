@@ -32,6 +32,7 @@ from recipes.data.box_splits import load_box_test_split
 from recipes.data.boxed_images import BoxedImages
 from recipes.data.images import Problem
 from recipes.data.source import about_data, add_data_options, column_options, data_source
+from recipes.evaluation.applied import Applied
 from recipes.evaluation.boxes import FoundBoxes, RescaledWithBoxes, box_rates, localisation_errors
 from recipes.evaluation.class_order import outputs_of_classes, targets
 from recipes.evaluation.error_rates import Protocol, wilson_interval
@@ -132,7 +133,7 @@ def description(
 
 def run(args: argparse.Namespace) -> None:
     """Everything that the command does."""
-    folder, accelerator, precision = begin_test(args)
+    folder, accelerator = begin_test(args)
 
     def load() -> tuple[Localiser | None, list[BoxVGG], BoxedImages]:
         localiser = make_localiser(args) if args.protocol == 2 else None
@@ -144,12 +145,12 @@ def run(args: argparse.Namespace) -> None:
     scales = localiser.scales_of_nets if localiser else [args.nets[0][1] or (training_scale(nets[0]),)]
     evaluators = localiser.evaluators if localiser else []
     for net in (*nets, *(evaluator.model for evaluator in evaluators)):
-        net.to(accelerator.device, weights_dtype(precision))
+        net.to(accelerator.device, weights_dtype(args.precision))
 
     def begin() -> dict[str, Any]:
         about = description(args, nets, scales, localiser) | {"data": about_data(args, split)}
-        about |= arithmetic_in(evaluators[0], accelerator, precision) if evaluators else {"arithmetic": "exact"}
-        identity = {"images": len(split), "columns": column_options(args), "precision": precision}
+        about |= arithmetic_in(evaluators[0], accelerator, args.precision) if evaluators else {"arithmetic": "exact"}
+        identity = {"images": len(split), "columns": column_options(args), "precision": args.precision}
         folder.begin({**about, **identity}, args.overwrite)
         return about
 
@@ -179,7 +180,9 @@ def true_class(
 ) -> tuple[dict[str, Any], list[Problem]]:
     """Protocol 1: the errors, and the images that cannot be used."""
     protocol = Protocol(name="true class, centre crop", scale=scale, crop_size=smallest_side(net), flip=False)
-    found, problems = box_rates(net, split, protocol, partial(net_input, net), accelerator, workers, outputs)
+    found, problems = box_rates(
+        Applied(net, accelerator), split, protocol, partial(net_input, net), accelerator, workers, outputs
+    )
     interval = wilson_interval(found["box_error"], len(split))
     return {**found, "box_error_interval": list(interval)}, gather_object(problems)
 

@@ -25,10 +25,10 @@ from recipes.data.agreement import check_same_images
 from recipes.data.images import Problem
 from recipes.data.source import add_data_options, column_options, data_source
 from recipes.recipe import Recipe, load_recipe, recipe_names
-from recipes.runtime.command import add_hardware_options, command, command_parser
+from recipes.runtime.command import add_hardware_options, begin_processes, command, command_parser
 from recipes.runtime.files import write_rows
 from recipes.runtime.lock import remove_stale
-from recipes.runtime.processes import end_training, from_main, main_first, make_accelerator, only_main_speaks
+from recipes.runtime.processes import end_training, from_main, main_first
 from recipes.runtime.signals import STOP
 from recipes.training.dry_run import dry_run
 from recipes.training.loop import Training
@@ -54,6 +54,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--max-steps", type=int, help="stop after so many SGD steps in all")
     parser.add_argument("--checkpoint-every", type=int, default=1000, help="SGD steps; and after every epoch")
+    parser.add_argument("--checkpoint-minutes", type=float, metavar="M", help="most minutes between two, besides")
     parser.add_argument("--keep-last", type=int, default=2, help="newest checkpoints to keep")
     parser.add_argument("--keep-best", type=int, default=1, help="checkpoints of least validation error to keep")
     parser.add_argument("--trackers", nargs="+", default=[], metavar="NAME", help="tensorboard, wandb, ...")
@@ -149,6 +150,7 @@ def write(
             **asdict(training.learner.colours),
         },
         "finished": training.finished,
+        "precision": args.precision,
         "steps": training.step,
         "epochs": training.schedule.epochs,
         "processes": training.accelerator.num_processes,
@@ -161,8 +163,7 @@ def write(
 
 def train(recipe: Recipe, args: argparse.Namespace) -> None:
     """Everything that a training does."""
-    accelerator = make_accelerator(args.output, args.precision, args.deterministic, args.bf16_gradients, args.trackers)
-    only_main_speaks(accelerator)
+    accelerator = begin_processes(args, args.output)
     if not train_net(recipe, args, accelerator):
         accelerator.print(f"{args.output} is finished; --overwrite trains it again")
     end_training(accelerator)
@@ -204,7 +205,8 @@ def train_net(recipe: Recipe, args: argparse.Namespace, accelerator: Accelerator
         f"{args.recipe}: {recipe.model} on {args.data}, {len(splits.training)} training and "
         f"{len(splits.validation)} validation images of {len(splits.training.class_names)} classes, "
         f"{accelerator.num_processes} process(es) on "
-        f"{accelerator.device.type}" + (f"; resumes from step {training.step}" if checkpoint else "")
+        f"{accelerator.device.type} in {args.precision}"
+        + (f"; resumes from step {training.step}" if checkpoint else "")
     )
     if args.trackers:
         options = {"wandb": {"dir": str(args.output)}}

@@ -85,6 +85,10 @@ def fc_windows(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
         (B · rows · columns, C · k · k) and (out, C · k · k).
     """
     k_h, k_w = weight.shape[2], weight.shape[3]
+    if x.shape[2] == k_h and x.shape[3] == k_w:  # a training crop: torch.compile makes most of what is plain
+        if weight.is_contiguous():
+            return x.flatten(1), weight.flatten(1)
+        return x.permute(0, 2, 3, 1).flatten(1), weight.permute(0, 2, 3, 1).flatten(1)
     windows = x.unfold(2, k_h, 1).unfold(3, k_w, 1).permute(0, 2, 3, 1, 4, 5)  # (B, rows, columns, C, k, k)
     if not weight.is_contiguous():  # an NHWC model: flattening its weight as it is would copy all of it in each call
         windows, weight = windows.permute(0, 1, 2, 4, 5, 3), weight.permute(0, 2, 3, 1)

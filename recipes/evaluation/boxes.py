@@ -6,11 +6,12 @@ from typing import Any, ClassVar, NamedTuple
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from recipes.data.boxed_images import BoxedImages
 from recipes.data.images import Problem
+from recipes.evaluation.applied import Applied
 from recipes.evaluation.error_rates import Protocol, totals, wilson_interval
 from recipes.evaluation.store import ReadImage, RescaledImages, Rows
 from vgg_zoo.boxes.frame import RIGHT_OVERLAP, Window, cut, fractions, intersection_over_union
@@ -141,7 +142,7 @@ def best_overlap(item: TestedBox, predicted: Tensor) -> Tensor:
 
 
 def box_rates(
-    model: nn.Module,
+    model: Applied,
     split: BoxedImages,
     protocol: Protocol,
     prepare: Callable[[Tensor], Tensor],
@@ -152,7 +153,7 @@ def box_rates(
     """Test boxes with the true class given (the paper's first protocol), each process on its share of the images.
 
     Args:
-        model: A `BoxVGG`, perhaps as the accelerator wrapped it; put in eval mode, and back as it was.
+        model: A `BoxVGG`; put in eval mode, and back as it was.
         split: Images with boxes.
         protocol: Its scale and crop.
         prepare: From (b, 3, crop, crop) of uint8 to the net's input, on its device.
@@ -164,7 +165,7 @@ def box_rates(
         "box_error" and "mean_overlap" from 0 to 1, and "images"; and this process's images that cannot be used, each of
         which counts as an error of no overlap.
     """
-    net: BoxVGG = accelerator.unwrap_model(model)
+    net: BoxVGG = model.net
     assert protocol.crop_size is not None
 
     @torch.inference_mode()

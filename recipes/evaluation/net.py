@@ -62,9 +62,9 @@ def arithmetic_in(tested: DenseNet, accelerator: Accelerator, precision: str) ->
     Args:
         tested: Its net may still be on the CPU, where it was loaded.
         accelerator: Where it will be.
-        precision: "fp64", or Accelerate's mixed precision, "no" for float32.
+        precision: One of `recipes.runtime.hardware.PRECISIONS`.
     """
-    plain = accelerator.device.type == "cpu" and precision == "no"
+    plain = accelerator.device.type == "cpu" and precision == "fp32"
     return {"arithmetic": tested.arithmetic if plain and not tested.exact else "exact"}
 
 

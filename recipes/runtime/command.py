@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 
+from recipes.runtime.hardware import PRECISIONS, loading_processes, precision_of
 from recipes.runtime.launchers import stop_launcher
 from recipes.runtime.lifeline import let_go
 from recipes.runtime.lock import release
@@ -17,9 +18,9 @@ from recipes.runtime.output_folder import OutputFolder
 from recipes.runtime.processes import (
     from_main,
     is_said_elsewhere,
-    lost_process,
     make_accelerator,
     only_main_speaks,
+    outside_cause,
 )
 from recipes.runtime.signals import STOP, StoppedError, end_process
 from vgg_zoo.weights.files import full_disk
@@ -62,9 +63,9 @@ def command(
             print(f"error: {error}{way_out}", file=sys.stderr)
             return 1
         except RuntimeError as error:
-            if (lost := lost_process(error)) is None:
+            if (cause := outside_cause(error)) is None:
                 raise
-            print(f"error: {lost}; the same command resumes", file=sys.stderr)
+            print(f"error: {cause}", file=sys.stderr)
             return 1
         except StoppedError as stopped:
             print(stopped, file=sys.stderr)
@@ -107,7 +108,7 @@ def add_testing_options(parser: argparse.ArgumentParser, strict: str | None = "d
         The group, for further options.
     """
     group = parser.add_argument_group("hardware and files; changes no result beyond rounding")
-    group.add_argument("--workers", type=int, default=0, help="processes that load images, for each process")
+    add_workers(group)
     group.add_argument("--most-pixels", type=int, default=2**20, help="that go through a net at once; tiles beyond")
     add_precision(group)
     group.add_argument(
@@ -119,19 +120,28 @@ def add_testing_options(parser: argparse.ArgumentParser, strict: str | None = "d
     return group
 
 
+def add_workers(parser: argparse._ActionsContainer) -> None:
+    """The option that says how many processes load images."""
+    parser.add_argument(
+        "--workers",
+        type=int,
+        help="processes that load images, for each process; default: its share of the cores with a GPU, else 0",
+    )
+
+
 def add_precision(parser: argparse._ActionsContainer) -> None:
     """The option that says how numbers are held."""
     parser.add_argument(
         "--precision",
-        choices=("fp32", "bf16", "fp64"),
-        help="of the arithmetic; default as accelerate launch says, else fp32. bf16 keeps fp32 weights",
+        choices=PRECISIONS,
+        help="of the arithmetic; default as accelerate launch says, else fp32, IEEE's. bf16 and tf32 keep fp32 weights",
     )
 
 
 def add_hardware_options(parser: argparse.ArgumentParser) -> None:
     """Options that say on what hardware."""
     group = parser.add_argument_group("hardware; changes nothing of what is learned")
-    group.add_argument("--workers", type=int, default=0, help="processes that load images, for each training process")
+    add_workers(group)
     group.add_argument("--device-batch", type=int, help="most images at once on a device; more are accumulated")
     add_precision(group)
     group.add_argument("--channels-last", action="store_true", help="NHWC layout, faster on recent GPUs")
@@ -141,25 +151,42 @@ def add_hardware_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--deterministic", action="store_true", help="bit-identical on a GPU in every run; slower")
 
 
-def begin_test(args: argparse.Namespace) -> tuple[OutputFolder, Accelerator, str]:
+def begin_test(args: argparse.Namespace) -> tuple[OutputFolder, Accelerator]:
     """What every command that tests a net begins with.
 
     Args:
         args: Its command line, with --output and the options of `add_testing_options`.
 
     Returns:
-        The folder, checked; the processes; and the precision: "fp64", or Accelerate's mixed precision, "no" for fp32.
+        The folder, checked; and the processes.
 
     Raises:
         ValueError: The folder holds something else.
     """
     folder = OutputFolder(args.output)
-    accelerator = make_accelerator(precision=args.precision, deterministic=args.deterministic)
-    only_main_speaks(accelerator)
+    accelerator = begin_processes(args)
     from_main(accelerator, lambda: folder.check(args.overwrite))
-    return folder, accelerator, "fp64" if args.precision == "fp64" else accelerator.mixed_precision
+    return folder, accelerator
 
 
-def weights_dtype(precision: str | None) -> torch.dtype:
+def begin_processes(args: argparse.Namespace, folder: Path | None = None) -> Accelerator:
+    """The processes of a command, whose --precision and --workers are settled: what was not given depends on them.
+
+    Args:
+        args: The command line, with the options of `add_testing_options` or `add_hardware_options`.
+        folder: Where trackers write; without one there are none.
+
+    Raises:
+        ValueError: What the launcher asks for, or the device, does not fit.
+    """
+    bf16_gradients, trackers = getattr(args, "bf16_gradients", False), args.trackers if folder else ()
+    accelerator = make_accelerator(folder, args.precision, args.deterministic, bf16_gradients, trackers)
+    args.precision = precision_of(args.precision, accelerator)
+    args.workers = loading_processes(args.workers, accelerator.device)
+    only_main_speaks(accelerator)
+    return accelerator
+
+
+def weights_dtype(precision: str) -> torch.dtype:
     """The type that weights are held in: float64 at the precision "fp64", float32 at any other."""
     return torch.float64 if precision == "fp64" else torch.float32

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import vgg_zoo
+from recipes.runtime.hardware import hardware
 from vgg_zoo.weights.files import whole
 
 PACKAGES = ("torch", "timm", "accelerate", "datasets", "pillow", "safetensors")
@@ -48,12 +49,13 @@ def write_picture(path: Path, figure: Any) -> None:
 
 
 def provenance() -> dict[str, Any]:
-    """The command, the commit and the versions that made a result."""
+    """The command, the commit, the versions and the hardware that made a result."""
     return {
         "command": [Path(sys.executable).name, *sys.argv],
         "commit": _commit(),
         "python": platform.python_version(),
         "versions": {"vgg-zoo": vgg_zoo.__version__} | {name: version(name) for name in PACKAGES},
+        "hardware": hardware(),
     }
 
 

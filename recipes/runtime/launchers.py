@@ -77,7 +77,7 @@ def check_launch(accelerator: Accelerator) -> None:
     if accelerator.mixed_precision not in ("no", "bf16"):
         raise ValueError(
             f"the launcher asks for {accelerator.mixed_precision}, whose range is too small without a scaled loss; "
-            "--precision has fp32, bf16 and fp64"
+            "--precision has fp32, tf32, bf16 and fp64"
         )
 
 

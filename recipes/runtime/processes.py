@@ -24,6 +24,7 @@ from accelerate.utils import (
 )
 from torch import Tensor
 
+from recipes.runtime.hardware import check_devices, precision_of, set_arithmetic
 from recipes.runtime.launchers import begin_process, check_launch, too_few_processes
 from recipes.runtime.lifeline import hold_on
 from recipes.runtime.patience import SignsOfLife
@@ -59,26 +60,30 @@ def make_accelerator(
 
     Args:
         folder: Where trackers write.
-        precision: "fp32", "fp64" or "bf16" arithmetic; None as the launcher says.
+        precision: One of `recipes.runtime.hardware.PRECISIONS`; None as the launcher says.
         deterministic: Bit-identical on a GPU in every run.
         bf16_gradients: DDP sends gradients as bf16.
         trackers: Names that Accelerate knows.
+
+    Raises:
+        ValueError: What the launcher asks for, or the device, does not fit.
     """
     begin_process()
-    if deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it
-        torch.use_deterministic_algorithms(True)
+    warning = check_devices()
     hook = DDPCommunicationHookType.BF16 if bf16_gradients else DDPCommunicationHookType.NO
     ddp = DistributedDataParallelKwargs(gradient_as_bucket_view=True, comm_hook=hook)
     accelerator = Accelerator(
         # Started by torchrun without a GPU, Accelerate would run the whole work in each process.
         cpu=os.environ.get("WORLD_SIZE", "1") != "1" and not torch.accelerator.is_available(),
-        mixed_precision={"fp32": "no", "fp64": "no", "bf16": "bf16", None: None}[precision],
+        mixed_precision=None if precision is None else "bf16" if precision == "bf16" else "no",
         log_with=list(trackers) or None,
         project_dir=folder,
         kwargs_handlers=[ddp, InitProcessGroupKwargs(timeout=_PATIENCE)],
     )
     check_launch(accelerator)
+    set_arithmetic(precision_of(precision, accelerator), accelerator.device, deterministic)
+    if warning and accelerator.is_local_main_process:
+        print(warning, file=sys.stderr)
     hold_on(accelerator)
     if accelerator.device.type == "cpu":
         keep_freed_memory()
@@ -150,14 +155,18 @@ def main_first(accelerator: Accelerator, compute: Callable[[], Any], what: str) 
     return together(accelerator, lambda: mine[0] if mine else compute(), what)
 
 
-def lost_process(error: RuntimeError) -> str | None:
-    """What PyTorch's error means where another process is gone: one of the job, or one that loads images."""
+def outside_cause(error: RuntimeError) -> str | None:
+    """What PyTorch's error means where it is none of ours: a process is gone, or a GPU has too little for this one."""
     text = str(error)
     first = text.splitlines()[0].split(". ")[0]  # gloo has a whole page
+    if isinstance(error, torch.OutOfMemoryError):
+        return f"{first}: this device does not hold so much at once; give a smaller --most-pixels, or --device-batch"
+    if "Duplicate GPU" in text:
+        return "two processes use one GPU, which NCCL refuses; start one process for each GPU"
     if isinstance(error, dist.DistError) or any(word in text for word in ("gloo", "Connection", "NCCL")):
-        return f"another process of the job ended ({first})"
+        return f"another process of the job ended ({first}); the same command resumes"
     if "DataLoader worker" in text:
-        return f"a process that loads images ended, for lack of memory perhaps ({first})"
+        return f"a process that loads images ended, for lack of memory perhaps ({first}); the same command resumes"
     return None
 
 

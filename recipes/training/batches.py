@@ -11,12 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import Dataset, Sampler
 
 from recipes.data.images import LabelledImages, Problem
 from recipes.recipe import Recipe
-from recipes.runtime.loader import ImageLoader
-from vgg_zoo.images.preprocessing import Colours, colour_shifts, jitter_colours, resized_crop, training_crop
+from vgg_zoo.images.preprocessing import Colours, colour_shifts, constant, jitter_colours, resized_crop, training_crop
 
 
 class Batch(NamedTuple):
@@ -142,24 +141,6 @@ def collated(items: Sequence[Item]) -> Batch:
     return Batch(torch.stack(pixels), torch.tensor(labels), torch.stack(colours), torch.stack(boxes), found)
 
 
-def training_loader(crops: Dataset[Any], batches: GlobalBatches, workers: int) -> DataLoader[Any]:
-    """This process's share of every batch, as a `Batch`.
-
-    Args:
-        crops: Gives `Item`s by (epoch, index).
-        batches: What is asked for, in order.
-        workers: Processes that load images.
-    """
-    return ImageLoader(
-        crops,
-        batch_sampler=batches,
-        collate_fn=collated,
-        num_workers=workers,
-        persistent_workers=workers > 0,
-        pin_memory=torch.cuda.is_available(),
-    )
-
-
 def training_images(batch: Batch, recipe: Recipe, colours: Colours, dtype: torch.dtype) -> Tensor:
     """The net's input, computed where `batch.pixels` are: colours jittered or shifted, the mean subtracted.
 
@@ -169,5 +150,5 @@ def training_images(batch: Batch, recipe: Recipe, colours: Colours, dtype: torch
     images, draws = batch.pixels.to(dtype), batch.colours.to(dtype)
     if recipe.colour_jitter:
         images = jitter_colours(images, 1 + recipe.colour_jitter * draws[:, 3:])
-    offsets = colour_shifts(recipe.colour_shift * draws[:, :3], colours) - draws.new_tensor(colours.mean)
+    offsets = colour_shifts(recipe.colour_shift * draws[:, :3], colours) - constant(colours.mean, draws)
     return images.add_(offsets[:, :, None, None])

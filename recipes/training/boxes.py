@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from recipes.data.boxed_images import BoxedImages
 from recipes.data.images import LabelledImages, Problem
+from recipes.evaluation.applied import Applied
 from recipes.evaluation.boxes import box_rates
 from recipes.evaluation.error_rates import Protocol
 from recipes.recipe import Recipe
@@ -72,7 +73,7 @@ class Localisation(Objective):
         crop, scale = self.recipe.crop_size, self.recipe.single_crop_scale
         return [Protocol(name="true class, centre crop", scale=scale, crop_size=crop, flip=False)]
 
-    def test(self, model: nn.Module, protocol: Protocol, on: Validation) -> tuple[dict[str, Any], list[Problem]]:
+    def test(self, model: Applied, protocol: Protocol, on: Validation) -> tuple[dict[str, Any], list[Problem]]:
         """The part of images whose box overlaps with no object of the class by more than 0.5, and the mean overlap."""
         assert isinstance(on.split, BoxedImages)
         dtype = next(model.parameters()).dtype

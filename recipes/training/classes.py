@@ -6,9 +6,10 @@ from dataclasses import asdict
 from typing import Any, ClassVar
 
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from recipes.data.images import LabelledImages, Problem
+from recipes.evaluation.applied import Applied
 from recipes.evaluation.error_rates import Protocol, error_rates
 from recipes.training.batches import Batch, TrainingCrops
 from recipes.training.objective import Objective, Validation
@@ -41,7 +42,7 @@ class Classification(Objective):
             Protocol(name="dense", scale=recipe.test_scale, crop_size=None, flip=recipe.flip),
         ]
 
-    def test(self, model: nn.Module, protocol: Protocol, on: Validation) -> tuple[dict[str, Any], list[Problem]]:
+    def test(self, model: Applied, protocol: Protocol, on: Validation) -> tuple[dict[str, Any], list[Problem]]:
         """Top-1 and top-5 error."""
         rates, problems = error_rates(model, on.split, protocol, on.mean, on.accelerator, on.workers)
         return asdict(rates), problems

@@ -1,5 +1,7 @@
 """Dropout whose masks are those of the global batch, so that a run is the same on any number of processes."""
 
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -46,16 +48,28 @@ class GlobalMasks:
         self.layers = [GlobalDropout(net.pre_logits.drop.p), GlobalDropout(net.head.drop.p)]
         net.pre_logits.drop, net.head.drop = self.layers
         self.masks: list[Tensor] = []
+        self._thread: ThreadPoolExecutor | None = None
+        self._next: tuple[int, Future[list[Tensor]]] | None = None
 
     def draw(self, step: int, device: torch.device) -> None:
-        """Draw the masks of a step."""
-        self.masks = []
+        """Have the masks of a step on the device; a thread draws those of the step after it meanwhile."""
+        if self._thread is None:
+            begin = partial(torch.cuda.set_device, device) if device.type == "cuda" else None
+            self._thread = ThreadPoolExecutor(1, initializer=begin)
+        ahead, drawn = self._next or (None, None)
+        masks = drawn.result() if drawn is not None and ahead == step else self._drawn(step, device)
+        self._next = step + 1, self._thread.submit(self._drawn, step + 1, device)
+        self.masks = [mask.to(device, non_blocking=True) for mask in masks]
+
+    def _drawn(self, step: int, device: torch.device) -> list[Tensor]:
+        masks = []
         for place, layer in enumerate(self.layers):
             bits = np.random.Philox(key=self.seed, counter=[0, 2, step, place])
             numbers = bits.random_raw(-(-self.batch_size * self.channels // 4)).view(np.uint16)
             kept = numbers[: self.batch_size * self.channels] >= round(layer.rate * 2**16)
             own = torch.from_numpy(kept.reshape(self.batch_size, self.channels)[self.share])
-            self.masks.append(own.to(device, non_blocking=True))
+            masks.append(own.pin_memory() if device.type == "cuda" else own)
+        return masks
 
     def select(self, rows: slice) -> None:
         """Set the masks of some rows of this process's share, before they go through the net."""

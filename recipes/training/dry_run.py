@@ -11,12 +11,17 @@ from pathlib import Path
 import datasets
 import numpy as np
 import torch
+from accelerate import Accelerator
 from PIL import Image
 
 from recipes.data.boxed_images import BoxedImages
 from recipes.recipe import Recipe
-from recipes.runtime.processes import end_training, make_accelerator
+from recipes.runtime.command import begin_processes
+from recipes.runtime.processes import end_training
+from recipes.training.batches import Batch
+from recipes.training.loop import Training
 from recipes.training.objective import Splits
+from recipes.training.rates import measured
 from recipes.training.run_folder import RunFolder
 from recipes.training.setup import assemble
 from vgg_zoo.images.preprocessing import IMAGENET_COLOURS
@@ -50,37 +55,52 @@ def made_up_splits(images: int) -> Splits:
 
 
 def dry_run(recipe: Recipe, args: argparse.Namespace) -> None:
-    """Build everything, run `args.dry_run` steps, write the net; print memory and rate, and leave nothing.
+    """Build everything, run `args.dry_run` steps, write the net; print memory and rates, and leave nothing.
 
     Args:
         recipe: Any; the net begins with random weights.
         args: The command line of recipes/train.py.
     """
-    accelerator = make_accelerator(None, args.precision, args.deterministic, args.bf16_gradients)
+    accelerator = begin_processes(args)
     with tempfile.TemporaryDirectory() as folder:
         splits = made_up_splits(args.dry_run * recipe.batch_size)
         colours = recipe.colours or IMAGENET_COLOURS
         training = assemble(recipe, args, splits, colours, None, RunFolder(Path(folder)), accelerator)
-        training.learner.begin_epoch(recipe.learning_rate)
         accelerator.print(
             f"dry run of {args.recipe}: {recipe.model} in {accelerator.num_processes} process(es) on "
-            f"{accelerator.device.type}, batches of {recipe.batch_size} images"
+            f"{accelerator.device.type} in {args.precision}, batches of {recipe.batch_size} images"
         )
-        seconds = 0.0
-        started = time.perf_counter()
-        for batch in training.loader:
-            loss = accelerator.reduce(training.learner.step(training.step, batch), "sum").item()
-            training.step += 1
-            seconds, started = time.perf_counter() - started, time.perf_counter()
-            accelerator.print(f"step {training.step}: loss {loss:.4g}, {seconds:.2f} s")
+        batch, rate = _steps(training, accelerator)
+        peak = _peak(accelerator.device)
+        rates = measured(training.learner, training.feed, batch, rate, args.dry_run)
         if accelerator.is_main_process:
             training.write_net(training.learner.net, Path(folder))
-    accelerator.print(
-        f"{recipe.batch_size / seconds:.1f} images/s in the last step; peak memory {_peak(accelerator.device):.2f} GB "
-        "in each process; wrote and removed the net's folder; nothing is left"
-    )
+    accelerator.print(rates.sentences(args.workers))
+    accelerator.print(f"peak memory {peak:.2f} GB in each process; wrote and removed the net's folder; nothing is left")
     del training
     end_training(accelerator)
+
+
+def _steps(training: Training, accelerator: Accelerator) -> tuple[Batch, float]:
+    """All batches of the made-up set; the last one, and this process's images a second from the second step on."""
+    is_cpu, images = accelerator.device.type == "cpu", 0
+    training.learner.begin_epoch(training.recipe.learning_rate)
+    since = started = time.perf_counter()
+    for batch in training.feed:
+        loss = training.learner.step(training.step, batch)
+        training.step += 1
+        images += len(batch.labels)
+        if is_cpu or training.step == 1:  # a GPU is not waited for between steps
+            told = accelerator.reduce(loss, "sum").item()
+            seconds, since = time.perf_counter() - since, time.perf_counter()
+            accelerator.print(f"step {training.step}: loss {told:.4g}, {seconds:.2f} s")
+        if training.step == 1 and len(training.batches) > 1:
+            images, started = 0, time.perf_counter()
+    if not is_cpu:
+        told = accelerator.reduce(loss, "sum").item()
+        seconds = (time.perf_counter() - started) / max(1, training.step - 1)
+        accelerator.print(f"step {training.step}: loss {told:.4g}, {seconds:.4f} s a step from the second on")
+    return batch, images / (time.perf_counter() - started)
 
 
 def _peak(device: torch.device) -> float:

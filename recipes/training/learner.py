@@ -1,6 +1,7 @@
 """The net of a run and how it learns (Sect. 3.1): SGD on a global batch, which many processes share."""
 
 import copy
+import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -10,7 +11,9 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from recipes.evaluation.applied import Applied
 from recipes.recipe import Recipe
+from recipes.runtime.command import weights_dtype
 from recipes.runtime.processes import broadcast, from_main
 from recipes.training.batches import Batch, training_images
 from recipes.training.checkpoint import AVERAGE, MOMENTUM, Checkpoint
@@ -30,22 +33,29 @@ class Limits:
     """Where, how long, and on what hardware: nothing here changes what is learned.
 
     Attributes:
+        precision: One of `recipes.runtime.hardware.PRECISIONS`.
         max_steps: Stop after so many SGD steps, counted from the run's beginning.
         device_batch: Most images that go through the net at once; more are accumulated.
         checkpoint_every: SGD steps between checkpoints within an epoch.
+        checkpoint_minutes: Most minutes between two; None sets no limit.
         workers: Processes that load images, for each training process.
-        dtype: Of weights and images.
         channels_last: Keep the images in NHWC (the net's weights were put into it by the caller).
         strict: Stop at the first image that cannot be decoded.
     """
 
+    precision: str = "fp32"
     max_steps: int | None = None
     device_batch: int | None = None
     checkpoint_every: int = 1000
+    checkpoint_minutes: float | None = None
     workers: int = 0
-    dtype: torch.dtype = torch.float32
     channels_last: bool = False
     strict: bool = False
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of weights and images."""
+        return weights_dtype(self.precision)
 
 
 class Learner:
@@ -55,7 +65,7 @@ class Learner:
         recipe: What is learned.
         limits: Of the hardware.
         net: The bare net, on its device.
-        prepare: Gives the same, prepared by the accelerator; called when the net's layers are as they are trained.
+        compiled: Train what torch.compile makes of it.
         colours: Of the training images.
         loss: What is minimised.
         share: This process's rows of every global batch.
@@ -63,8 +73,10 @@ class Learner:
 
     Attributes:
         net: The bare net, whose weights are saved.
-        model: The same as the accelerator prepared it.
+        model: The same as it is trained, prepared by the accelerator.
         average: The moving average of the net's weights, as a net; None where the recipe has none.
+        saved: Of the two the one that is saved at the end.
+        tested: The same in the precision of the run: what every test is of.
         optimizer: SGD with momentum.
     """
 
@@ -73,7 +85,7 @@ class Learner:
         recipe: Recipe,
         limits: Limits,
         net: Any,
-        prepare: Callable[[], nn.Module],
+        compiled: bool,
         colours: Colours,
         loss: Loss,
         share: slice,
@@ -82,15 +94,21 @@ class Learner:
         self.recipe, self.limits, self.net, self.colours = recipe, limits, net, colours
         self.loss, self.accelerator = loss, accelerator
         self.masks = GlobalMasks(net, recipe.seed, recipe.batch_size, share)
-        self.model = prepare()
+        self.model: nn.Module = accelerator.prepare(Applied(net, accelerator, compiled))
         trained = [parameter for parameter in net.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.SGD(
-            trained, lr=recipe.learning_rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay
+            trained,
+            lr=recipe.learning_rate,
+            momentum=recipe.momentum,
+            weight_decay=recipe.weight_decay,
+            fused=True if accelerator.device.type == "cuda" else None,
         )
         if isinstance(self.model, nn.parallel.DistributedDataParallel):
             self._settle_buckets()
         averaged = recipe.ema_decay is not None
         self.average: Any = copy.deepcopy(net).eval().requires_grad_(False) if averaged else None
+        self.saved: Any = self.average if averaged else net
+        self.tested = Applied(self.saved, accelerator)
 
     def _settle_buckets(self) -> None:
         """Have DDP put its gradients in the order in which it sums them in every later step.
@@ -102,16 +120,6 @@ class Learner:
         black = torch.zeros(1, 3, crop, crop, dtype=self.limits.dtype, device=self.accelerator.device)
         (self.model.eval()(black).sum() * 0).backward()
         self.optimizer.zero_grad()
-
-    @property
-    def tested(self) -> nn.Module:
-        """The net that is tested: the moving average where there is one."""
-        return self.model if self.average is None else self.average
-
-    @property
-    def saved(self) -> Any:
-        """The same, bare."""
-        return self.net if self.average is None else self.average
 
     def begin_epoch(self, learning_rate: float) -> None:
         """Train with this rate from now on."""
@@ -128,7 +136,17 @@ class Learner:
 
         Returns:
             This process's part of the batch's mean loss, a scalar; the parts of all processes add up to it.
+
+        Raises:
+            ValueError: A GPU's memory is too small; the message says how many images at once fit.
         """
+        try:
+            return self._step(number, batch)
+        except torch.OutOfMemoryError as error:
+            said = str(error).split(". ")[0]
+        raise ValueError(self._what_fits(batch, said))  # behind the block, whose error keeps the step's memory
+
+    def _step(self, number: int, batch: Batch) -> Tensor:
         device, size = self.accelerator.device, len(batch.labels)
         self.masks.draw(number, device)
         total = self.zero()
@@ -147,6 +165,31 @@ class Learner:
         self.optimizer.zero_grad()
         self._follow()
         return total
+
+    def _what_fits(self, batch: Batch, said: str) -> str:
+        """A sentence on the memory, after trials with fewer and fewer images at once."""
+        tried = min(self.limits.device_batch or sys.maxsize, len(batch.labels))
+        words = f"{said}: {tried} images at once are too many for this device; "
+        while tried > 1:
+            tried = -(-tried // 2)
+            if self._fits(batch.piece(slice(tried), self.accelerator.device)):
+                return f"{words}--device-batch {tried} fits, and changes no result beyond rounding"
+        return f"{words}not even one fits: is another program on it? --gradient-checkpointing needs less"
+
+    def _fits(self, batch: Batch) -> bool:
+        self.optimizer.zero_grad()
+        if torch.cuda.is_initialized():
+            torch.cuda.empty_cache()
+        try:
+            for parameter in self.net.parameters():
+                if parameter.requires_grad:
+                    self._momentum_of(parameter)
+            self.masks.select(slice(len(batch.labels)))
+            with self.accelerator.no_sync(self.model):
+                self.loss(self.net, self.model(self.images(batch)), batch).backward()
+        except torch.OutOfMemoryError:
+            return False
+        return True
 
     def images(self, batch: Batch) -> Tensor:
         """The net's input, on its device."""

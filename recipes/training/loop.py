@@ -6,14 +6,16 @@ momentum and how far it is. A run that was killed and one that was not end bit-i
 
 import math
 import sys
+import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
 from accelerate import Accelerator
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from recipes.data.images import LabelledImages, Problem
@@ -23,11 +25,13 @@ from recipes.runtime.processes import from_main, greatest
 from recipes.runtime.signals import STOP, StoppedError
 from recipes.training.batches import Batch, GlobalBatches
 from recipes.training.checkpoint import Checkpoint, Checkpoints
+from recipes.training.feed import Feed
 from recipes.training.guard import DivergedError, Guard, diagnosis
 from recipes.training.learner import Learner, Limits
 from recipes.training.objective import Objective, Validation
 from recipes.training.run_folder import write_metrics
 from recipes.training.schedule import Schedule
+from recipes.training.snapshot import Snapshot
 
 
 @dataclass(kw_only=True)
@@ -38,7 +42,7 @@ class Training:
         recipe: What is learned.
         limits: Where, how long, on what.
         learner: The net, and how it learns.
-        loader: This process's batches.
+        feed: This process's batches.
         batches: The sampler behind them.
         validation: The split that is tested after each epoch, by the first of the objective's protocols.
         objective: What is learned, and how it is tested.
@@ -55,7 +59,7 @@ class Training:
     recipe: Recipe
     limits: Limits
     learner: Learner
-    loader: DataLoader[Any]
+    feed: Feed
     batches: GlobalBatches
     validation: LabelledImages
     objective: Objective
@@ -72,6 +76,10 @@ class Training:
         self.recipe_steps = self.recipe.steps(self.batches.images)
         self.guard = Guard(self.objective.chance(len(self.validation.class_names)))
         self.loss_sum = self.learner.zero()
+        self._snapshot: Snapshot | None = None
+        self._writer = ThreadPoolExecutor(1)
+        self._writing: Future[None] | None = None
+        self._saved_at = time.monotonic()
 
     @property
     def watched(self) -> str:
@@ -109,7 +117,12 @@ class Training:
         from_main(self.accelerator, lambda: write_metrics(self.metrics, self.rows))
 
     def save(self) -> None:
-        """Write a checkpoint; called by all processes."""
+        """Begin to write a checkpoint of this moment, and go on; called by all processes.
+
+        Raises:
+            DivergedError: The loss is no longer a number.
+            FullDiskError: In all processes, of the checkpoint before.
+        """
         loss_sum = self.accelerator.reduce(self.loss_sum, "sum").item()
         if not math.isfinite(loss_sum):
             raise DivergedError(f"the loss is {loss_sum} at step {self.step}; no checkpoint is written of it")
@@ -119,15 +132,31 @@ class Training:
             "consumed": self.batches.consumed,
             "schedule": self.schedule.state(),
             "loss_sum": loss_sum,
-            "metrics": self.rows,
+            "metrics": list(self.rows),
             "error": error,
         }
-
-        def write() -> None:
+        self.settle()
+        self._saved_at = time.monotonic()
+        if self.accelerator.is_main_process:
             net = self.learner.net
-            self.checkpoints.save(self.step, state, lambda folder: self.write_net(net, folder), self.learner.tensors())
+            shot = self._snapshot = self._snapshot or Snapshot(net)
+            shot.take(net, self.learner.tensors())
+            write_net = partial(self.write_net, shot.net)
+            self._writing = self._writer.submit(self.checkpoints.save, self.step, state, write_net, shot.files)
 
-        from_main(self.accelerator, write)  # a full disk ends all processes in one line
+    def settle(self) -> None:
+        """Wait until the latest checkpoint is on the disk; called by all processes.
+
+        Raises:
+            FullDiskError: In all processes, as one line ends the run.
+        """
+
+        def written() -> None:
+            writing, self._writing = self._writing, None
+            if writing is not None:
+                writing.result()
+
+        from_main(self.accelerator, written, "writing a checkpoint")
 
     def train(self) -> None:
         """Train to the end of the recipe or of `limits.max_steps`; the last state is in a checkpoint.
@@ -137,21 +166,23 @@ class Training:
             DivergedError: The loss is no longer a number; the last checkpoint is from before.
             ValueError: With `limits.strict`, an image cannot be decoded.
         """
-        with _bar_of(self) as bar:
+        # The pool waits for what it writes, so that whoever uses the folder next finds it at rest, whatever happened.
+        with self._writer, _bar_of(self) as bar:
             while self.epoch_is_over or (self.step < self.total_steps and not self.finished):
                 if not self.epoch_is_over:
                     self._train_epoch(bar)
                 if self.epoch_is_over:
                     self._end_epoch(bar)
                 self.save()
+            self.settle()
 
     def _train_epoch(self, bar: Any) -> None:
         self.learner.begin_epoch(self.schedule.learning_rate)
-        for batch in self.loader:
+        for batch in self.feed:
             self.problems.update(batch.problems)
             if self.limits.strict and batch.problems:
                 raise ValueError(f"--strict: {batch.problems[0]}")
-            loss = self.learner.step(self.step, batch)
+            loss, is_due = self.learner.step(self.step, batch), False
             self.loss_sum += loss
             self.step += 1
             self.batches.consumed += 1
@@ -159,10 +190,11 @@ class Training:
             # A GPU is asked for a number every ten steps only, as it would have to finish its work each time.
             if self.accelerator.device.type == "cpu" or self.step % 10 == 0:
                 self._watch(loss, batch, bar)
-                self._heed()
+                is_due = self._heed()
             if self.step >= self.total_steps:
                 return
-            if self.step % self.limits.checkpoint_every == 0 and self.batches.consumed < self.batches.in_epoch:
+            is_due |= self.step % self.limits.checkpoint_every == 0
+            if is_due and self.batches.consumed < self.batches.in_epoch:
                 self.save()
 
     def _watch(self, part: Tensor, batch: Batch, bar: Any) -> None:
@@ -186,19 +218,24 @@ class Training:
         labels = None if self.guard.chance is None else first.labels
         return diagnosis(self.learner.net, self.learner.images(first), self.schedule.learning_rate, labels)
 
-    def _heed(self) -> None:
-        """All processes stop at the same step, when any of them was asked to."""
-        (code,) = greatest(self.accelerator, STOP.code)
+    def _heed(self) -> bool:
+        """All processes stop at the same step, when any of them was asked to; whether it is time for a checkpoint."""
+        minutes = (time.monotonic() - self._saved_at) / 60
+        is_due = self.accelerator.is_main_process and minutes > (self.limits.checkpoint_minutes or math.inf)
+        code, agreed = greatest(self.accelerator, STOP.code, is_due)
         if code:
             self._stop(code)
+        return bool(agreed)
 
     def _stop(self, code: int) -> NoReturn:
         STOP.code = code  # of another process perhaps: what a launcher sends besides changes nothing
         self.save()
+        self.settle()
         raise StoppedError(code, f"stopped at step {self.step}; the same command resumes from there")
 
     def _end_epoch(self, bar: Any) -> None:
         loss = self.accelerator.reduce(self.loss_sum, "sum").item() / self.batches.consumed
+        self.settle()  # no thread writes while the test forks processes that load images
         try:
             found = self.test(self.objective.protocols()[0])
         except StoppedError as stopped:  # in all processes; the validation begins again when the run resumes
@@ -208,6 +245,7 @@ class Training:
             "epoch": self.batches.epoch + 1,
             "step": self.step,
             "learning_rate": self.schedule.learning_rate,
+            "precision": self.limits.precision,
             "training_loss": loss,
             **errors,
         }

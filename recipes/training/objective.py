@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from recipes.data.images import LabelledImages, Problem
+from recipes.evaluation.applied import Applied
 from recipes.evaluation.error_rates import Protocol
 from recipes.recipe import Recipe
 from recipes.training.batches import Batch
@@ -86,7 +87,7 @@ class Objective(ABC):
         """The tests at the end of a run; the first of them follows each epoch."""
 
     @abstractmethod
-    def test(self, model: nn.Module, protocol: Protocol, on: Validation) -> tuple[dict[str, Any], list[Problem]]:
+    def test(self, model: Applied, protocol: Protocol, on: Validation) -> tuple[dict[str, Any], list[Problem]]:
         """Test a net on every image of a split.
 
         Args:

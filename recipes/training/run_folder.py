@@ -53,7 +53,8 @@ class RunFolder(OutputFolder):
 def write_metrics(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write metrics.csv, one row for each epoch; without any there is no file."""
     if rows:
-        write_csv(path, list(rows[0]), [list(row.values()) for row in rows])
+        header = list(rows[-1])  # the latest has every column; those of an older version lack some
+        write_csv(path, header, [[row.get(name, "") for name in header] for row in rows])
     else:
         path.unlink(missing_ok=True)
 

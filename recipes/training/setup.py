@@ -20,12 +20,12 @@ from recipes.data.images import LabelledImages
 from recipes.data.source import DataSource
 from recipes.data.splits import load_splits
 from recipes.recipe import Recipe
-from recipes.runtime.command import weights_dtype
 from recipes.runtime.processes import from_main
-from recipes.training.batches import GlobalBatches, check_batch_size, training_loader
+from recipes.training.batches import GlobalBatches, check_batch_size
 from recipes.training.boxes import Localisation
 from recipes.training.checkpoint import Checkpoint, Checkpoints, load_checkpoint
 from recipes.training.classes import Classification
+from recipes.training.feed import Feed
 from recipes.training.learner import Learner, Limits
 from recipes.training.loop import Training
 from recipes.training.objective import Objective, Splits
@@ -158,8 +158,9 @@ def limits_of(args: argparse.Namespace) -> Limits:
         max_steps=args.max_steps,
         device_batch=args.device_batch,
         checkpoint_every=args.checkpoint_every,
+        checkpoint_minutes=args.checkpoint_minutes,
         workers=args.workers,
-        dtype=weights_dtype(args.precision),
+        precision=args.precision,
         channels_last=args.channels_last,
         strict=args.strict,
     )
@@ -200,7 +201,7 @@ def assemble(
         recipe,
         limits,
         net,
-        prepare=lambda: accelerator.prepare(torch.compile(net) if args.compile else net),
+        compiled=args.compile,
         colours=colours,
         loss=objective.loss,
         share=batches.share,
@@ -210,7 +211,7 @@ def assemble(
         recipe=recipe,
         limits=limits,
         learner=learner,
-        loader=training_loader(objective.crops(training), batches, args.workers),
+        feed=Feed(objective.crops(training), batches, args.workers, accelerator.device),
         batches=batches,
         validation=splits.validation,
         objective=objective,

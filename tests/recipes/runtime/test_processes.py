@@ -7,11 +7,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from accelerate.utils import DistributedType
 
 from recipes.runtime import launchers
 from recipes.runtime.launchers import check_launch, processes_asked_for
-from recipes.runtime.processes import lost_process
+from recipes.runtime.processes import outside_cause
 from tests.recipes.commands import Command, run, run_line, train_command
 
 
@@ -63,7 +64,7 @@ def test_a_shared_out_net_is_refused(kind: str) -> None:
     accelerator.distributed_type = DistributedType.MULTI_GPU
     check_launch(accelerator)
     accelerator.mixed_precision = "fp16"
-    with pytest.raises(ValueError, match=r"the launcher asks for fp16.*--precision has fp32, bf16 and fp64"):
+    with pytest.raises(ValueError, match=r"the launcher asks for fp16.*--precision has fp32, tf32, bf16 and fp64"):
         check_launch(accelerator)
 
 
@@ -158,5 +159,8 @@ def test_any_error_of_the_main_process_ends_all_of_them(error: str, tmp_path: Pa
 )
 def test_a_process_that_is_gone_is_told_in_one_line(error: str, said: str) -> None:
     """Without the page that gloo has to say of it; what is no such error is none."""
-    assert re.search(said, str(lost_process(RuntimeError(error))))
-    assert lost_process(RuntimeError("mat1 and mat2 shapes cannot be multiplied")) is None
+    assert re.search(said, str(outside_cause(RuntimeError(error))))
+    assert "start one process for each GPU" in str(outside_cause(RuntimeError("NCCL error: Duplicate GPU detected")))
+    full = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
+    assert "CUDA out of memory: this device does not hold" in str(outside_cause(full))
+    assert outside_cause(RuntimeError("mat1 and mat2 shapes cannot be multiplied")) is None

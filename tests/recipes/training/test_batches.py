@@ -1,6 +1,6 @@
 """Batches that do not depend on processes, workers, or where a run was interrupted."""
 
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 import pytest
@@ -13,8 +13,11 @@ from recipes.data.images import LabelledImages
 from recipes.data.splits import load_splits
 from recipes.evaluation.error_rates import EvaluationImages, in_batches, share_of
 from recipes.recipe import Recipe, load_recipe
-from recipes.training.batches import Batch, GlobalBatches, TrainingCrops, training_images, training_loader
+from recipes.training.batches import Batch, GlobalBatches, TrainingCrops, training_images
+from recipes.training.feed import Feed, Pieces, task_size
 from vgg_zoo.images.preprocessing import IMAGENET_COLOURS
+
+CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
@@ -73,11 +76,30 @@ def test_loader_workers_change_nothing(digits: tuple[LabelledImages, LabelledIma
     """Two workers give the batches of none, crop by crop."""
     recipe = load_recipe("digits_vgg_a")
     batches = GlobalBatches(len(digits[0]), recipe.batch_size, recipe.seed, 0, 1)
-    alone = training_loader(TrainingCrops(digits[0], recipe), batches, workers=0)
-    helped = training_loader(TrainingCrops(digits[0], recipe), batches, workers=2)
+    alone, helped = (Feed(TrainingCrops(digits[0], recipe), batches, workers, CPU) for workers in (0, 2))
     for _, (one, other) in zip(range(3), zip(alone, helped, strict=True), strict=False):
-        assert torch.equal(one[0], other[0])
-        assert torch.equal(one[1], other[1])
+        assert all(torch.equal(*pair) for pair in zip(one[:4], other[:4], strict=True))
+
+
+@given(st.integers(1, 40), st.integers(1, 4), st.integers(1, 50))
+def test_a_share_is_cut_into_tasks_that_make_it_up(batch: int, world: int, size: int) -> None:
+    """In order, whatever the size of a task, so that all processes that load images work on the same batch."""
+    for rank in range(min(world, batch)):
+        batches = GlobalBatches(100, batch, seed=0, rank=rank, world=min(world, batch))
+        pieces = Pieces(batches, size)
+        tasks = iter(pieces)
+        for share in batches:
+            own = list(islice(tasks, pieces.per_batch))
+            assert [key for task in own for key in task] == share
+            assert max(map(len, own)) <= size
+        assert next(tasks, None) is None
+        assert len(pieces) == len(batches) * pieces.per_batch
+
+
+def test_all_processes_that_load_work_on_the_first_batch() -> None:
+    """Of 256 crops each of eight makes 32; no task has fewer than eight, unless the whole share has."""
+    assert [task_size(256, workers) for workers in (0, 1, 8, 64)] == [256, 256, 32, 8]
+    assert task_size(3, 16) == 3
 
 
 def test_every_test_image_comes_once_in_batches_of_one_shape(tmp_path: Path) -> None:
@@ -97,9 +119,7 @@ def test_every_test_image_comes_once_in_batches_of_one_shape(tmp_path: Path) -> 
 def test_recipe_crops_have_the_recipes_size(digits: tuple[LabelledImages, LabelledImages]) -> None:
     """8-bit RGB crops with their labels."""
     recipe = Recipe(model="vgg_a", crop_size=32, train_scales=(32, 40), test_scale=32, batch_size=16)
-    pixels, labels = next(
-        iter(training_loader(TrainingCrops(digits[0], recipe), GlobalBatches(1437, 16, 0, 0, 1), workers=0))
-    )[:2]
+    pixels, labels = next(iter(Feed(TrainingCrops(digits[0], recipe), GlobalBatches(1437, 16, 0, 0, 1), 0, CPU)))[:2]
     assert pixels.shape == (16, 3, 32, 32)
     assert pixels.dtype == torch.uint8
     assert labels.shape == (16,)
@@ -119,7 +139,7 @@ def test_an_interrupted_epoch_goes_on_where_it_was(images: int, data: st.DataObj
 def test_the_nets_input_is_the_crop_shifted_minus_the_mean(digits: tuple[LabelledImages, LabelledImages]) -> None:
     """Colours move by what was drawn for each image; without a shift only the mean goes."""
     recipe = Recipe(model="vgg_a", crop_size=32, train_scales=(32, 40), test_scale=32, batch_size=16)
-    batch = next(iter(training_loader(TrainingCrops(digits[0], recipe), GlobalBatches(1437, 16, 0, 0, 1), workers=0)))
+    batch = next(iter(Feed(TrainingCrops(digits[0], recipe), GlobalBatches(1437, 16, 0, 0, 1), 0, CPU)))
     images = training_images(batch, recipe, IMAGENET_COLOURS, torch.float64)
     difference = images - (batch.pixels.double() - torch.tensor(IMAGENET_COLOURS.mean).view(1, 3, 1, 1))
     assert difference.std((2, 3)).max() < 1e-5

@@ -14,7 +14,7 @@ from recipes import train
 from recipes.data.splits import load_splits
 from recipes.evaluation import error_rates
 from recipes.evaluation.error_rates import posteriors
-from recipes.runtime.processes import make_accelerator
+from recipes.runtime.command import begin_processes
 from recipes.runtime.signals import STOP, StoppedError
 from recipes.training.checkpoint import load_checkpoint
 from recipes.training.loop import Training
@@ -44,7 +44,8 @@ def make(digits: Splits, tmp_path: Path) -> Make:
         folder = RunFolder(tmp_path / name)
         folder.path.mkdir()
         options = train.parse([*words, "--output", str(folder.path)])
-        return assemble(recipe, options, digits, IMAGENET_COLOURS, None, folder, make_accelerator())
+        accelerator = begin_processes(options)
+        return assemble(recipe, options, digits, IMAGENET_COLOURS, None, folder, accelerator)
 
     return made
 

@@ -1,0 +1,130 @@
+"""What a command computes on: the devices it finds, the arithmetic they are set to, and what results say of both."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator, PartialState
+
+PRECISIONS = ("fp32", "tf32", "bf16", "fp64")
+"""fp32 and fp64 are IEEE's. tf32 rounds what is multiplied to 10 bits of fraction, bf16 to 7; both sum in fp32."""
+
+_NEEDS_AMPERE = ("tf32", "bf16")
+
+
+def check_devices() -> str | None:
+    """Look at the GPUs of this machine before they are used.
+
+    Returns:
+        A warning of a GPU that PyTorch cannot use.
+
+    Raises:
+        ValueError: More processes on this machine than GPUs.
+    """
+    if os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes"):
+        return None
+    if not torch.cuda.is_available():
+        return _unusable_gpu()
+    processes, gpus = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), torch.cuda.device_count()
+    if processes > gpus:
+        raise ValueError(
+            f"{processes} processes on this machine, and PyTorch sees {gpus} GPU(s): each process needs its own. Start "
+            f"{gpus}, or let them see more (CUDA_VISIBLE_DEVICES). Of a card that is cut into MIG instances, PyTorch "
+            "sees one"
+        )
+    return None
+
+
+def _unusable_gpu() -> str | None:
+    """Why PyTorch uses no NVIDIA GPU, where there is one and nobody hid it."""
+    if not Path("/dev/nvidia0").exists() or os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
+        return None
+    if torch.version.cuda is None:
+        why = f"this PyTorch ({torch.__version__}) was built without CUDA; pytorch.org says how to install another one"
+    else:
+        why = (
+            f"its driver is {_driver() or 'not loaded'}, and this PyTorch was built for CUDA {torch.version.cuda}: "
+            "update the driver, or install a PyTorch for an older CUDA"
+        )
+    return f"warning: there is an NVIDIA GPU that PyTorch cannot use, and the work is done on the CPU: {why}"
+
+
+def precision_of(asked: str | None, accelerator: Accelerator) -> str:
+    """The precision of a command: the one that its user asked for, else the launcher's bf16, else fp32."""
+    return asked or ("bf16" if accelerator.mixed_precision == "bf16" else "fp32")
+
+
+def set_arithmetic(precision: str, device: torch.device, deterministic: bool) -> None:
+    """Set PyTorch to a precision, whatever it or the launcher has by default: its own fp32 convolutions are in TF32.
+
+    Args:
+        precision: One of `PRECISIONS`.
+        device: Of this process.
+        deterministic: Bit-identical in every run; else cuDNN tries which of its algorithms is fastest.
+
+    Raises:
+        ValueError: The device has no such arithmetic.
+    """
+    if precision == "tf32" and device.type != "cuda":
+        raise ValueError(f"--precision tf32 is arithmetic of NVIDIA's GPUs, and this is a {device.type}; take fp32")
+    if device.type == "cuda" and precision in _NEEDS_AMPERE:
+        capability = torch.cuda.get_device_capability(device)
+        if capability < (8, 0):
+            raise ValueError(
+                f"--precision {precision} needs a GPU of compute capability 8.0 (Ampere), and "
+                f"{torch.cuda.get_device_name(device)} has {capability[0]}.{capability[1]}; take fp32"
+            )
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    torch.backends.cudnn.benchmark = not deterministic
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it
+        torch.use_deterministic_algorithms(True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # it would write every new tensor twice
+
+
+def hardware() -> dict[str, Any]:
+    """What results.json says of where they were computed, as plain data."""
+    device = PartialState().device if PartialState._shared_state else torch.device("cpu")
+    found: dict[str, Any] = {"device": device.type, "name": _cpu_name(), "threads": torch.get_num_threads()}
+    if device.type == "cuda":
+        version: Any = torch.cuda.nccl.version() if torch.distributed.is_nccl_available() else None
+        found |= {
+            "name": torch.cuda.get_device_name(device),
+            "driver": _driver(),
+            "cuda": torch.version.cuda,
+            "cudnn": torch.backends.cudnn.version(),
+            "nccl": ".".join(map(str, version)) if version else None,
+            "tf32": torch.backends.cudnn.allow_tf32,
+        }
+    return {**found, "deterministic": torch.are_deterministic_algorithms_enabled()}
+
+
+def _cpu_name() -> str | None:
+    cpuinfo = Path("/proc/cpuinfo")
+    named = re.search("^model name.*?:(.*)", cpuinfo.read_text() if cpuinfo.exists() else "", re.MULTILINE)
+    return named[1].strip() if named else None
+
+
+def _driver() -> str | None:
+    """The version of NVIDIA's driver."""
+    try:
+        asked = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+        return subprocess.run(asked, capture_output=True, text=True, check=True, timeout=30).stdout.split("\n")[0]
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def loading_processes(asked: int | None, device: torch.device) -> int:
+    """How many processes load images for this one: the number asked for, else this process's share of a GPU machine's
+    cores, and none of a CPU's, which the net needs itself.
+    """
+    if asked is not None:
+        return asked
+    if device.type == "cpu":
+        return 0
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
