@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -49,11 +50,17 @@ def test_a_run_leaves_a_net_that_timm_loads_and_its_results(processes: int, tmp_
     assert [(int(row["epoch"]), int(row["step"])) for row in rows] == [(1, 44)]
     assert 0 < float(rows[0]["training_loss"]) < 10
 
+    check_example(output)
+
+
+def check_example(output: Path) -> None:
+    """The net that timm loads from the folder gives the logits of the example, however it was trained."""
+    results = results_of(output)
     model = timm.create_model(f"local-dir:{output}", pretrained=True).eval()
     example = results["example"]
     crop = centre_crop(load_splits("digits")[1].pixels(0), example["scale"], example["crop_size"])
     with torch.inference_mode():
-        logits = model(subtract_mean(crop[None], results["data"]["mean"]))[0]
+        logits = model(subtract_mean(crop[None], tuple(results["data"]["mean"])))[0]
     torch.testing.assert_close(logits, torch.tensor(example["logits"]))
 
 
@@ -255,6 +262,9 @@ def test_hardware_options_train_the_same_net(tmp_path: Path) -> None:
         torch.testing.assert_close(plain[key], other[key], rtol=0, atol=1e-12)
         assert bf16[key].dtype == torch.float32
         assert (plain[key] - bf16[key]).abs().max() < 0.02
+    check_example(tmp_path / "bf16")
+    assert [results_of(tmp_path / name)["precision"] for name in ("plain", "bf16")] == ["fp64", "bf16"]
+    assert results_of(tmp_path / "bf16")["hardware"]["device"] == "cpu"
 
 
 @pytest.mark.slow
@@ -265,7 +275,11 @@ def test_a_dry_run_needs_no_data_and_leaves_nothing(processes: int, tmp_path: Pa
     done = succeed(command("train", *options, processes=processes))
     assert f"in {processes} process(es)" in done.stdout
     assert "step 2: loss 6.9" in done.stdout or "step 2: loss 7" in done.stdout
-    assert "images/s in the last step; peak memory" in done.stdout
+    assert re.search(
+        r"images/s in each process; .* TFLOP/s, MFU \d+%.*the limit is (loading|the net)\npeak memory",
+        done.stdout,
+        re.S,
+    )
     assert list(tmp_path.iterdir()) == []
 
 
