@@ -28,6 +28,7 @@ from recipes.runtime.hardware import check_devices, precision_of, set_arithmetic
 from recipes.runtime.launchers import begin_process, check_launch, too_few_processes
 from recipes.runtime.lifeline import hold_on
 from recipes.runtime.patience import SignsOfLife
+from recipes.runtime.signals import StoppedError
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
@@ -98,7 +99,7 @@ def only_main_speaks(accelerator: Accelerator) -> None:
         print(warning, file=sys.stderr)
 
 
-def _sendable(error: Exception) -> Exception:
+def _sendable(error: BaseException) -> BaseException:
     """The error as another process can raise it: some cannot be pickled, or not made again from what they hold."""
     try:
         same = pickle.loads(pickle.dumps(error))  # noqa: S301 (what was pickled in this line)
@@ -126,9 +127,9 @@ def together(accelerator: Accelerator, work: Callable[[], Any], what: str | None
     with signs:
         try:
             found = work()
-        except Exception as raised:
+        except (Exception, StoppedError) as raised:
             error = raised
-    outcomes: list[Exception | None] = gather_object([_sendable(error) if error else None])
+    outcomes: list[BaseException | None] = gather_object([_sendable(error) if error else None])
     for outcome in [error, *outcomes]:
         if outcome is not None:
             setattr(outcome, _SAID, not accelerator.is_local_main_process)
@@ -136,7 +137,7 @@ def together(accelerator: Accelerator, work: Callable[[], Any], what: str | None
     return found
 
 
-def is_said_elsewhere(error: Exception) -> bool:
+def is_said_elsewhere(error: BaseException) -> bool:
     """Whether `together` raised it in all processes, so that the first one on this machine says it for all of them."""
     return bool(getattr(error, _SAID, False))
 

@@ -17,8 +17,11 @@ EXIT_CODES = {signal.SIGTERM: 143, signal.SIGUSR1: 143, signal.SIGINT: 130}
 """By signal: what shells and schedulers know as "ended by SIGTERM" and "ended by SIGINT"."""
 
 
-class StoppedError(Exception):
+class StoppedError(BaseException):
     """A signal asked the command to stop.
+
+    It is no `Exception`, like Python's own `KeyboardInterrupt`: it is raised wherever the main thread is, and whoever
+    takes any exception there for a damaged image would leave out that image and go on.
 
     Attributes:
         code: The command's exit code.

@@ -68,6 +68,10 @@ class Feed:
         while found := list(islice(pieces, self.pieces.per_batch)):
             yield self._sent(found) if self._stream is None else self._sent_aside(found)
 
+    def close(self) -> None:
+        """End the processes that load images; there is no batch after this."""
+        self.loader._iterator = None
+
     def _sent_aside(self, pieces: list[Batch]) -> Batch:
         """On a stream of its own, beside what the GPU still computes of the batch before."""
         now = torch.cuda.current_stream(self.device)

@@ -175,6 +175,7 @@ class Training:
                     self._end_epoch(bar)
                 self.save()
             self.settle()
+        self.feed.close()
 
     def _train_epoch(self, bar: Any) -> None:
         self.learner.begin_epoch(self.schedule.learning_rate)
