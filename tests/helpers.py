@@ -1,9 +1,12 @@
-"""Small nets and state dicts that several tests use."""
+"""Small nets, state dicts and a recorder of operators that several tests use."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import timm
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from vgg_zoo import VGG
 from vgg_zoo.results import KINDS, described
@@ -19,6 +22,23 @@ def small(name: str = "vgg_d", **changes: Any) -> VGG:
     model = timm.create_model(name, **SMALL | changes)
     assert isinstance(model, VGG)
     return model.eval()
+
+
+class _Recorder(TorchDispatchMode):
+    def __init__(self) -> None:
+        super().__init__()
+        self.operators: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.operators.append(func.overloadpacket.__name__)
+        return func(*args, **kwargs or {})
+
+
+@contextmanager
+def recorded() -> Iterator[list[str]]:
+    """The names of the operators that run inside, in order, those of backward passes included."""
+    with _Recorder() as recorder:
+        yield recorder.operators
 
 
 def training_results(**content: Any) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from vgg_zoo.configurations import STRIDE, Configuration, configuration
 from vgg_zoo.initialisation import initialise
+from vgg_zoo.normalisation import LocalResponseNormalisation
 
 _NAMES = ("label_names", "label_descriptions")
 
@@ -147,7 +148,7 @@ def local_response_normalisation() -> nn.Module:
 
     The paper's b = a / (k + α Σ a²)^β has no division by n; PyTorch divides α by it, hence 5 · 1e-4.
     """
-    return nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0)
+    return LocalResponseNormalisation(5, alpha=5e-4, beta=0.75, k=2.0)
 
 
 class AlreadyDense(dict[str, Any]):

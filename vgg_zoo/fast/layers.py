@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from vgg_zoo.fast import kernels as compiled
 from vgg_zoo.fast import winograd
 from vgg_zoo.model import fc_over_map, fc_windows
+from vgg_zoo.normalisation import LocalResponseNormalisation
 
 Step = Callable[[Tensor], Tensor]
 _MOST_WINDOWS = 256  # of the first FC layer at once: 25 MB of them at full width
@@ -136,7 +137,7 @@ class FastConv(FastLayer, nn.Conv2d):
         return _as_map(kernels.winograd(_as_rows(x), self.ordered, self.bias, y, relu=relu, pool=pool is not None))
 
 
-class FastLRN(FastLayer, nn.LocalResponseNorm):
+class FastLRN(FastLayer, LocalResponseNormalisation):
     """A-LRN's normalisation (Table 1): one pass over the map, which PyTorch's takes many for.
 
     Args:

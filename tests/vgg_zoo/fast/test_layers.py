@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from vgg_zoo.fast import kernels as compiled
 from vgg_zoo.fast.layers import FastLRN
+from vgg_zoo.normalisation import LocalResponseNormalisation
 
 needs_compiler = pytest.mark.skipif(compiled.kernels() is None, reason=str(compiled.why_not()))
 
@@ -47,7 +48,7 @@ def test_what_is_not_finite_spreads_as_in_pytorch() -> None:
 
 
 @pytest.mark.parametrize(("size", "beta", "k"), [(3, 0.75, 2.0), (5, 0.5, 1.0), (5, 0.75, 0.0)])
-def test_another_normalisation_than_the_papers_is_pytorchs(size: int, beta: float, k: float) -> None:
+def test_another_normalisation_than_the_papers_is_the_nets_own(size: int, beta: float, k: float) -> None:
     """The kernel has one window and one power."""
-    norm, x = nn.LocalResponseNorm(size, beta=beta, k=k), torch.randn(2, 32, 5, 5)
+    norm, x = LocalResponseNormalisation(size, beta=beta, k=k), torch.randn(2, 32, 5, 5)
     assert torch.equal(FastLRN(norm, "compiled")(x), norm(x))
