@@ -18,13 +18,14 @@ import torch
 from torch import Tensor, nn
 
 from vgg_zoo.configurations import STRIDE
+from vgg_zoo.devices import arithmetic_of, default_most_pixels
 from vgg_zoo.fast.copies import arithmetic, net_for
 from vgg_zoo.images.inputs import Rescaled, as_scales, batches_of_one_shape, in_parts, net_input
 from vgg_zoo.inference import inference_view
 from vgg_zoo.receptive import cells_of, field_of
 
 _MOST_WINDOWS = 1024  # of the first FC layer at once: 100 MB of them at full width
-_MOST_BYTES = 2**25  # of rescaled images that wait for the net at once
+_BYTES_A_PIXEL = 32  # of rescaled images that wait for the net, for each pixel that it takes at once: 2**25 on a CPU
 
 # PyTorch and oneDNN each keep the last 1,024 convolutions that they compiled, one for each shape of map, up to 1.4 MB
 # each: photos of all different shapes would fill 0.7 GB with what no later photo asks for. 48 are those of net E at
@@ -148,12 +149,25 @@ def _spans(modules: Sequence[nn.Module], length: int, dimension: int, most_pixel
     return spans
 
 
+def dense_input(net: nn.Module, pixels: Tensor) -> Tensor:
+    """`net_input`, NHWC where a GPU's tensor cores compute: they take no other layout, and the input's decides."""
+    images = net_input(net, pixels)
+    by_tensor_cores = images.is_cuda and arithmetic_of(images) != "exact"
+    return images.contiguous(memory_format=torch.channels_last) if by_tensor_cores else images
+
+
+def even_parts(pixels: Tensor, most_pixels: int) -> Sequence[Tensor]:
+    """A batch (B, 3, H, W) in as few parts of about the same size as hold at most `most_pixels`, or one image, each."""
+    most = max(1, most_pixels // (pixels.shape[2] * pixels.shape[3]))
+    return pixels.chunk(max(1, -(-len(pixels) // most)))
+
+
 def score_maps(net: nn.Module, pixels: Tensor, ceil_mode: bool, most_pixels: int, exact: bool = False) -> Tensor:
     """The map of the net's outputs, of images of one shape.
 
     Args:
         net: A net of the zoo or timm's own `vgg*`, in any mode, which stays; dropout is off.
-        pixels: (B, 3, H, W), uint8, RGB in 0–255, at the scale that is tested.
+        pixels: (B, 3, H, W), uint8, RGB in 0–255, at the scale that is tested, on any device.
         ceil_mode: Pools round their size up, as Caffe's did.
         most_pixels: That go through the net at once.
         exact: Run the net itself, where on a CPU its fast copy (`vgg_zoo.fast_inference`) would do.
@@ -161,12 +175,11 @@ def score_maps(net: nn.Module, pixels: Tensor, ceil_mode: bool, most_pixels: int
     Returns:
         (B, outputs, h, w), at least float32; h = ⌊H/32⌋ − 6 for the paper's nets.
     """
-    area, prepare = pixels.shape[2] * pixels.shape[3], partial(net_input, net)
-    runs = inference_view(net_for(net, exact), ceil_mode)
-    if area > most_pixels:
+    prepare, runs = partial(dense_input, net), inference_view(net_for(net, exact), ceil_mode)
+    if pixels.shape[2] * pixels.shape[3] > most_pixels:
         maps = [tiled_class_score_map(runs, image, prepare, most_pixels) for image in pixels]
     else:
-        maps = [class_score_map(runs, prepare(part)) for part in pixels.split(max(1, most_pixels // area))]
+        maps = [class_score_map(runs, prepare(part)) for part in even_parts(pixels, most_pixels)]
     scores = torch.cat(maps)
     return scores.float() if scores.dtype in (torch.bfloat16, torch.float16) else scores  # soft-max needs more
 
@@ -190,7 +203,8 @@ class DenseNet(ABC):
         scales: Q, smallest sides in pixels.
         flip: Average with the mirrored image.
         ceil_mode: Pools round their size up.
-        most_pixels: That go through the net at once.
+        most_pixels: That go through the net at once: what was given, else what suits the net's device
+            (`vgg_zoo.devices.default_most_pixels`).
         exact: Run the net itself, not its fast copy.
         settings_from: Who chose the settings that were not given: a file, or the paper.
     """
@@ -202,21 +216,38 @@ class DenseNet(ABC):
         settings_from: str,
         side: int,
         what: str,
-        most_pixels: int,
+        most_pixels: int | None,
         exact: bool,
     ) -> None:
         scales = as_scales(chosen["scales"])
         if not scales or min(scales) < side:
             raise ValueError(f"scales must be smallest sides of at least {side} pixels{what}; got {scales}")
-        if most_pixels < side**2:
+        if most_pixels is not None and most_pixels < side**2:
             raise ValueError(f"most_pixels must be at least {side}², the smallest image; got {most_pixels}")
         self.model, self.scales, self.flip = model, scales, bool(chosen["flip"])
-        self.ceil_mode, self.most_pixels, self.exact = bool(chosen["ceil_mode"]), int(most_pixels), bool(exact)
+        self.ceil_mode, self.exact = bool(chosen["ceil_mode"]), bool(exact)
         self.settings_from = settings_from
+        self._side, self._most_pixels = side, None if most_pixels is None else int(most_pixels)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the net is now."""
+        return next(self.model.parameters()).device
+
+    @property
+    def most_pixels(self) -> int:
+        """Pixels that go through the net at once."""
+        if self._most_pixels is not None:
+            return self._most_pixels
+        return max(self._side**2, default_most_pixels(self.device))
 
     @property
     def arithmetic(self) -> str:
-        """How the net is computed as it is now: "winograd" by `fast_inference`'s copy, or "exact"."""
+        """How the net is computed as it is now.
+
+        "winograd" by `fast_inference`'s copy; by the net itself "tf32" (float32 on CUDA where PyTorch allows it),
+        "bf16" or "fp16" (its weights, or autocast), or "exact": IEEE float32 or float64.
+        """
         return arithmetic(self.model, self.exact)
 
     @property
@@ -240,7 +271,7 @@ class DenseNet(ABC):
             ValueError: There is none.
         """
         found = []
-        for part in in_parts(images, _MOST_BYTES):
+        for part in in_parts(images, _BYTES_A_PIXEL * default_most_pixels(self.device)):
             found.append(self.of_rescaled(part))
             _trim()
         if not found:
@@ -248,12 +279,24 @@ class DenseNet(ABC):
         return torch.cat(found)
 
     def batches(self, images: Sequence[Rescaled | None]) -> Iterator[tuple[int, Tensor, list[int]]]:
-        """Of images at every scale: the place of the scale, a batch of one shape, and its images' places."""
+        """Of images at every scale: the place of the scale, a batch of one shape on the net's device, and its places.
+
+        Nothing here waits for a GPU: what the net makes of batches stays there until all of it is fetched at once.
+        """
         for place in range(len(self.scales)):
             of_scale = [None if image is None else image[place] for image in images]
-            for batch, places in batches_of_one_shape(of_scale, self.most_pixels):
+            for batch, places in batches_of_one_shape(of_scale, self.most_pixels, self.device):
                 yield place, batch, places
 
     def both_ways(self, apply: Callable[[Tensor], Tensor], pixels: Tensor) -> Tensor:
-        """A function of images, averaged over them and their mirror images if the settings ask for that."""
-        return (apply(pixels) + apply(pixels.flip(-1))) / 2 if self.flip else apply(pixels)
+        """A function of images, averaged over them and their mirror images if the settings ask for that.
+
+        Args:
+            apply: From (2 · B, 3, H, W) pixels, the images and then their mirror images, to a row for each. It divides
+                what is more than `most_pixels`.
+            pixels: (B, 3, H, W).
+        """
+        if not self.flip:
+            return apply(pixels)
+        plain, mirrored = apply(torch.cat([pixels, pixels.flip(-1)])).chunk(2)
+        return (plain + mirrored) / 2

@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
-from vgg_zoo.dense import DenseNet, strips_of, tiled_features, tiles
+from vgg_zoo.dense import DenseNet, dense_input, even_parts, strips_of, tiled_features, tiles
+from vgg_zoo.devices import widest
 from vgg_zoo.fast.copies import net_for
 from vgg_zoo.images.inputs import Rescaled, net_input
 from vgg_zoo.inference import inference_view
@@ -41,7 +42,7 @@ class DenseDescriptor(DenseNet):
         flip: Average with the mirrored image.
         l2: "scale" normalises each scale's descriptor before they are combined, "final" the combined one.
         ceil_mode: Max-pools round their size up, as Caffe's did.
-        most_pixels: That go through the net at once.
+        most_pixels: That go through the net at once; None as of `DenseEvaluator`.
         exact: Use the net itself. Otherwise, in float32 on a CPU, `fast_inference`'s copy of it does the work.
 
     Raises:
@@ -59,7 +60,7 @@ class DenseDescriptor(DenseNet):
         l2: str = "scale",
         *,
         ceil_mode: bool | None = None,
-        most_pixels: int = 1024 * 1024,
+        most_pixels: int | None = None,
         exact: bool = False,
     ) -> None:
         model: Any = net if isinstance(net, nn.Module) else pretrained_net(net)
@@ -102,8 +103,13 @@ class DenseDescriptor(DenseNet):
         """
         found = torch.full((len(images), len(self.scales), self.layer.channels), torch.nan, dtype=torch.float64)
         view = inference_view(net_for(self.model, self.exact), self.ceil_mode)
+        rows, scales, order = [], [], []
         for place, batch, places in self.batches(images):
-            found[places, place] = self.both_ways(partial(self._averages, view), batch)
+            rows.append(self.both_ways(partial(self._averages, view), batch))
+            scales += [place] * len(places)
+            order += places
+        if rows:
+            found[order, scales] = torch.cat(rows).cpu().double()
         return self._combined(found).float()
 
     def _combined(self, found: Tensor) -> Tensor:
@@ -114,14 +120,15 @@ class DenseDescriptor(DenseNet):
         return F.normalize(found, dim=1) if self.l2 == "final" else found
 
     def _averages(self, net: Any, pixels: Tensor) -> Tensor:
-        """(B, C), float64, of (B, 3, H, W): the layer's mean over positions, of a batch or, by tiles, of each image."""
+        """(B, C) of (B, 3, H, W): the layer's mean over positions, in parts or, by tiles, image by image."""
         if pixels.shape[2] * pixels.shape[3] > self.most_pixels:
             return torch.stack([self._tiled_average(net, image) for image in pixels])
-        return _mean_over_positions([self._map(net, net_input(net, pixels))])
+        parts = even_parts(pixels, self.most_pixels)
+        return torch.cat([_mean_over_positions([self._map(net, dense_input(net, part))]) for part in parts])
 
     def _tiled_average(self, net: Any, pixels: Tensor) -> Tensor:
         """(C,) of one image (3, H, W) of any size: the trunk by tiles, the FC layers by strips of its whole map."""
-        prepare = partial(net_input, net)
+        prepare = partial(dense_input, net)
         if not self.layer.fully_connected:
             modules, run = trunk_modules(net)[: self.layer.after], partial(self._map, net)
             parts = (tile for _, tile in tiles(modules, run, pixels, prepare, self.most_pixels))
@@ -135,12 +142,13 @@ class DenseDescriptor(DenseNet):
 
 
 def _mean_over_positions(parts: Iterable[Tensor]) -> Tensor:
-    """(B, C), float64 on the CPU: the mean over all positions of maps (B, C, h, w) that are parts of one."""
-    total, cells = torch.zeros((), dtype=torch.float64), 0
+    """(B, C), of the device's `widest` type: the mean over all positions of maps (B, C, h, w) that are parts of one."""
+    total, cells = torch.zeros(()), 0
     for part in parts:
         count = part.shape[2] * part.shape[3]
         half = part.dtype in (torch.bfloat16, torch.float16)  # sums need more
-        total = total + part.mean((2, 3), dtype=torch.float32 if half else None).cpu().double() * count
+        mean = part.mean((2, 3), dtype=torch.float32 if half else None)
+        total = total + mean.to(widest(part.device)) * count
         cells += count
     return total / cells
 

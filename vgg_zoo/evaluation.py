@@ -12,7 +12,7 @@ from huggingface_hub import hf_hub_download
 from timm.data import ImageNetInfo
 from torch import Tensor, nn
 
-from vgg_zoo.dense import DenseNet, score_maps
+from vgg_zoo.dense import DenseNet, even_parts, score_maps
 from vgg_zoo.images.decoding import BadImageError, Pixels
 from vgg_zoo.images.inputs import Input, Rescaled, at_scales, decode_each, decoded, several, size_of
 from vgg_zoo.images.preprocessing import rescale
@@ -46,7 +46,8 @@ class DenseEvaluator(DenseNet):
             averages class scores, as a net that is trained on crops was.
         ceil_mode: Max-pools round their size up, as Caffe's and so Oxford's did.
         most_pixels: That go through the net at once. Smaller images are batched up to it; the trunk runs over a larger
-            image in tiles of so many pixels.
+            image in tiles of so many pixels. None: 2**20 on a CPU; on a GPU what suits its memory, up to 2**24
+            (`vgg_zoo.devices.default_most_pixels`).
         exact: Use the net itself. Otherwise, in float32 on a CPU, `fast_inference`'s copy of it does the work, several
             times as fast and equal up to rounding; it is made again when the weights have changed.
 
@@ -68,7 +69,7 @@ class DenseEvaluator(DenseNet):
         *,
         softmax_first: bool | None = None,
         ceil_mode: bool | None = None,
-        most_pixels: int = 1024 * 1024,
+        most_pixels: int | None = None,
         exact: bool = False,
     ) -> None:
         net: Any = model if isinstance(model, nn.Module) else pretrained_net(model)
@@ -142,8 +143,10 @@ class DenseEvaluator(DenseNet):
             (N, num_classes), float32, on the CPU.
         """
         total = torch.zeros(len(images), outputs_of(self.model), dtype=torch.float64)
-        for _, batch, places in self.batches(images):
-            total[places] += self._scale_posteriors(batch).double().cpu()
+        found = [(places, self._scale_posteriors(batch)) for _, batch, places in self.batches(images)]
+        if found:
+            order = torch.tensor([place for places, _ in found for place in places])
+            total.index_add_(0, order, torch.cat([rows for _, rows in found]).cpu().double())
         total[[place for place, image in enumerate(images) if image is None]] = torch.nan
         return (total / len(self.scales)).float()
 
@@ -237,8 +240,7 @@ def multi_crop(evaluator: DenseEvaluator, pixels: Tensor) -> Tensor:
         for y in grid(pixels.shape[2], side)
         for x in grid(pixels.shape[3], side)
     ]
-    most = max(1, evaluator.most_pixels // side**2)
-    parts = torch.cat(crops).split(most)
+    parts = even_parts(torch.cat(crops), evaluator.most_pixels)
     scores = torch.cat([evaluator.maps(part).mean((2, 3)).softmax(1) for part in parts])
     return scores.view(len(crops), len(pixels), -1).mean(0)
 

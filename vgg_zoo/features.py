@@ -73,6 +73,7 @@ class ImageDescriptor(TransformerMixin, BaseEstimator):
             all of them. Row i is image i in either case.
         ceil_mode: Max-pools round their size up, as Caffe's and so Oxford's did.
         most_pixels: That go through the net at once. Smaller images are batched up to it, larger ones go in tiles.
+            None: 2**20 on a CPU; on a GPU what suits its memory.
         device: Where the net goes, "cuda"; None leaves it where it is, on the CPU where it is loaded by name.
         exact: Use the net itself. Otherwise, in float32 on a CPU, `fast_inference`'s copy of it does the work, several
             times as fast and equal up to rounding. `feature_maps` always uses the net itself.
@@ -89,7 +90,7 @@ class ImageDescriptor(TransformerMixin, BaseEstimator):
         *,
         on_error: str = "raise",
         ceil_mode: bool | None = None,
-        most_pixels: int = 1024 * 1024,
+        most_pixels: int | None = None,
         device: str | None = None,
         exact: bool = False,
     ) -> None:

@@ -17,6 +17,7 @@ from vgg_zoo.boxes.frame import boxes_of_map, cut, in_pixels
 from vgg_zoo.boxes.merging import CLOSE, merge
 from vgg_zoo.boxes.net import BoxVGG
 from vgg_zoo.dense import score_maps
+from vgg_zoo.devices import widest
 from vgg_zoo.entrypoints import BOX_NETS
 from vgg_zoo.evaluation import DenseEvaluator, Fusion, fuse
 from vgg_zoo.fast.net import FastVGG
@@ -63,7 +64,7 @@ class Localiser:
             0.5.
         ceil_mode: Max-pools round their size up in all maps of windows; for the image's classes the classifier has its
             own setting. None likewise, else no.
-        most_pixels: That go through a net at once.
+        most_pixels: That go through a net at once; None as of `DenseEvaluator`.
         exact: Run the nets themselves, not their fast copies; the classifier has its own setting.
 
     Raises:
@@ -81,7 +82,7 @@ class Localiser:
         top: int = 5,
         close: float | None = None,
         ceil_mode: bool | None = None,
-        most_pixels: int = 1024 * 1024,
+        most_pixels: int | None = None,
         exact: bool = False,
     ) -> None:
         models = [model] if isinstance(model, nn.Module | str | Path) else list(model)
@@ -100,8 +101,13 @@ class Localiser:
             raise ValueError(f"top must be at least 1; got {top}")
         _check_classes(self.nets, self.evaluators)
         self.top = min(int(top), outputs_of(self.evaluators[0].model))
-        self.close, self.ceil_mode, self.most_pixels = float(close), bool(ceil_mode), int(most_pixels)
-        self.exact = bool(exact)
+        self.close, self.ceil_mode, self.exact = float(close), bool(ceil_mode), bool(exact)
+        self._most_pixels = None if most_pixels is None else int(most_pixels)
+
+    @property
+    def most_pixels(self) -> int:
+        """Pixels that go through a net at once: what was given, else what suits the classifier's device."""
+        return self.evaluators[0].most_pixels if self._most_pixels is None else self._most_pixels
 
     @property
     def class_names(self) -> list[str]:
@@ -179,11 +185,8 @@ class Localiser:
         for place, scale in enumerate(self.scales):
             nets = [net for net, scales in zip(self.nets, self.scales_of_nets, strict=True) if scale in scales]
             of_scale = [None if image is None or not nets else image[place] for image in images]
-            for batch, numbers in batches_of_one_shape(of_scale, self.most_pixels):
-                scores = [
-                    of_window[classes[number]].flatten(1)
-                    for number, of_window in zip(numbers, self._window_posteriors(batch), strict=True)
-                ]
+            for batch, numbers in batches_of_one_shape(of_scale, self.most_pixels, self.evaluators[0].device):
+                scores = self._window_posteriors(batch, classes[numbers]).flatten(2)
                 for net in nets:
                     boxes = self._boxes(net, batch, classes[numbers])
                     for number, of_image in zip(numbers, zip(boxes, scores, strict=True), strict=True):
@@ -192,16 +195,21 @@ class Localiser:
 
     def _boxes(self, net: BoxVGG, batch: Tensor, classes: Tensor) -> Tensor:
         """(B, top, windows, 4) boxes of the classes (B, top) in a batch of one shape."""
-        outputs = net.by_box(score_maps(net, batch, self.ceil_mode, self.most_pixels, self.exact)).double().cpu()
+        outputs = net.by_box(score_maps(net, batch, self.ceil_mode, self.most_pixels, self.exact)).cpu().double()
         if net.regression == "pcr":
             outputs = outputs[torch.arange(len(outputs))[:, None], classes]
         boxes = boxes_of_map(outputs, height=batch.shape[2], width=batch.shape[3], side=self.side)
         return boxes.expand(-1, self.top, -1, -1)
 
-    def _window_posteriors(self, batch: Tensor) -> Tensor:
-        """(B, classes, h, w): the soft-max at every position, the mean over the classifiers."""
-        maps = [score_maps(each.model, batch, self.ceil_mode, self.most_pixels, each.exact) for each in self.evaluators]
-        return torch.stack([scores.double().softmax(1).cpu() for scores in maps]).mean(0)
+    def _window_posteriors(self, batch: Tensor, classes: Tensor) -> Tensor:
+        """(B, top, h, w) of the classes (B, top): the soft-max at every position, the mean over the classifiers."""
+        found = []
+        for each in self.evaluators:
+            scores = score_maps(each.model, batch, self.ceil_mode, self.most_pixels, each.exact)
+            posteriors = scores.to(widest(scores.device)).softmax(1)
+            wanted = classes.to(scores.device)[:, :, None, None].expand(-1, -1, *scores.shape[2:])
+            found.append(posteriors.gather(1, wanted).cpu().double())  # of 1,000 classes few are fetched
+        return torch.stack(found).mean(0)
 
 
 def box_net(model: Net) -> BoxVGG:

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from accelerate import Accelerator
 from huggingface_hub import try_to_load_from_cache
 
 from vgg_zoo.dense import DenseNet
+from vgg_zoo.devices import arithmetic_on
 from vgg_zoo.evaluation import DenseEvaluator
 from vgg_zoo.paper import JITTERED
 from vgg_zoo.weights.files import file_digest
@@ -18,6 +20,9 @@ from vgg_zoo.weights.settings import usual_settings
 
 OXFORD_TAG = "oxford_in1k"
 """Of the paper's own nets, which were trained with scale jittering."""
+
+_FLOAT32 = ("fp32", "tf32")
+_NUMBERS = dict.fromkeys(_FLOAT32, torch.float32) | {"fp64": torch.float64, "bf16": torch.bfloat16}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,26 +62,28 @@ def description_of(model: str, tested: Any) -> dict[str, Any]:
 
 
 def arithmetic_in(tested: DenseNet, accelerator: Accelerator, precision: str) -> dict[str, str]:
-    """How a run computes its net, as results.json says it: "winograd" or "exact".
+    """How a run computes its net, as results.json says it: `DenseNet.arithmetic` of the net where it will be.
 
     Args:
         tested: Its net may still be on the CPU, where it was loaded.
         accelerator: Where it will be.
         precision: One of `recipes.runtime.hardware.PRECISIONS`.
     """
-    plain = accelerator.device.type == "cpu" and precision == "fp32"
-    return {"arithmetic": tested.arithmetic if plain and not tested.exact else "exact"}
+    device = accelerator.device.type
+    if device == "cpu" and precision in _FLOAT32:
+        return {"arithmetic": tested.arithmetic}
+    return {"arithmetic": arithmetic_on(device, _NUMBERS[precision], tf32=precision == "tf32")}
 
 
 def load_net(
-    model: str, train_scales: Sequence[int] | None, most_pixels: int, chosen: Mapping[str, Any]
+    model: str, train_scales: Sequence[int] | None, most_pixels: int | None, chosen: Mapping[str, Any]
 ) -> NetUnderTest:
     """Load a net for its test.
 
     Args:
         model: A name that timm loads with its weights, or a folder.
         train_scales: S, or S_min and S_max; None takes what the folder's results.json says.
-        most_pixels: That go through the net at once.
+        most_pixels: That go through the net at once; None as suits its device.
         chosen: Settings of the evaluator; None takes the net's own.
     """
     evaluator = DenseEvaluator(model, most_pixels=most_pixels, **chosen)

@@ -109,7 +109,12 @@ def add_testing_options(parser: argparse.ArgumentParser, strict: str | None = "d
     """
     group = parser.add_argument_group("hardware and files; changes no result beyond rounding")
     add_workers(group)
-    group.add_argument("--most-pixels", type=int, default=2**20, help="that go through a net at once; tiles beyond")
+    group.add_argument(
+        "--most-pixels",
+        type=int,
+        help="that go through a net at once; tiles beyond. Default: 2**20 on a CPU; on a GPU one for each 4 kB of its "
+        "memory, at most 2**24",
+    )
     add_precision(group)
     group.add_argument(
         "--exact", action="store_true", help="the net itself on a CPU, not its fast copy; equal up to rounding"

@@ -237,7 +237,7 @@ def test_images_are_decoded_once_and_wait_in_bounded_numbers(net: Any, monkeypat
         "of_rescaled",
         lambda self, x: parts.append((len(x), len(decoded))) or run(self, x),
     )
-    monkeypatch.setattr(vgg_zoo.dense, "_MOST_BYTES", 3 * (64 * 64 + 80 * 80) * 3 - 1)
+    monkeypatch.setattr(vgg_zoo.dense, "_BYTES_A_PIXEL", (3 * (64 * 64 + 80 * 80) * 3 - 1) / 2**20)
     found = ImageDescriptor(net, scales=(64, 80), combine="stack").transform([PHOTOS[0][:64, :64]] * 70)
     assert found.shape == (70, 48)
     assert [part for part, _ in parts] == [*[3] * 23, 1]

@@ -8,6 +8,7 @@ import timm.models
 import torch
 from torch import nn
 
+from vgg_zoo.devices import arithmetic_of
 from vgg_zoo.fast.net import FastVGG
 from vgg_zoo.fast.parts import check_can_be_copied
 
@@ -49,5 +50,11 @@ def can_be_fast(model: Any, exact: bool = False) -> bool:
 
 
 def arithmetic(model: Any, exact: bool = False) -> str:
-    """What results say of how they were computed: "winograd" or "exact"."""
-    return "winograd" if isinstance(model, FastVGG) or can_be_fast(model, exact) else "exact"
+    """What results say of how they are computed.
+
+    Returns:
+        "winograd" by a fast copy; by the net itself "tf32", "bf16", "fp16", or "exact" for IEEE float32 and float64.
+    """
+    weight = next(model.parameters())
+    copied = isinstance(model, FastVGG) and weight.is_cpu and weight.dtype == torch.float32
+    return "winograd" if copied or can_be_fast(model, exact) else arithmetic_of(weight)

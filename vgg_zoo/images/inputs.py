@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from vgg_zoo.devices import constant_like, stacked_on
 from vgg_zoo.images.decoding import BadImageError, Pixels, pixels_of, read_pixels, whatever_it_warns_of
 from vgg_zoo.images.preprocessing import rescale
 from vgg_zoo.model import input_channels
@@ -27,6 +28,7 @@ _AHEAD, _AHEAD_BYTES = 32, 2**26
 """Images that are decoded before the net needs them: so many, and of so many bytes, at the most."""
 
 _NOTHING: Any = object()
+_CPU = torch.device("cpu")
 
 Rescaled = Sequence[Tensor]
 """An image at each scale, in order: (3, H, W) of uint8 each."""
@@ -190,8 +192,16 @@ def in_parts(images: Iterable[Rescaled | None], most_bytes: int) -> Iterator[lis
         yield part
 
 
-def batches_of_one_shape(images: Sequence[Tensor | None], most_pixels: int) -> Iterator[tuple[Tensor, list[int]]]:
-    """Images of one shape, (B, 3, H, W), at most `most_pixels` or one image, and their places; each image once."""
+def batches_of_one_shape(
+    images: Sequence[Tensor | None], most_pixels: int, device: torch.device = _CPU
+) -> Iterator[tuple[Tensor, list[int]]]:
+    """Images of one shape, (B, 3, H, W), at most `most_pixels` or one image, and their places; each image once.
+
+    Args:
+        images: (3, H, W) each; None is left out.
+        most_pixels: Of a batch.
+        device: Where batches are wanted; each goes there by one copy.
+    """
     same_shape: dict[torch.Size, list[int]] = {}
     for place, image in enumerate(images):
         if image is not None:
@@ -200,7 +210,7 @@ def batches_of_one_shape(images: Sequence[Tensor | None], most_pixels: int) -> I
         most = max(1, most_pixels // (shape[1] * shape[2]))
         for start in range(0, len(places), most):
             batch = places[start : start + most]
-            yield torch.stack([image for place in batch if (image := images[place]) is not None]), batch
+            yield stacked_on(device, [image for place in batch if (image := images[place]) is not None]), batch
 
 
 def net_input(net: nn.Module, pixels: Tensor) -> Tensor:
@@ -213,12 +223,11 @@ def net_input(net: nn.Module, pixels: Tensor) -> Tensor:
     """
     weight, cfg = next(net.parameters()), cast(dict[str, Any], net.pretrained_cfg)
     images, channels = pixels.to(weight.device).to(weight.dtype), input_channels(net)
-    mean, std = (images.new_tensor(cfg[key]).view(1, -1, 1, 1) * 255 for key in ("mean", "std"))
+    mean, std = (constant_like(images, cfg[key]) * 255 for key in ("mean", "std"))
     if channels == 1:
         mean, std = mean.mean(1, keepdim=True), std.mean(1, keepdim=True)
         if images.shape[1] == 3:
-            brightness = images.new_tensor((0.299, 0.587, 0.114)).view(1, 3, 1, 1)
-            images = (images * brightness).sum(1, keepdim=True).round()
+            images = (images * constant_like(images, (0.299, 0.587, 0.114))).sum(1, keepdim=True).round()
     return (images - mean) / std
 
 

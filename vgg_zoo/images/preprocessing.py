@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vgg_zoo.configurations import IMAGENET_MEAN
+from vgg_zoo.devices import constant_like
 from vgg_zoo.images.decoding import Pixels
 
 
@@ -242,7 +243,8 @@ def subtract_mean(pixels: Tensor, mean: tuple[float, ...], dtype: torch.dtype = 
         mean: RGB in 0–255.
         dtype: Of the result.
     """
-    return pixels.to(dtype) - torch.tensor(mean, dtype=dtype, device=pixels.device).view(1, -1, 1, 1)
+    images = pixels.to(dtype)
+    return images - constant_like(images, mean)
 
 
 def constant(numbers: tuple[Any, ...], like: Tensor) -> Tensor:

@@ -1,0 +1,100 @@
+"""What follows from the device that a net is on: pixels at once, copies that wait for nothing, and its arithmetic."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+LEAST_PIXELS = 2**20
+"""That go through a net at once on a CPU, and on a GPU at the least."""
+
+_MOST_PIXELS = 2**24  # maps of 64 channels then have 2**30 numbers, which 32-bit indices reach
+_BYTES_A_PIXEL = 2**12
+
+_HALF = {torch.bfloat16: "bf16", torch.float16: "fp16"}
+
+_constants: dict[tuple[tuple[float, ...], torch.dtype, torch.device], Tensor] = {}
+_MOST_CONSTANTS = 256
+
+
+def default_most_pixels(device: torch.device) -> int:
+    """Pixels that go through a net at once where the caller does not say.
+
+    On a CPU 2**20. On a GPU one for each 4 kB of its memory, rounded down to a power of two, from 2**20 to 2**24: a
+    pixel of the first stage has 64 numbers, 256 bytes, in each of a convolution's input, output and working memory, and
+    most of the memory is left to the weights and to float64. All of the memory counts, not what is free, so that a
+    device always has the same batches.
+    """
+    pixels = total_memory(device) // _BYTES_A_PIXEL
+    return 2 ** (min(max(pixels, LEAST_PIXELS), _MOST_PIXELS).bit_length() - 1)
+
+
+def total_memory(device: torch.device) -> int:
+    """Bytes of a GPU's memory; 0 of a CPU and of what tells none."""
+    if device.type == "mps":
+        return int(torch.mps.recommended_max_memory())
+    if device.type in ("cuda", "xpu"):
+        return int(torch.get_device_module(device).get_device_properties(device).total_memory)
+    return 0
+
+
+def widest(device: torch.device) -> torch.dtype:
+    """The type for sums: float64, but float32 on mps, which has no wider one."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
+def stacked_on(device: torch.device, images: Sequence[Tensor]) -> Tensor:
+    """Tensors of one shape as a batch on a device, by one copy; to CUDA from pinned memory, and nobody waits for it."""
+    if device.type != "cuda" or not images[0].is_cpu:
+        return torch.stack(list(images)).to(device)
+    pinned = torch.empty((len(images), *images[0].shape), dtype=images[0].dtype, pin_memory=True)
+    return torch.stack(list(images), out=pinned).to(device, non_blocking=True)
+
+
+def constant_like(images: Tensor, values: Sequence[float]) -> Tensor:
+    """Numbers for each channel, (1, C, 1, 1), in the type and on the device of the images (B, C, H, W).
+
+    They are kept for the next call: to copy them to a GPU each time would make the process wait for it each time.
+    """
+    if torch.compiler.is_compiling() or type(images) is not Tensor:  # a graph or a fake tensor has its own
+        return images.new_tensor(values).view(1, -1, 1, 1)
+    key = tuple(values), images.dtype, images.device
+    found = _constants.get(key)
+    if found is None:
+        with torch.inference_mode(False):  # a tensor made in that mode could not take part in a backward pass later
+            found = torch.tensor(values, dtype=images.dtype, device=images.device).view(1, -1, 1, 1)
+        if type(found) is Tensor and len(_constants) < _MOST_CONSTANTS:
+            _constants[key] = found
+    return found
+
+
+def tf32_allowed() -> bool:
+    """Whether PyTorch may compute float32 convolutions or products on CUDA with TF32's 10 bits."""
+    convolutions = getattr(torch.backends.cudnn, "conv", None)
+    if convolutions is None:  # before PyTorch 2.9, whose older flags fail where the newer ones were used
+        return bool(torch.backends.cudnn.allow_tf32 or torch.backends.cuda.matmul.allow_tf32)
+    return "tf32" in (convolutions.fp32_precision, torch.backends.cuda.matmul.fp32_precision)
+
+
+def arithmetic_on(device: str, dtype: torch.dtype, tf32: bool) -> str:
+    """What PyTorch's own layers compute with.
+
+    Args:
+        device: The type of the net's device, "cpu".
+        dtype: Of the numbers that are multiplied: the weights', or autocast's.
+        tf32: Whether TF32 may be used for float32 on CUDA.
+
+    Returns:
+        "bf16", "fp16", "tf32", or "exact": IEEE float32 or float64.
+    """
+    if dtype in _HALF:
+        return _HALF[dtype]
+    return "tf32" if tf32 and device == "cuda" and dtype == torch.float32 else "exact"
+
+
+def arithmetic_of(weight: Tensor) -> str:
+    """What a layer with this weight computes with as things are now, autocast included; as of `arithmetic_on`."""
+    device, dtype = weight.device.type, weight.dtype
+    if dtype != torch.float64 and torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+        dtype = torch.get_autocast_dtype(device)  # autocast leaves float64 as it is
+    return arithmetic_on(device, dtype, tf32_allowed())
