@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from recipes.data.images import UNLABELLED, LabelledImages, Problem
-from recipes.runtime.loader import ImageLoader
+from recipes.runtime.loader import each_of
 from recipes.runtime.processes import greatest
 from recipes.runtime.signals import STOP, StoppedError
 from vgg_zoo.images.preprocessing import centre_crop, rescale, subtract_mean
@@ -232,4 +232,4 @@ def in_batches(items: Iterable[Any], most: int) -> Iterator[list[Any]]:
 
 def share_of(images: Dataset[Any], count: int, rank: int, world: int, workers: int = 0) -> Iterable[Any]:
     """This process's items of `count`, each exactly once."""
-    return ImageLoader(images, sampler=range(rank, count, world), batch_size=None, num_workers=workers)
+    return each_of(images, range(rank, count, world), workers)

@@ -1,7 +1,8 @@
 """Numbers for each image of a split, kept in a folder: a net sees an image once, however often they are used.
 
-The split is cut into chunks, whatever the number of processes. A process takes one chunk at a time and writes it whole.
-After a kill the same command computes the missing chunks, on any number of processes, bit-identical.
+The split is cut into chunks, whatever the number of processes, and each is written whole. A process takes one chunk at
+a time, on a GPU a group of them, so that more images of one shape go through the net together. After a kill the same
+command computes the groups that lack a chunk, on any number of processes, bit-identical.
 """
 
 import hashlib
@@ -9,6 +10,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
@@ -22,7 +24,7 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from recipes.data.images import LabelledImages, Problem
-from recipes.runtime.loader import ImageLoader
+from recipes.runtime.loader import each_of
 from recipes.runtime.processes import from_main, together
 from recipes.runtime.shared_folder import check_shared, wait_for
 from vgg_zoo.images.decoding import BadImageError, Pixels
@@ -30,7 +32,7 @@ from vgg_zoo.images.inputs import Rescaled, at_scales, in_parts
 from vgg_zoo.weights.files import whole
 
 CHUNK = 128
-"""Images that are kept, or lost by a kill, together; like shapes among them go through the net together."""
+"""Images that are kept together, in a file."""
 
 MOST_BYTES = 2**29
 """Of rescaled images that wait for the net at once."""
@@ -211,6 +213,11 @@ def _hash(pixels: Pixels) -> int:
     return int.from_bytes(digest.digest(), "little", signed=True)
 
 
+def chunks_together(device: torch.device) -> int:
+    """Chunks that go through the net, or are lost by a kill, together: on a GPU those of 1,024 images."""
+    return 1 if device.type == "cpu" else 1024 // CHUNK
+
+
 def fill(
     store: Store[RowsKind],
     images: RescaledImages,
@@ -219,7 +226,9 @@ def fill(
     workers: int = 0,
     strict: bool = False,
 ) -> None:
-    """Compute the chunks that the store lacks, dealt out to the processes in turn.
+    """Compute the chunks that the store lacks, whose groups are dealt out to the processes in turn.
+
+    A group that lacks one is computed whole: what goes through the net together then depends on the group alone.
 
     Args:
         store: Filled; the chunks that are there stay.
@@ -240,23 +249,25 @@ def fill(
         raise BadImageError(str(problems[0]))
     if missing:
         check_shared(accelerator, store.path)
-    mine = missing[accelerator.process_index :: accelerator.num_processes]
-    order = [index for chunk in mine for index in chunks[chunk]]
-    loader = ImageLoader(images, sampler=order, batch_size=None, num_workers=workers)
+    size, lacking = chunks_together(accelerator.device), set(missing)
+    groups = [range(start, min(start + size, len(chunks))) for start in range(0, len(chunks), size)]
+    wanted = [group for group in groups if lacking.intersection(group)]
+    mine = wanted[accelerator.process_index :: accelerator.num_processes]
+    items = each_of(images, [index for group in mine for chunk in group for index in chunks[chunk]], workers)
     done = store.images - sum(len(chunks[chunk]) for chunk in missing)
     bar = tqdm(total=store.images, initial=done, unit=" images", disable=not accelerator.is_main_process)
 
     def fill_mine() -> None:
-        items = iter(loader) if order else iter(())
-        for chunk in mine:
-            rows: dict[str, Any] = {"problems": []}
-            read = _read(items, len(chunks[chunk]), rows, strict)
-            with accelerator.autocast():  # in parts of bounded memory that depend on the chunk alone
+        for group in mine:
+            lengths = [len(chunks[chunk]) for chunk in group]
+            of_chunks: list[dict[str, Any]] = [{"problems": []} for _ in group]
+            read = chain.from_iterable(map(_read, repeat(items), lengths, of_chunks, repeat(strict)))
+            with accelerator.autocast():  # in parts of bounded memory that depend on the group alone
                 values = torch.cat([compute(part) for part in in_parts(read, MOST_BYTES)])
-            for name in ("labels", "images"):
-                rows[name] = torch.tensor(rows[name])
-            rows[store.kind.computed] = values
-            store.write(chunk, store.kind(**rows))
+            for chunk, rows, computed in zip(group, of_chunks, values.split(lengths), strict=True):
+                if chunk in lacking:
+                    told: dict[str, Any] = {name: torch.tensor(rows.pop(name)) for name in ("labels", "images")}
+                    store.write(chunk, store.kind(**rows, **told, **{store.kind.computed: computed}))
             bar.update(store.present() - bar.n)
 
     with bar:

@@ -1,6 +1,8 @@
 """Processes that load images ahead of the net."""
 
 import time
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 from torch.utils.data import DataLoader, Dataset
@@ -8,6 +10,7 @@ from torch.utils.data import DataLoader, Dataset
 from recipes.runtime.signals import begin_worker
 
 _PAUSE = 0.05
+_TASK = 8  # images: to send each by itself costs the owner as much as to use it
 
 
 class ImageLoader(DataLoader[Any]):
@@ -25,3 +28,9 @@ class ImageLoader(DataLoader[Any]):
         if self.num_workers > 0 and self._iterator is None:  # workers that persist are there already
             time.sleep(_PAUSE)
         return super().__iter__()
+
+
+def each_of(images: Dataset[Any], order: Sequence[int], workers: int = 0) -> Iterator[Any]:
+    """Some items of a dataset, each once, as they are and in this order; the workers load the next ones meanwhile."""
+    loader = ImageLoader(images, sampler=order, batch_size=_TASK, collate_fn=list, num_workers=workers)
+    return chain.from_iterable(loader) if order else iter(())
