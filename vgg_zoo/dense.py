@@ -150,10 +150,13 @@ def _spans(modules: Sequence[nn.Module], length: int, dimension: int, most_pixel
 
 
 def dense_input(net: nn.Module, pixels: Tensor) -> Tensor:
-    """`net_input`, NHWC where a GPU's tensor cores compute: they take no other layout, and the input's decides."""
+    """`net_input`, but NHWC for arithmetic of few bits: tensor cores take no other layout.
+
+    The input's layout decides that of all convolutions; the weights, which their owner keeps, are copied in each call,
+    which is little beside a batch.
+    """
     images = net_input(net, pixels)
-    by_tensor_cores = images.is_cuda and arithmetic_of(images) != "exact"
-    return images.contiguous(memory_format=torch.channels_last) if by_tensor_cores else images
+    return images if arithmetic_of(images) == "exact" else images.contiguous(memory_format=torch.channels_last)
 
 
 def even_parts(pixels: Tensor, most_pixels: int) -> Sequence[Tensor]:

@@ -11,7 +11,7 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
 from vgg_zoo.dense import DenseNet, dense_input, even_parts, strips_of, tiled_features, tiles
-from vgg_zoo.devices import widest
+from vgg_zoo.devices import constant_like, widest
 from vgg_zoo.fast.copies import net_for
 from vgg_zoo.images.inputs import Rescaled, net_input
 from vgg_zoo.inference import inference_view
@@ -221,9 +221,7 @@ def _in_255(images: Tensor, channels: int, input_range: InputRange | None) -> Te
         return images * 255
     images = images if images.is_floating_point() else images.float()
     if input_range == "imagenet":
-        mean, deviation = (
-            images.new_tensor(one).view(1, -1, 1, 1) for one in (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
-        )
+        mean, deviation = (constant_like(images, one) for one in (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD))
         return (images * deviation + mean) * 255
     if isinstance(input_range, str) or len(input_range) != 2 or not input_range[0] < input_range[1]:
         raise ValueError(f'input_range must be (black, white) or "imagenet"; got {input_range!r}')

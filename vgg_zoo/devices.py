@@ -1,6 +1,7 @@
 """What follows from the device that a net is on: pixels at once, copies that wait for nothing, and its arithmetic."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ _BYTES_A_PIXEL = 2**12
 
 _HALF = {torch.bfloat16: "bf16", torch.float16: "fp16"}
 
-_constants: dict[tuple[tuple[float, ...], torch.dtype, torch.device], Tensor] = {}
+_constants: dict[tuple[tuple[Any, ...], torch.dtype, torch.device], Tensor] = {}
 _MOST_CONSTANTS = 256
 
 
@@ -51,21 +52,36 @@ def stacked_on(device: torch.device, images: Sequence[Tensor]) -> Tensor:
     return torch.stack(list(images), out=pinned).to(device, non_blocking=True)
 
 
-def constant_like(images: Tensor, values: Sequence[float]) -> Tensor:
-    """Numbers for each channel, (1, C, 1, 1), in the type and on the device of the images (B, C, H, W).
+def transformed() -> bool:
+    """Whether `torch.func` transforms what runs."""
+    return not torch.compiler.is_compiling() and bool(torch._C._are_functorch_transforms_active())
+
+
+def constant(like: Tensor, values: Sequence[Any]) -> Tensor:
+    """Numbers as a tensor of their shape, in the type and on the device of another one.
 
     They are kept for the next call: to copy them to a GPU each time would make the process wait for it each time.
+
+    Args:
+        like: Any tensor.
+        values: Numbers, or tuples of numbers.
     """
-    if torch.compiler.is_compiling() or type(images) is not Tensor:  # a graph or a fake tensor has its own
-        return images.new_tensor(values).view(1, -1, 1, 1)
-    key = tuple(values), images.dtype, images.device
+    own = torch.compiler.is_compiling() or transformed() or type(like) is not Tensor
+    if own:  # a graph, a transform's level and a fake tensor have theirs, which nothing else can use
+        return like.new_tensor(values)
+    key = tuple(values), like.dtype, like.device
     found = _constants.get(key)
     if found is None:
         with torch.inference_mode(False):  # a tensor made in that mode could not take part in a backward pass later
-            found = torch.tensor(values, dtype=images.dtype, device=images.device).view(1, -1, 1, 1)
+            found = torch.tensor(values, dtype=like.dtype, device=like.device)
         if type(found) is Tensor and len(_constants) < _MOST_CONSTANTS:
             _constants[key] = found
     return found
+
+
+def constant_like(images: Tensor, values: Sequence[float]) -> Tensor:
+    """Numbers for each channel, (1, C, 1, 1), in the type and on the device of the images (B, C, H, W)."""
+    return constant(images, values).view(1, -1, 1, 1)
 
 
 def tf32_allowed() -> bool:

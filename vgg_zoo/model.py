@@ -13,6 +13,7 @@ from timm.models import checkpoint, register_notrace_function
 from torch import Tensor, nn
 
 from vgg_zoo.configurations import STRIDE, Configuration, configuration
+from vgg_zoo.devices import transformed
 from vgg_zoo.initialisation import initialise
 from vgg_zoo.normalisation import LocalResponseNormalisation
 
@@ -32,14 +33,9 @@ def prepare(images: Tensor) -> Tensor:
             "map; the smallest is 32×32, and the paper's nets are trained on 224×224"
         )
     if not torch.jit.is_scripting():  # noqa: SIM102 (TorchScript would compile what follows an `and`)
-        if _transformed():
+        if transformed():  # vmap knows no NHWC
             return images
     return images.contiguous(memory_format=torch.channels_last) if images.is_cpu else images
-
-
-def _transformed() -> bool:
-    """Whether `torch.func` transforms what runs: vmap knows no NHWC."""
-    return not torch.compiler.is_compiling() and bool(torch._C._are_functorch_transforms_active())
 
 
 @register_notrace_function
@@ -106,7 +102,7 @@ def over_map(layer: nn.Conv2d, x: Tensor) -> Tensor:
     Whoever hooks, replaces, quantises, traces or transforms it gets the module itself, a plain convolution as in timm.
     """
     own = type(layer) is nn.Conv2d and "forward" not in layer.__dict__ and not isinstance(x, torch.fx.Proxy)
-    if not own or any(getattr(layer, hooks) for hooks in _HOOKS) or _transformed():
+    if not own or any(getattr(layer, hooks) for hooks in _HOOKS) or transformed():
         return layer(x)
     if not torch.compiler.is_compiling() and nn.modules.module._has_any_global_hook():
         return layer(x)

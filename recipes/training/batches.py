@@ -15,7 +15,8 @@ from torch.utils.data import Dataset, Sampler
 
 from recipes.data.images import LabelledImages, Problem
 from recipes.recipe import Recipe
-from vgg_zoo.images.preprocessing import Colours, colour_shifts, constant, jitter_colours, resized_crop, training_crop
+from vgg_zoo.devices import constant
+from vgg_zoo.images.preprocessing import Colours, colour_shifts, jitter_colours, resized_crop, training_crop
 
 
 class Batch(NamedTuple):
@@ -150,5 +151,5 @@ def training_images(batch: Batch, recipe: Recipe, colours: Colours, dtype: torch
     images, draws = batch.pixels.to(dtype), batch.colours.to(dtype)
     if recipe.colour_jitter:
         images = jitter_colours(images, 1 + recipe.colour_jitter * draws[:, 3:])
-    offsets = colour_shifts(recipe.colour_shift * draws[:, :3], colours) - constant(colours.mean, draws)
+    offsets = colour_shifts(recipe.colour_shift * draws[:, :3], colours) - constant(draws, colours.mean)
     return images.add_(offsets[:, :, None, None])

@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_leaves
 
 from tests.helpers import small
 from vgg_zoo import devices
-from vgg_zoo.dense import DenseNet
+from vgg_zoo.dense import DenseNet, dense_input
 from vgg_zoo.descriptors import DenseDescriptor
 from vgg_zoo.devices import (
     arithmetic_of,
@@ -126,6 +126,18 @@ def test_a_localiser_sends_pixels_once_and_fetches_its_classes_windows_alone() -
     assert [shape[:2] for shape in watch.fetched[1::2]] == [(4, 5)] * 9
 
 
+def test_tensor_cores_are_given_nhwc_and_the_owners_weights_stay() -> None:
+    """In bfloat16, by autocast or by the weights; IEEE float32 has the layout of the net's own choice."""
+    net, pixels = small(), torch.zeros(2, 3, 64, 80, dtype=torch.uint8)
+    assert dense_input(net, pixels).is_contiguous()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert dense_input(net, pixels).is_contiguous(memory_format=torch.channels_last)
+    half = small().bfloat16()
+    assert dense_input(half, pixels).is_contiguous(memory_format=torch.channels_last)
+    DenseEvaluator(half, SCALES).of_rescaled(rescaled(3))
+    assert all(weight.is_contiguous() for weight in half.parameters())
+
+
 def test_both_ways_is_one_batch() -> None:
     """Images, then their mirror images; the mean of each and its own."""
     seen = []
@@ -201,6 +213,10 @@ def test_constants_are_copied_once_and_take_part_in_gradients(monkeypatch: pytes
         net_input(net, torch.empty(1, 3, 64, 64))
     assert devices._constants == kept
     assert torch.equal(net_input(net, pixels), expected)
+    devices._constants.clear()
+    torch.func.grad(lambda images: net_input(net, images).sum())(pixels)
+    assert not devices._constants
+    devices._constants.update(kept)
     exported = torch.export.export(_Input(net), (pixels,)).module()
     assert torch.equal(exported(pixels), expected)
     monkeypatch.setattr(devices, "_MOST_CONSTANTS", 2)

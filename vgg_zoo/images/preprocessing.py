@@ -5,8 +5,7 @@ Pixels stay 8-bit until the whole batch is on its device; only there the mean is
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vgg_zoo.configurations import IMAGENET_MEAN
-from vgg_zoo.devices import constant_like
+from vgg_zoo.devices import constant, constant_like
 from vgg_zoo.images.decoding import Pixels
 
 
@@ -247,17 +246,6 @@ def subtract_mean(pixels: Tensor, mean: tuple[float, ...], dtype: torch.dtype = 
     return images - constant_like(images, mean)
 
 
-def constant(numbers: tuple[Any, ...], like: Tensor) -> Tensor:
-    """Numbers as a tensor of another one's type, on its device; sent once, as sending waits for a GPU."""
-    return _constant(numbers, like.dtype, like.device)
-
-
-@lru_cache(maxsize=64)
-def _constant(numbers: tuple[Any, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    with torch.inference_mode(False):  # what is made in inference could not be used in training
-        return torch.tensor(numbers, dtype=dtype, device=device)
-
-
 def colour_shifts(amounts: Tensor, colours: Colours) -> Tensor:
     """Krizhevsky's colour shift (Sect. 3.1): what is added to every pixel of each image.
 
@@ -268,7 +256,7 @@ def colour_shifts(amounts: Tensor, colours: Colours) -> Tensor:
     Returns:
         (B, 3): [p1 p2 p3][α1λ1, α2λ2, α3λ3]ᵀ, for RGB in 0–255.
     """
-    vectors, values = (constant(numbers, amounts) for numbers in (colours.eigenvectors, colours.eigenvalues))
+    vectors, values = (constant(amounts, numbers) for numbers in (colours.eigenvectors, colours.eigenvalues))
     return (amounts * values) @ vectors.T
 
 
@@ -283,7 +271,7 @@ def jitter_colours(images: Tensor, factors: Tensor) -> Tensor:
         (B, 3, H, W), RGB in 0–255.
     """
     brightness, contrast, saturation = factors.to(images)[:, :, None, None, None].unbind(1)
-    luma = constant((0.299, 0.587, 0.114), images).view(1, 3, 1, 1)
+    luma = constant_like(images, (0.299, 0.587, 0.114))
     images = (images * brightness).clamp(0, 255)
     middle = (images * luma).sum(1, keepdim=True).mean((2, 3), keepdim=True)
     images = (middle + (images - middle) * contrast).clamp(0, 255)
