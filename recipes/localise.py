@@ -33,9 +33,9 @@ from recipes.data.boxed_images import BoxedImages
 from recipes.data.images import Problem
 from recipes.data.source import about_data, add_data_options, column_options, data_source
 from recipes.evaluation.applied import Applied
-from recipes.evaluation.boxes import FoundBoxes, RescaledWithBoxes, box_rates, localisation_errors
+from recipes.evaluation.boxes import CentreCrops, FoundBoxes, RescaledWithBoxes, box_rates, localisation_errors
 from recipes.evaluation.class_order import outputs_of_classes, targets
-from recipes.evaluation.error_rates import Protocol, wilson_interval
+from recipes.evaluation.error_rates import share_of, wilson_interval
 from recipes.evaluation.net import arithmetic_in, description_of
 from recipes.evaluation.store import Store, fill
 from recipes.runtime.command import add_testing_options, begin_test, command, command_parser, weights_dtype
@@ -179,10 +179,9 @@ def true_class(
     net: BoxVGG, scale: int, split: BoxedImages, accelerator: Accelerator, workers: int, outputs: Sequence[int]
 ) -> tuple[dict[str, Any], list[Problem]]:
     """Protocol 1: the errors, and the images that cannot be used."""
-    protocol = Protocol(name="true class, centre crop", scale=scale, crop_size=smallest_side(net), flip=False)
-    found, problems = box_rates(
-        Applied(net, accelerator), split, protocol, partial(net_input, net), accelerator, workers, outputs
-    )
+    crops = CentreCrops(split, scale, smallest_side(net))
+    share = share_of(crops, accelerator.process_index, accelerator.num_processes, workers)
+    found, problems = box_rates(Applied(net, accelerator), share, partial(net_input, net), accelerator, outputs)
     interval = wilson_interval(found["box_error"], len(split))
     return {**found, "box_error_interval": list(interval)}, gather_object(problems)
 

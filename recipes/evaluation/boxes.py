@@ -12,8 +12,9 @@ from torch.utils.data import Dataset
 from recipes.data.boxed_images import BoxedImages
 from recipes.data.images import Problem
 from recipes.evaluation.applied import Applied
-from recipes.evaluation.error_rates import Protocol, totals, wilson_interval
+from recipes.evaluation.error_rates import totals, wilson_interval
 from recipes.evaluation.store import ReadImage, RescaledImages, Rows
+from recipes.runtime.loader import EachOf
 from vgg_zoo.boxes.frame import RIGHT_OVERLAP, Window, cut, fractions, intersection_over_union
 from vgg_zoo.boxes.net import BoxVGG
 from vgg_zoo.images.preprocessing import crop_place, crop_rescaled
@@ -143,22 +144,18 @@ def best_overlap(item: TestedBox, predicted: Tensor) -> Tensor:
 
 def box_rates(
     model: Applied,
-    split: BoxedImages,
-    protocol: Protocol,
+    share: EachOf,
     prepare: Callable[[Tensor], Tensor],
     accelerator: Accelerator,
-    workers: int = 0,
     outputs: Sequence[int] | None = None,
 ) -> tuple[dict[str, Any], list[Problem]]:
     """Test boxes with the true class given (the paper's first protocol), each process on its share of the images.
 
     Args:
         model: A `BoxVGG`; put in eval mode, and back as it was.
-        split: Images with boxes.
-        protocol: Its scale and crop.
+        share: This process's part of `CentreCrops`.
         prepare: From (b, 3, crop, crop) of uint8 to the net's input, on its device.
         accelerator: Adds up the sums of the processes.
-        workers: Processes that decode images, for each process.
         outputs: The net's class for each class of the data set; None takes the same.
 
     Returns:
@@ -166,7 +163,6 @@ def box_rates(
         which counts as an error of no overlap.
     """
     net: BoxVGG = model.net
-    assert protocol.crop_size is not None
 
     @torch.inference_mode()
     def measure(items: list[TestedBox]) -> Tensor:
@@ -177,7 +173,5 @@ def box_rates(
         overlaps = torch.stack([best_overlap(item, box) for item, box in zip(items, predicted, strict=True)])
         return torch.stack([~(overlaps > RIGHT_OVERLAP), overlaps], 1)
 
-    crops = CentreCrops(split, protocol.scale, protocol.crop_size)
-    (wrong, overlap), problems = totals(model, crops, measure, 2, accelerator, workers)
-    count = len(split)
+    (wrong, overlap), count, problems = totals(model, share, measure, 2, accelerator)
     return {"box_error": wrong / count, "mean_overlap": overlap / count, "images": count}, problems

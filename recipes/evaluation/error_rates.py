@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from recipes.data.images import UNLABELLED, LabelledImages, Problem
-from recipes.runtime.loader import each_of
+from recipes.runtime.loader import EachOf
 from recipes.runtime.processes import greatest
 from recipes.runtime.signals import STOP, StoppedError
 from vgg_zoo.images.preprocessing import centre_crop, rescale, subtract_mean
@@ -131,21 +131,19 @@ class EvaluationImages(Dataset[Any]):
 
 def error_rates(
     model: nn.Module,
-    split: LabelledImages,
+    share: EachOf,
     protocol: Protocol,
     mean: tuple[float, ...],
     accelerator: Accelerator,
-    workers: int = 0,
 ) -> tuple[ErrorRates, list[Problem]]:
     """Test a net on every image of a split, each process on its share.
 
     Args:
         model: On the accelerator's device; put in eval mode, and back as it was.
-        split: Images and labels.
+        share: This process's part of `EvaluationImages`.
         protocol: How each image is tested.
         mean: RGB in 0–255 to subtract.
         accelerator: Adds up the counts of the processes.
-        workers: Processes that decode images, for each process.
 
     Returns:
         The error rates, and this process's images that could not be decoded; each of them counts as an error.
@@ -157,31 +155,28 @@ def error_rates(
         labels = torch.tensor([item.label for item in items], device=device)
         return wrong_guesses(posteriors(model, subtract_mean(pixels, mean, dtype), protocol.flip), labels)
 
-    images = EvaluationImages(split, protocol.scale, protocol.crop_size)
-    (wrong1, wrong5), problems = totals(model, images, wrong, 2, accelerator, workers)
-    return ErrorRates(top1=wrong1 / len(split), top5=wrong5 / len(split), images=len(split)), problems
+    (wrong1, wrong5), images, problems = totals(model, share, wrong, 2, accelerator)
+    return ErrorRates(top1=wrong1 / images, top5=wrong5 / images, images=images), problems
 
 
 def totals(
     model: nn.Module,
-    images: Any,
+    share: EachOf,
     measure: Callable[[list[Any]], Tensor],
     columns: int,
     accelerator: Accelerator,
-    workers: int = 0,
-) -> tuple[list[float], list[Problem]]:
+) -> tuple[list[float], int, list[Problem]]:
     """Test a net on every image, each process on its share.
 
     Args:
         model: Put in eval mode, and back as it was.
-        images: A dataset with a length, whose items have `pixels`, (3, H, W), and `problem`.
+        share: This process's part of a dataset, whose items have `pixels`, (3, H, W), and `problem`.
         measure: From items with pixels of one shape to (b, columns) numbers, a row for each.
         columns: How many numbers.
         accelerator: Adds up the sums of the processes.
-        workers: Processes that decode images, for each process.
 
     Returns:
-        The sum of each column over all images, and this process's problems.
+        The sum of each column over all images, how many these are, and this process's problems.
 
     Raises:
         StoppedError: A signal asked a process to stop, in all of them after the same batch.
@@ -190,7 +185,7 @@ def totals(
     was_training = model.training
     model.eval()
     sums, problems = torch.zeros(columns + 1, dtype=torch.float64), []
-    share = share_of(images, len(images), accelerator.process_index, accelerator.num_processes, workers)
+    images: Any = share.images
     try:
         for items in in_step(accelerator, in_batches(share, BATCH)):
             rows = measure(items).cpu().double()
@@ -202,7 +197,7 @@ def totals(
     *values, count = accelerator.reduce(sums.to(accelerator.device, kind), "sum").tolist()
     if count != len(images):
         raise RuntimeError(f"tested {count:.0f} images of a split of {len(images)}: a process lost or repeated some")
-    return values, problems
+    return values, len(images), problems
 
 
 def in_step(accelerator: Accelerator, batches: Iterator[list[Any]]) -> Iterator[list[Any]]:
@@ -230,6 +225,6 @@ def in_batches(items: Iterable[Any], most: int) -> Iterator[list[Any]]:
             yield batch
 
 
-def share_of(images: Dataset[Any], count: int, rank: int, world: int, workers: int = 0) -> Iterable[Any]:
-    """This process's items of `count`, each exactly once."""
-    return each_of(images, range(rank, count, world), workers)
+def share_of(images: Any, rank: int, world: int, workers: int = 0) -> EachOf:
+    """A process's part of the images; the parts of all processes have each exactly once."""
+    return EachOf(images, range(rank, len(images), world), workers)

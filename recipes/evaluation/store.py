@@ -24,7 +24,7 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from recipes.data.images import LabelledImages, Problem
-from recipes.runtime.loader import each_of
+from recipes.runtime.loader import EachOf
 from recipes.runtime.processes import from_main, together
 from recipes.runtime.shared_folder import check_shared, wait_for
 from vgg_zoo.images.decoding import BadImageError, Pixels
@@ -253,7 +253,7 @@ def fill(
     groups = [range(start, min(start + size, len(chunks))) for start in range(0, len(chunks), size)]
     wanted = [group for group in groups if lacking.intersection(group)]
     mine = wanted[accelerator.process_index :: accelerator.num_processes]
-    items = each_of(images, [index for group in mine for chunk in group for index in chunks[chunk]], workers)
+    items = iter(EachOf(images, [index for group in mine for chunk in group for index in chunks[chunk]], workers))
     done = store.images - sum(len(chunks[chunk]) for chunk in missing)
     bar = tqdm(total=store.images, initial=done, unit=" images", disable=not accelerator.is_main_process)
 

@@ -30,7 +30,19 @@ class ImageLoader(DataLoader[Any]):
         return super().__iter__()
 
 
-def each_of(images: Dataset[Any], order: Sequence[int], workers: int = 0) -> Iterator[Any]:
-    """Some items of a dataset, each once, as they are and in this order; the workers load the next ones meanwhile."""
-    loader = ImageLoader(images, sampler=order, batch_size=_TASK, collate_fn=list, num_workers=workers)
-    return chain.from_iterable(loader) if order else iter(())
+class EachOf:
+    """Some items of a dataset, each once in every pass, as they are and in this order.
+
+    Args:
+        images: The dataset.
+        order: Which of its items.
+        workers: Processes that load the next ones meanwhile. They wait for the next pass.
+    """
+
+    def __init__(self, images: Dataset[Any], order: Sequence[int], workers: int = 0) -> None:
+        self.images, self.order = images, order
+        options = {"batch_size": _TASK, "collate_fn": list, "num_workers": workers, "persistent_workers": workers > 0}
+        self._loader = ImageLoader(images, sampler=order, **options)
+
+    def __iter__(self) -> Iterator[Any]:
+        return chain.from_iterable(self._loader) if self.order else iter(())

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 from recipes.data.boxed_images import BoxedImages
 from recipes.data.images import LabelledImages, Problem
 from recipes.evaluation.applied import Applied
-from recipes.evaluation.boxes import box_rates
+from recipes.evaluation.boxes import CentreCrops, box_rates
 from recipes.evaluation.error_rates import Protocol
 from recipes.recipe import Recipe
 from recipes.training.batches import Batch, Item, draws
@@ -81,7 +81,7 @@ class Localisation(Objective):
         def prepare(pixels: Tensor) -> Tensor:
             return subtract_mean(pixels.to(on.accelerator.device), on.mean, dtype)
 
-        return box_rates(model, on.split, protocol, prepare, on.accelerator, on.workers)
+        return box_rates(model, on.share(protocol, CentreCrops), prepare, on.accelerator)
 
     def sentence(self, found: Mapping[str, Any]) -> str:
         """Error and overlap."""

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from recipes.data.images import LabelledImages, Problem
 from recipes.evaluation.applied import Applied
-from recipes.evaluation.error_rates import Protocol, error_rates
+from recipes.evaluation.error_rates import EvaluationImages, Protocol, error_rates
 from recipes.training.batches import Batch, TrainingCrops
 from recipes.training.objective import Objective, Validation
 
@@ -44,7 +44,8 @@ class Classification(Objective):
 
     def test(self, model: Applied, protocol: Protocol, on: Validation) -> tuple[dict[str, Any], list[Problem]]:
         """Top-1 and top-5 error."""
-        rates, problems = error_rates(model, on.split, protocol, on.mean, on.accelerator, on.workers)
+        share = on.share(protocol, EvaluationImages)
+        rates, problems = error_rates(model, share, protocol, on.mean, on.accelerator)
         return asdict(rates), problems
 
     def sentence(self, found: Mapping[str, Any]) -> str:

@@ -76,6 +76,7 @@ class Training:
         self.recipe_steps = self.recipe.steps(self.batches.images)
         self.guard = Guard(self.objective.chance(len(self.validation.class_names)))
         self.loss_sum = self.learner.zero()
+        self._tests = Validation(self.validation, self.learner.colours.mean, self.accelerator, self.limits.workers)
         self._snapshot: Snapshot | None = None
         self._writer = ThreadPoolExecutor(1)
         self._writing: Future[None] | None = None
@@ -261,8 +262,7 @@ class Training:
 
     def test(self, protocol: Protocol) -> dict[str, Any]:
         """Test the net on every validation image; called by all processes."""
-        on = Validation(self.validation, self.learner.colours.mean, self.accelerator, self.limits.workers)
-        found, problems = self.objective.test(self.learner.tested, protocol, on)
+        found, problems = self.objective.test(self.learner.tested, protocol, self._tests)
         self.problems.update(problems)
         return found
 

@@ -1,8 +1,8 @@
 """What a run learns, and how it is tested: classes (Sect. 3.1) or boxes (Appendix A). The trainer knows neither."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from accelerate import Accelerator
@@ -11,8 +11,9 @@ from torch.utils.data import Dataset
 
 from recipes.data.images import LabelledImages, Problem
 from recipes.evaluation.applied import Applied
-from recipes.evaluation.error_rates import Protocol
+from recipes.evaluation.error_rates import Protocol, share_of
 from recipes.recipe import Recipe
+from recipes.runtime.loader import EachOf
 from recipes.training.batches import Batch
 
 
@@ -39,13 +40,22 @@ class Validation:
         split: The images.
         mean: RGB in 0–255 to subtract.
         accelerator: Adds up the counts of the processes.
-        workers: Processes that decode images, for each process.
+        workers: Processes that decode images, for each process; they persist from test to test.
     """
 
     split: LabelledImages
     mean: tuple[float, ...]
     accelerator: Accelerator
     workers: int
+    _shares: dict[Protocol, EachOf] = field(default_factory=dict)
+
+    def share(self, protocol: Protocol, kind: Callable[..., Any]) -> EachOf:
+        """This process's part of the images as a protocol tests them; `kind` makes a dataset of split, Q and crop."""
+        if protocol not in self._shares:
+            images = kind(self.split, protocol.scale, protocol.crop_size)
+            rank, world = self.accelerator.process_index, self.accelerator.num_processes
+            self._shares[protocol] = share_of(images, rank, world, self.workers)
+        return self._shares[protocol]
 
 
 @dataclass(frozen=True, slots=True)

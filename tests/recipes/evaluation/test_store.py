@@ -16,7 +16,7 @@ from recipes.data.images import Problem
 from recipes.evaluation import store as stores
 from recipes.evaluation.error_rates import share_of
 from recipes.evaluation.store import RescaledImages, Rows, Store, chunks_together, fill
-from recipes.runtime.loader import each_of
+from recipes.runtime.loader import EachOf
 from recipes.runtime.processes import make_accelerator
 from vgg_zoo.images.inputs import Rescaled
 
@@ -124,5 +124,6 @@ class Places(Dataset[int]):
 def test_workers_lose_repeat_and_move_nothing(workers: int) -> None:
     """Whatever the number of items, also none; and each process has its share."""
     for order in ([], [5], list(range(8)), list(range(40, 0, -3))):
-        assert list(each_of(Places(), order, workers)) == order
-    assert list(share_of(Places(), 21, 1, 2, workers)) == list(range(1, 21, 2))
+        items = EachOf(Places(), order, workers)
+        assert list(items) == list(items) == order
+    assert list(share_of(range(21), 1, 2, workers)) == list(range(1, 21, 2))

@@ -109,7 +109,7 @@ def test_every_test_image_comes_once_in_batches_of_one_shape(tmp_path: Path) -> 
         Image.new("RGB", (70 + place, 80)).save(tmp_path / "ab"[place % 2] / f"{place}.png")
     split, _ = load_splits(str(tmp_path))
     images = EvaluationImages(split, scale=64, crop_size=None)
-    batches = [batch for rank in range(2) for batch in in_batches(share_of(images, len(split), rank, 2), 3)]
+    batches = [batch for rank in range(2) for batch in in_batches(share_of(images, rank, 2), 3)]
     assert sum(map(len, batches)) == len(split)
     assert all(len({item.pixels.shape for item in batch}) == 1 and len(batch) <= 3 for batch in batches)
     assert all(min(batch[0].pixels.shape[1:]) == 64 for batch in batches)
