@@ -295,11 +295,14 @@ class DenseNet(ABC):
         """A function of images, averaged over them and their mirror images if the settings ask for that.
 
         Args:
-            apply: From (2 · B, 3, H, W) pixels, the images and then their mirror images, to a row for each. It divides
-                what is more than `most_pixels`.
+            apply: From (b, 3, H, W) pixels to a row for each image. It divides what is more than `most_pixels`.
             pixels: (B, 3, H, W).
         """
         if not self.flip:
             return apply(pixels)
-        plain, mirrored = apply(torch.cat([pixels, pixels.flip(-1)])).chunk(2)
+        views = [pixels, pixels.flip(-1)]
+        if pixels.is_cpu:  # whose caches hold the maps of fewer images
+            plain, mirrored = map(apply, views)
+        else:
+            plain, mirrored = apply(torch.cat(views)).chunk(2)
         return (plain + mirrored) / 2

@@ -138,8 +138,8 @@ def test_tensor_cores_are_given_nhwc_and_the_owners_weights_stay() -> None:
     assert all(weight.is_contiguous() for weight in half.parameters())
 
 
-def test_both_ways_is_one_batch() -> None:
-    """Images, then their mirror images; the mean of each and its own."""
+def test_both_ways_is_one_batch_on_a_gpu() -> None:
+    """Images, then their mirror images; the mean of each and its own. A CPU takes one after the other."""
     seen = []
 
     def first_column(pixels: Tensor) -> Tensor:
@@ -149,7 +149,8 @@ def test_both_ways_is_one_batch() -> None:
     pixels = torch.arange(12, dtype=torch.uint8).view(2, 1, 2, 3)
     evaluator = DenseEvaluator(small(), SCALES)
     assert evaluator.both_ways(first_column, pixels).tolist() == [[1.0], [7.0]]
-    assert [len(batch) for batch in seen] == [4]
+    assert evaluator.both_ways(first_column, pixels.to(META)).shape == (2, 1)
+    assert [len(batch) for batch in seen] == [2, 2, 4]
 
 
 @pytest.mark.parametrize(
