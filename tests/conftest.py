@@ -1,8 +1,12 @@
 """Settings of every test: no network, no GPU, little noise."""
 
 import os
+import shutil
+from pathlib import Path
 
 import pytest
+
+VISIBLE = os.environ.get("CUDA_VISIBLE_DEVICES")
 
 # Read when the libraries are first imported, hence before any test module is.
 os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", CUDA_VISIBLE_DEVICES="", TQDM_DISABLE="1")
@@ -11,3 +15,14 @@ os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", CUDA_VISIBLE_DEVI
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`make soak` damages more files than the tests do."""
     parser.addoption("--damaged-files", type=int, default=2000, help="Caffe files that are altered and read")
+
+
+@pytest.fixture(scope="session")
+def gpu_environment() -> dict[str, str]:
+    """The environment of a process that may use the GPU, which the tests themselves never do; skips where none is."""
+    if VISIBLE == "":
+        pytest.skip("CUDA_VISIBLE_DEVICES hides every GPU")
+    if not Path("/dev/nvidia0").exists() and shutil.which("nvidia-smi") is None:
+        pytest.skip("no NVIDIA GPU: neither /dev/nvidia0 nor nvidia-smi")
+    given = {key: value for key, value in os.environ.items() if key != "CUDA_VISIBLE_DEVICES"}
+    return given if VISIBLE is None else given | {"CUDA_VISIBLE_DEVICES": VISIBLE}
