@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-VISIBLE = os.environ.get("CUDA_VISIBLE_DEVICES")
+# What the user set, or "all": xdist's workers begin with the environment that its controller has changed already.
+VISIBLE = os.environ.setdefault("GPUS_OF_THE_TESTS", os.environ.get("CUDA_VISIBLE_DEVICES", "all"))
 
 # Read when the libraries are first imported, hence before any test module is.
 os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", CUDA_VISIBLE_DEVICES="", TQDM_DISABLE="1")
@@ -25,4 +26,4 @@ def gpu_environment() -> dict[str, str]:
     if not Path("/dev/nvidia0").exists() and shutil.which("nvidia-smi") is None:
         pytest.skip("no NVIDIA GPU: neither /dev/nvidia0 nor nvidia-smi")
     given = {key: value for key, value in os.environ.items() if key != "CUDA_VISIBLE_DEVICES"}
-    return given if VISIBLE is None else given | {"CUDA_VISIBLE_DEVICES": VISIBLE}
+    return given if VISIBLE == "all" else given | {"CUDA_VISIBLE_DEVICES": VISIBLE}

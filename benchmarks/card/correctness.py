@@ -1,8 +1,10 @@
 """Sections of `benchmarks.gpu` that say whether a training on this device is right. Nothing here is timed."""
 
+import json
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -61,6 +63,8 @@ def ranks(report: Report) -> None:
         processes = (two / "results.json").read_text().count('"processes": 2')
         report.same("processes that trained", 1 + processes, 2)
         report.bound(f"one and two ranks: weights after {STEPS} steps", difference(one, two), 1e-12)
+        trainings.train("hook", "--bf16-gradients", "--max-steps", "4", launcher=(*TORCHRUN, "2"), script=shared)
+        report.add("two ranks, --bf16-gradients", "4 steps", value=4, verdict=PASSED)
 
 
 def resume(report: Report) -> None:
@@ -99,7 +103,7 @@ LAUNCHED = (("--device-batch", "4"), ("--precision", "bf16"), ("--bf16-gradients
 
 
 def launched(report: Report) -> None:
-    """torchrun with one process (NCCL; on a CPU gloo) and each of these options, and a SIGTERM."""
+    """torchrun with one process (NCCL; on a CPU gloo) and each of these options, DDP in one rank, and a SIGTERM."""
 
     def tried(trainings: Trainings, options: tuple[str, ...]) -> None:
         what = f"torchrun, {' '.join(options)}"
@@ -115,8 +119,28 @@ def launched(report: Report) -> None:
 
     with _trainings(report) as trainings, ThreadPoolExecutor(_side_by_side()) as pool:
         asked = [pool.submit(tried, trainings, options) for options in LAUNCHED]
-        for one in [*asked, pool.submit(_stopped, report, trainings)]:
+        for one in [*asked, pool.submit(_stopped, report, trainings), pool.submit(_one_rank, report, trainings)]:
             one.result()
+
+
+def _one_rank(report: Report, trainings: Trainings) -> None:
+    """DDP, which Accelerate leaves out where there is one process."""
+    words = [*TORCHRUN, "1", "--standalone", "-m", "benchmarks.card.one_rank", "--device", report.setting.device]
+    done = subprocess.run(
+        [sys.executable, *words],
+        cwd=ROOT,
+        env=trainings.environment(),
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    backend = "NCCL" if report.setting.gpu else "gloo"
+    if done.returncode:
+        report.add(f"DDP in one rank, {backend}", verdict=f"{FAILED}{last_words(done.stderr)}")
+        return
+    found = json.loads(done.stdout.splitlines()[-1])
+    report.bound(f"DDP in one rank, {backend}: gradients' relative error", found["plain"], 1e-5)
+    report.bound(f"the same with the bf16 hook of --bf16-gradients, {backend}", found["bf16"], 2**-8)
 
 
 def _stopped(report: Report, trainings: Trainings, patience: float = 90.0) -> None:

@@ -82,15 +82,15 @@ def copy_rate(setting: Setting, pinned_host: bool) -> float:
     return count * (1 if pinned_host else 2) / min(seconds(setting, copy, 5) for _ in range(3))
 
 
-def begin_peak(setting: Setting) -> int:
-    """Bytes in use now, above which `peak` counts."""
+def in_use(setting: Setting) -> int:
+    """Bytes of tensors on the device; nothing is counted on a CPU."""
+    return torch.cuda.memory_allocated() if setting.gpu else 0
+
+
+def peak(setting: Setting, run: Callable[[], object], before: int) -> float:
+    """GB of tensors at the most during a run, beyond those `in_use` before; on a CPU the process's own peak."""
     if not setting.gpu:
-        return 0
-    torch.cuda.empty_cache()
+        return peak_memory()
     torch.cuda.reset_peak_memory_stats()
-    return torch.cuda.memory_allocated()
-
-
-def peak(setting: Setting, begun: int) -> float:
-    """GB of tensors at the most since `begin_peak`, beyond what was there; on a CPU the process's own peak."""
-    return (torch.cuda.max_memory_allocated() - begun) / 1e9 if setting.gpu else peak_memory()
+    seconds(setting, run)
+    return (torch.cuda.max_memory_allocated() - before) / 1e9

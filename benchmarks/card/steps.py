@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from benchmarks.card.device import allow_tf32, begin_peak, gemm_rate, interleaved, peak, seconds
+from benchmarks.card.device import allow_tf32, gemm_rate, in_use, interleaved, peak, seconds
 from benchmarks.card.nets import PEERS, flops, ours, timms
 from benchmarks.card.report import FAILED, NOT_RUN, Report, Setting
 from benchmarks.card.trainings import ROOT, last_words
@@ -126,7 +126,7 @@ def step(report: Report) -> None:
     for name, make in PEERS.items():
         for way in ("eager", "compiled"):
             cell = f"{name}, {way}"
-            begun = begin_peak(setting)
+            before = in_use(setting)
             try:
                 net = make(setting.small).to(setting.device, memory_format=torch.channels_last).train()
                 model = torch.compile(net, backend=backend) if way == "compiled" else net
@@ -137,7 +137,8 @@ def step(report: Report) -> None:
             ) as error:  # out of memory, or what the compiler met: the other cells are still worth having
                 report.add(cell, verdict=f"{FAILED}{type(error).__name__}: {error}"[:300].replace("\n", " "))
                 continue
-            runs[cell], peaks[cell] = run, peak(setting, begun)
+            # After the warm-up: cuDNN's trials of its algorithms take memory that no later step takes.
+            runs[cell], peaks[cell] = run, peak(setting, run, before)
     taken = interleaved(setting, runs, rounds, times)
     _judge(report, {cell: batch / each for cell, each in taken.items()}, peaks, gemm)
 

@@ -40,4 +40,4 @@ def _driver() -> str:
         return "nvidia-smi is not there"
     asked = [tool, "--query-gpu=driver_version,clocks.max.sm,power.limit", "--format=csv,noheader"]
     done = subprocess.run(asked, check=False, capture_output=True, text=True, timeout=20)
-    return (done.stdout or done.stderr).strip().splitlines()[0]
+    return next(iter((done.stdout or done.stderr).strip().splitlines()), "nvidia-smi says nothing")

@@ -9,12 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from benchmarks import gpu
 from benchmarks.card import needs, sections
+from benchmarks.card.nets import flops, ours, timms, torchvisions
 from benchmarks.card.report import FAILED, MEASURED, MET, NOT_MET, NOT_RUN, PASSED, Report, Setting, read
 from benchmarks.card.sections import SECTIONS
 from benchmarks.card.trainings import last_words
+from vgg_zoo.configurations import configuration
 
 ROOT = Path(__file__).resolve().parents[2]
 CPU, CUDA = Setting(device="cpu", small=True), Setting(device="cuda", small=False)
@@ -84,6 +87,24 @@ def test_the_last_words_of_a_process() -> None:
     assert last_words("ValueError: wrong\n[rank0]: bye\n\n") == "ValueError: wrong"
     assert last_words("note: so\n") == "note: so"
     assert last_words("") == "it said nothing"
+
+
+def test_what_counts_as_work() -> None:
+    """Two operations for each multiplication of the paper's net; on larger images at every position."""
+    assert flops(CUDA, 1, 3, 224, 224) == 2 * configuration("D").multiply_adds()
+    assert flops(CUDA, 2, 3, 256, 256) == 4 * configuration("D").multiply_adds(256)
+
+
+def test_timms_narrow_net_is_ours() -> None:
+    """With the same weights; torchvision's has as many."""
+    net = ours(small=True).eval()
+    other = timms(small=True).eval()
+    other.load_state_dict(net.state_dict())
+    images = torch.randn(1, 3, 224, 224)
+    with torch.inference_mode():
+        torch.testing.assert_close(net(images), other(images), atol=1e-5, rtol=1e-4)
+    counts = [sum(each.numel() for each in peer.parameters()) for peer in (net, torchvisions(small=True))]
+    assert counts[0] == counts[1]
 
 
 @pytest.mark.slow
