@@ -103,9 +103,12 @@ def test_the_share_of_overlapping_sums() -> None:
 
 def test_the_table_of_overlap() -> None:
     """The model hides nothing where one bucket holds everything, but for the last layer's, which is the first."""
-    found = {"alone": 1.0, "sums": 0.4, "busy": 0.1, "hidden": 0.9} | {f"{cap} MB": 1.2 for cap in overlap.CAPS}
+    found = {"alone": 1.0, "sums": 0.4, "busy": 0.1, "hidden": 0.9, "bf16": 1.1} | {
+        f"{cap} MB": 1.2 for cap in overlap.CAPS
+    }
     rows = {row["two processes, one thread each"]: row for row in overlap.lines(found)}
     few = rows["step with DDP, bucket_cap_mb=25"]
     assert 1.0 < float(few["model (s)"]) < 1.05
     assert few["model, cores shared (s)"] == "1.100"
     assert 1.3 < float(rows["step with DDP, bucket_cap_mb=1000"]["model (s)"]) < 1.4
+    assert rows[overlap.HALF]["model, cores shared (s)"] == "1.050"
