@@ -17,7 +17,7 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from benchmarks.card.report import FAILED, NOT_RUN, PASSED, Report
-from benchmarks.card.trainings import ROOT, STEPS, TORCHRUN, Trainings, end, last_words
+from benchmarks.card.trainings import ROOT, STEPS, TORCHRUN, Trainings, last_words
 
 WEIGHTS = "model.safetensors"
 
@@ -148,14 +148,9 @@ def _stopped(report: Report, trainings: Trainings, patience: float = 90.0) -> No
     what, options = "recipes/launch.py, SIGTERM", ("--checkpoint-every", "1")
     launcher = ("recipes/launch.py", "--nproc-per-node", "1", "--standalone")
     command = trainings.command("stopped", *options, epochs=10_000, launcher=launcher)
+    # In the section's own group, so that nothing outlives it; the trainer is asked to stop when its launcher ends.
     process = subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env=trainings.environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
+        command, cwd=ROOT, env=trainings.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
     try:
         until = time.monotonic() + patience
@@ -168,6 +163,6 @@ def _stopped(report: Report, trainings: Trainings, patience: float = 90.0) -> No
         report.add(what, verdict=f"{FAILED}it did not end in {patience:.0f} s")
         return
     finally:
-        end(process)
+        process.kill()
     verdict = PASSED if process.returncode == 143 else f"{FAILED}{last_words(said)}"
     report.add(what, f"exit code {process.returncode}", value=process.returncode, goal="143", verdict=verdict)

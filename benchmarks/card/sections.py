@@ -1,6 +1,7 @@
 """The sections of `benchmarks.gpu` by name, each run in a process of its own for no longer than its limit."""
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -12,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 
 from benchmarks.card.report import FAILED, Line, Report, Setting, read
-from benchmarks.card.trainings import ROOT, end, last_words
+from benchmarks.card.trainings import ROOT, last_words
 
 CPU_PATIENCE = 4
 """Times a section's limit, on a CPU."""
@@ -42,8 +43,8 @@ SECTIONS = {
     "ranks": Section(module="correctness", limit=75, timed=False),
     "resume": Section(module="correctness", limit=120, timed=False),
     "launched": Section(module="correctness", limit=120, timed=False),
-    "precision": Section(module="steps", limit=45),
-    "step": Section(module="steps", limit=150),
+    "precision": Section(module="steps", limit=60),
+    "step": Section(module="steps", limit=200),
     "files": Section(module="steps", limit=75),
     "dense": Section(module="evaluations", limit=75),
     "fc7": Section(module="evaluations", limit=60),
@@ -73,7 +74,7 @@ def run_apart(name: str, setting: Setting) -> list[Line]:
             except subprocess.TimeoutExpired:
                 code = None
             finally:
-                end(process)
+                _end(process)
             error.seek(0)
             said = last_words(error.read())
         lines = read(file)
@@ -104,3 +105,12 @@ def _said(lines: list[Line]) -> list[Line]:
     for line in lines:
         print(" | ".join(filter(None, (line.section, line.what, line.measured, line.goal, line.verdict))), flush=True)
     return lines
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Kill a process that leads a session, and all that it started."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+    process.wait()

@@ -1,5 +1,6 @@
 """Sections of `benchmarks.gpu` about one SGD step of net D: how exact it is, how fast, and what its images cost."""
 
+import copy
 import os
 import re
 import subprocess
@@ -63,14 +64,17 @@ def precision(report: Report) -> None:
     timm's net with the same weights those of the others.
     """
     setting = report.setting
-    exact = _course(setting, "IEEE fp32", ours), _course(setting, "IEEE fp32", timms)
+    torch.manual_seed(0)
+    nets = [ours(setting.small, drop_rate=0.0), timms(setting.small, drop_rate=0.0)]
+    nets[1].load_state_dict(nets[0].state_dict())
+    exact = [_course(setting, "IEEE fp32", net) for net in nets]
     losses = exact[0].losses
     report.add("IEEE fp32: losses, first and last", f"{losses[0]:.5f}, {losses[-1]:.5f}", value=losses[-1])
     for arithmetic, bound in (("tf32", 1e-3), ("bf16", 2e-2)):
         if arithmetic == "tf32" and not setting.gpu:
             report.add(arithmetic, verdict=f"{NOT_RUN}CPUs have no TF32")
             continue
-        rounded = _course(setting, arithmetic, ours), _course(setting, arithmetic, timms)
+        rounded = [_course(setting, arithmetic, net) for net in nets]
         found = rounded[0].losses
         report.bound(f"{arithmetic}: first loss, relative difference", abs(found[0] / losses[0] - 1), bound)
         report.add(f"{arithmetic}: last loss", f"{found[-1]:.5f}, beside {losses[-1]:.5f}", value=found[-1])
@@ -93,15 +97,11 @@ class Course(NamedTuple):
     gradients: dict[str, Tensor]
 
 
-def _course(setting: Setting, arithmetic: str, make: Callable[..., Any]) -> Course:
-    """From the same weights, whoever's net it is."""
+def _course(setting: Setting, arithmetic: str, begins: Any) -> Course:
+    """From a net's weights, which stay."""
     batch, steps = (64, 10) if setting.gpu else (4, 2)
     allow_tf32(arithmetic == "tf32")
-    torch.manual_seed(0)
-    weights = ours(setting.small).state_dict()
-    net = make(setting.small, drop_rate=0.0)
-    net.load_state_dict(weights)
-    net = net.to(setting.device, memory_format=torch.channels_last).train()
+    net = copy.deepcopy(begins).to(setting.device, memory_format=torch.channels_last).train()
     step = sgd_step(setting, net, net, made_up(setting, batch), arithmetic == "bf16")
     losses = [step().item()]
     gradients = {name: each.grad.clone() for name, each in net.named_parameters()}
@@ -171,6 +171,7 @@ def files(report: Report) -> None:
     if setting.gpu:
         recipe, batch, workers = "vgg_d_s256", 256, max(1, _cores() - 2)
         options = ["--dry-run", "40", "--precision", "bf16", "--channels-last"]
+    torch.backends.cudnn.benchmark = True  # as of the section `step`
     net: Any = ours(setting.small).to(setting.device, memory_format=torch.channels_last).train()
     run = sgd_step(setting, net, net, made_up(setting, batch), autocast=True)
     seconds(setting, run, 5 if setting.gpu else 1)

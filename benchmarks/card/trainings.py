@@ -1,7 +1,6 @@
 """Trainings of a tiny net on noise by the project's own command, in processes of their own."""
 
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -109,12 +108,3 @@ def last_words(said: str) -> str:
     # torchrun's summary comes last, and the error of what it ran before it.
     telling = [line for line in lines if "Error" in line or line.startswith("error:")]
     return (telling or lines or ["it said nothing"])[-1][-300:]
-
-
-def end(process: subprocess.Popen[str]) -> None:
-    """Kill a process that leads a session, and all that it started."""
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
-    process.wait()
