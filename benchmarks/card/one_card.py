@@ -9,7 +9,8 @@ import os
 import sys
 from datetime import timedelta
 
-os.environ["LOCAL_RANK"] = "0"  # the place of its GPU, for Accelerate and for DDP
+# The place of its GPU, for Accelerate and for DDP; and that the recipes, which refuse more ranks than GPUs, take it.
+os.environ |= {"LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"}
 
 import torch
 from accelerate import PartialState
