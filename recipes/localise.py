@@ -149,7 +149,7 @@ def run(args: argparse.Namespace) -> None:
 
     def begin() -> dict[str, Any]:
         about = description(args, nets, scales, localiser) | {"data": about_data(args, split)}
-        about |= arithmetic_in(evaluators[0], accelerator, args.precision) if evaluators else {"arithmetic": "exact"}
+        about |= arithmetic_in(evaluators[0] if evaluators else None, accelerator, args.precision)
         identity = {"images": len(split), "columns": column_options(args), "precision": args.precision}
         folder.begin({**about, **identity}, args.overwrite)
         return about

@@ -61,16 +61,16 @@ def description_of(model: str, tested: Any) -> dict[str, Any]:
     }
 
 
-def arithmetic_in(tested: DenseNet, accelerator: Accelerator, precision: str) -> dict[str, str]:
+def arithmetic_in(tested: DenseNet | None, accelerator: Accelerator, precision: str) -> dict[str, str]:
     """How a run computes its net, as results.json says it: `DenseNet.arithmetic` of the net where it will be.
 
     Args:
-        tested: Its net may still be on the CPU, where it was loaded.
+        tested: Its net may still be on the CPU, where it was loaded; None is a net that is computed as it is.
         accelerator: Where it will be.
         precision: One of `recipes.runtime.hardware.PRECISIONS`.
     """
     device = accelerator.device.type
-    if device == "cpu" and precision in _FLOAT32:
+    if tested is not None and device == "cpu" and precision in _FLOAT32:
         return {"arithmetic": tested.arithmetic}
     return {"arithmetic": arithmetic_on(device, _NUMBERS[precision], tf32=precision == "tf32")}
 

@@ -211,10 +211,13 @@ class Guard:
         told, self.told = self.told, True
         return not told
 
-    @property
-    def mean(self) -> float:
-        """Of the losses that are looked at."""
-        return _mean([loss for _, loss in self._losses])
+    def sentence(self, step: int) -> str:
+        """What `sits_at_chance` found at this step, in words."""
+        mean = _mean([loss for _, loss in self._losses])
+        return (
+            f"the loss has stayed at {mean:.3g} for {step - (self.since or 0)} steps, and guessing has "
+            f"{self.chance:.3g}, the logarithm of the number of classes: the net learns nothing."
+        )
 
     def _has_left(self, loss: float) -> bool:
         """Whether one loss is so much lower than those before it that no noise explains it."""

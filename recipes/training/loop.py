@@ -6,11 +6,8 @@ momentum and how far it is. A run that was killed and one that was not end bit-i
 
 import math
 import sys
-import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -31,7 +28,7 @@ from recipes.training.learner import Learner, Limits
 from recipes.training.objective import Objective, Validation
 from recipes.training.run_folder import write_metrics
 from recipes.training.schedule import Schedule
-from recipes.training.snapshot import Snapshot
+from recipes.training.writer import CheckpointWriter
 
 
 @dataclass(kw_only=True)
@@ -77,10 +74,7 @@ class Training:
         self.guard = Guard(self.objective.chance(len(self.validation.class_names)))
         self.loss_sum = self.learner.zero()
         self._tests = Validation(self.validation, self.learner.colours.mean, self.accelerator, self.limits.workers)
-        self._snapshot: Snapshot | None = None
-        self._writer = ThreadPoolExecutor(1)
-        self._writing: Future[None] | None = None
-        self._saved_at = time.monotonic()
+        self._writer = CheckpointWriter(self.checkpoints, self.write_net, self.accelerator)
 
     @property
     def watched(self) -> str:
@@ -136,28 +130,7 @@ class Training:
             "metrics": list(self.rows),
             "error": error,
         }
-        self.settle()
-        self._saved_at = time.monotonic()
-        if self.accelerator.is_main_process:
-            net = self.learner.net
-            shot = self._snapshot = self._snapshot or Snapshot(net)
-            shot.take(net, self.learner.tensors())
-            write_net = partial(self.write_net, shot.net)
-            self._writing = self._writer.submit(self.checkpoints.save, self.step, state, write_net, shot.files)
-
-    def settle(self) -> None:
-        """Wait until the latest checkpoint is on the disk; called by all processes.
-
-        Raises:
-            FullDiskError: In all processes, as one line ends the run.
-        """
-
-        def written() -> None:
-            writing, self._writing = self._writing, None
-            if writing is not None:
-                writing.result()
-
-        from_main(self.accelerator, written, "writing a checkpoint")
+        self._writer.write(self.step, state, self.learner.net, self.learner.tensors())
 
     def train(self) -> None:
         """Train to the end of the recipe or of `limits.max_steps`; the last state is in a checkpoint.
@@ -167,7 +140,6 @@ class Training:
             DivergedError: The loss is no longer a number; the last checkpoint is from before.
             ValueError: With `limits.strict`, an image cannot be decoded.
         """
-        # The pool waits for what it writes, so that whoever uses the folder next finds it at rest, whatever happened.
         with self._writer, _bar_of(self) as bar:
             while self.epoch_is_over or (self.step < self.total_steps and not self.finished):
                 if not self.epoch_is_over:
@@ -175,7 +147,7 @@ class Training:
                 if self.epoch_is_over:
                     self._end_epoch(bar)
                 self.save()
-            self.settle()
+            self._writer.settle()
         self.feed.close()
 
     def _train_epoch(self, bar: Any) -> None:
@@ -209,11 +181,7 @@ class Training:
         except DivergedError as error:
             raise DivergedError(f"{error}; the likeliest cause is {self._diagnosis(batch)}") from None
         if stuck and self.accelerator.is_main_process:
-            bar.write(
-                f"warning: the loss has stayed at {self.guard.mean:.3g} for {self.step - (self.guard.since or 0)} "
-                f"steps, and guessing has {self.guard.chance:.3g}, the logarithm of the number of classes: the net "
-                f"learns nothing. The likeliest cause is {self._diagnosis(batch)}"
-            )
+            bar.write(f"warning: {self.guard.sentence(self.step)} The likeliest cause is {self._diagnosis(batch)}")
 
     def _diagnosis(self, batch: Batch) -> str:
         first = batch.piece(slice(min(32, self.limits.device_batch or 32)), self.accelerator.device)
@@ -222,22 +190,21 @@ class Training:
 
     def _heed(self) -> bool:
         """All processes stop at the same step, when any of them was asked to; whether it is time for a checkpoint."""
-        minutes = (time.monotonic() - self._saved_at) / 60
-        is_due = self.accelerator.is_main_process and minutes > (self.limits.checkpoint_minutes or math.inf)
-        code, agreed = greatest(self.accelerator, STOP.code, is_due)
+        late = self._writer.minutes > (self.limits.checkpoint_minutes or math.inf)
+        code, is_due = greatest(self.accelerator, STOP.code, late)
         if code:
             self._stop(code)
-        return bool(agreed)
+        return bool(is_due)
 
     def _stop(self, code: int) -> NoReturn:
         STOP.code = code  # of another process perhaps: what a launcher sends besides changes nothing
         self.save()
-        self.settle()
+        self._writer.settle()
         raise StoppedError(code, f"stopped at step {self.step}; the same command resumes from there")
 
     def _end_epoch(self, bar: Any) -> None:
         loss = self.accelerator.reduce(self.loss_sum, "sum").item() / self.batches.consumed
-        self.settle()  # no thread writes while the test forks processes that load images
+        self._writer.settle()  # no thread writes while the test forks processes that load images
         try:
             found = self.test(self.objective.protocols()[0])
         except StoppedError as stopped:  # in all processes; the validation begins again when the run resumes

@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from recipes.evaluation import error_rates
 from recipes.evaluation.error_rates import posteriors
 from recipes.runtime.command import begin_processes
 from recipes.runtime.signals import STOP, StoppedError
-from recipes.training.checkpoint import load_checkpoint
+from recipes.training.checkpoint import Checkpoints, load_checkpoint
 from recipes.training.loop import Training
 from recipes.training.objective import Splits
 from recipes.training.run_folder import RunFolder
@@ -24,8 +25,9 @@ from recipes.training.setup import assemble
 from tests.recipes import tiny
 from tests.recipes.commands import TINY
 from vgg_zoo.images.preprocessing import IMAGENET_COLOURS
+from vgg_zoo.weights.files import FullDiskError
 
-Make = Callable[[str], Training]
+Make = Callable[..., Training]
 
 
 @pytest.fixture(scope="module")
@@ -40,10 +42,10 @@ def make(digits: Splits, tmp_path: Path) -> Make:
     words = ["--recipe", TINY, "--data", "digits", "--checkpoint-every", "1", "--keep-last", "9"]
     recipe = replace(tiny.recipe(), batch_size=8, epochs=2, ema_decay=0.5)
 
-    def made(name: str) -> Training:
+    def made(name: str, *more: str) -> Training:
         folder = RunFolder(tmp_path / name)
         folder.path.mkdir()
-        options = train.parse([*words, "--output", str(folder.path)])
+        options = train.parse([*words, "--output", str(folder.path), *more])
         accelerator = begin_processes(options)
         return assemble(recipe, options, digits, IMAGENET_COLOURS, None, folder, accelerator)
 
@@ -129,3 +131,50 @@ def test_a_signal_during_a_validation_stops_the_run_and_loses_nothing(
         resumed.train()
     assert torch.equal(weights(resumed.learner.net), weights(whole.learner.net))
     assert resumed.rows == whole.rows
+
+
+def test_a_checkpoint_is_of_its_moment_and_written_while_the_training_goes_on(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk takes the first one only after the second step is over, and the file has the weights of the first."""
+    whole, training = make("whole"), make("run")
+    whole.train()
+    save, step, second_is_over = Checkpoints.save, training.learner.step, Event()
+
+    def slow(checkpoints: Checkpoints, number: int, *arguments: Any) -> None:
+        if number == 1:
+            assert second_is_over.wait(60)
+        save(checkpoints, number, *arguments)
+
+    def steps(number: int, batch: Any) -> torch.Tensor:
+        loss = step(number, batch)
+        if number == 1:
+            second_is_over.set()
+        return loss
+
+    monkeypatch.setattr(Checkpoints, "save", slow)
+    monkeypatch.setattr(training.learner, "step", steps)
+    training.train()
+    for number in range(1, 5):
+        folders = [each.checkpoints.folder / f"step-{number:08}" for each in (whole, training)]
+        one, other = (load_checkpoint(folder).state["sha256"] for folder in folders)
+        assert one == other
+
+
+def test_checkpoints_come_after_minutes_too(make: Make) -> None:
+    """Whichever is first; here no number of steps is."""
+    training = make("run", "--checkpoint-every", "1000", "--checkpoint-minutes", "1e-9")
+    training.train()
+    assert [path.name[-1] for path in sorted(training.checkpoints.folder.iterdir())] == ["1", "2", "3", "4"]
+
+
+def test_an_error_while_a_checkpoint_is_written_ends_the_training(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its own words; it is not lost in the thread that writes."""
+
+    def broken(*_: Any) -> None:
+        raise FullDiskError("the disk of step-00000001 is full")
+
+    training = make("run")
+    monkeypatch.setattr(Checkpoints, "save", broken)
+    with pytest.raises(FullDiskError, match="step-00000001 is full"):
+        training.train()
