@@ -227,7 +227,7 @@ def test_a_submission_for_images_without_labels(tmp_path: Path, photos: Path) ->
         (["--class-index", "no.txt"], "no file 'no.txt'"),
         (["--submission", "nowhere/top5.txt"], "there is no folder nowhere"),
         (["--scales", "64"], "net.scales is [32, 48] there and [64] now"),
-        (["--precision", "bf16"], "precision is 'no' there and 'bf16' now"),
+        (["--precision", "bf16"], "precision is 'fp32' there and 'bf16' now"),
     ],
 )
 @pytest.mark.slow
