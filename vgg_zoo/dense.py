@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from vgg_zoo.configurations import STRIDE
 from vgg_zoo.devices import arithmetic_of, default_most_pixels
-from vgg_zoo.fast.copies import arithmetic, net_for
+from vgg_zoo.fast.copies import arithmetic, check_can_be, net_for, own_arithmetic
 from vgg_zoo.images.inputs import Rescaled, as_scales, batches_of_one_shape, in_parts, net_input
 from vgg_zoo.inference import inference_view
 from vgg_zoo.receptive import cells_of, field_of
@@ -165,7 +165,14 @@ def even_parts(pixels: Tensor, most_pixels: int) -> Sequence[Tensor]:
     return pixels.chunk(max(1, -(-len(pixels) // most)))
 
 
-def score_maps(net: nn.Module, pixels: Tensor, ceil_mode: bool, most_pixels: int, exact: bool = False) -> Tensor:
+def score_maps(
+    net: nn.Module,
+    pixels: Tensor,
+    ceil_mode: bool,
+    most_pixels: int,
+    exact: bool = False,
+    precision: str | None = None,
+) -> Tensor:
     """The map of the net's outputs, of images of one shape.
 
     Args:
@@ -174,15 +181,17 @@ def score_maps(net: nn.Module, pixels: Tensor, ceil_mode: bool, most_pixels: int
         ceil_mode: Pools round their size up, as Caffe's did.
         most_pixels: That go through the net at once.
         exact: Run the net itself, where on a CPU its fast copy (`vgg_zoo.fast_inference`) would do.
+        precision: As of `DenseEvaluator`.
 
     Returns:
         (B, outputs, h, w), at least float32; h = ⌊H/32⌋ − 6 for the paper's nets.
     """
-    prepare, runs = partial(dense_input, net), inference_view(net_for(net, exact), ceil_mode)
-    if pixels.shape[2] * pixels.shape[3] > most_pixels:
-        maps = [tiled_class_score_map(runs, image, prepare, most_pixels) for image in pixels]
-    else:
-        maps = [class_score_map(runs, prepare(part)) for part in even_parts(pixels, most_pixels)]
+    prepare, runs = partial(dense_input, net), inference_view(net_for(net, exact, precision), ceil_mode)
+    with own_arithmetic(net, precision):
+        if pixels.shape[2] * pixels.shape[3] > most_pixels:
+            maps = [tiled_class_score_map(runs, image, prepare, most_pixels) for image in pixels]
+        else:
+            maps = [class_score_map(runs, prepare(part)) for part in even_parts(pixels, most_pixels)]
     scores = torch.cat(maps)
     return scores.float() if scores.dtype in (torch.bfloat16, torch.float16) else scores  # soft-max needs more
 
@@ -209,6 +218,7 @@ class DenseNet(ABC):
         most_pixels: That go through the net at once: what was given, else what suits the net's device
             (`vgg_zoo.devices.default_most_pixels`).
         exact: Run the net itself, not its fast copy.
+        precision: "fp32", "bf16", or None: as the net and autocast have it.
         settings_from: Who chose the settings that were not given: a file, or the paper.
     """
 
@@ -221,14 +231,16 @@ class DenseNet(ABC):
         what: str,
         most_pixels: int | None,
         exact: bool,
+        precision: str | None,
     ) -> None:
+        check_can_be(model, exact, precision)
         scales = as_scales(chosen["scales"])
         if not scales or min(scales) < side:
             raise ValueError(f"scales must be smallest sides of at least {side} pixels{what}; got {scales}")
         if most_pixels is not None and most_pixels < side**2:
             raise ValueError(f"most_pixels must be at least {side}², the smallest image; got {most_pixels}")
         self.model, self.scales, self.flip = model, scales, bool(chosen["flip"])
-        self.ceil_mode, self.exact = bool(chosen["ceil_mode"]), bool(exact)
+        self.ceil_mode, self.exact, self.precision = bool(chosen["ceil_mode"]), bool(exact), precision
         self.settings_from = settings_from
         self._side, self._most_pixels = side, None if most_pixels is None else int(most_pixels)
 
@@ -248,10 +260,10 @@ class DenseNet(ABC):
     def arithmetic(self) -> str:
         """How the net is computed as it is now.
 
-        "winograd" by `fast_inference`'s copy; by the net itself "tf32" (float32 on CUDA where PyTorch allows it),
-        "bf16" or "fp16" (its weights, or autocast), or "exact": IEEE float32 or float64.
+        "winograd" or "bf16" by `fast_inference`'s copy; by the net itself "tf32" (float32 on CUDA where PyTorch allows
+        it), "bf16" or "fp16" (its weights, or autocast), or "exact": IEEE float32 or float64.
         """
-        return arithmetic(self.model, self.exact)
+        return arithmetic(self.model, self.exact, self.precision)
 
     @property
     @abstractmethod

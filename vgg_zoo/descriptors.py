@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from vgg_zoo.dense import DenseNet, dense_input, even_parts, strips_of, tiled_features, tiles
 from vgg_zoo.devices import constant_like, widest
-from vgg_zoo.fast.copies import net_for
+from vgg_zoo.fast.copies import net_for, own_arithmetic
 from vgg_zoo.images.inputs import Rescaled, net_input
 from vgg_zoo.inference import inference_view
 from vgg_zoo.layers import check_is_vgg, hidden_map, layer_maps, layer_of, layers_of, smallest_side, trunk_modules
@@ -44,6 +44,7 @@ class DenseDescriptor(DenseNet):
         ceil_mode: Max-pools round their size up, as Caffe's did.
         most_pixels: That go through the net at once; None as of `DenseEvaluator`.
         exact: Use the net itself. Otherwise, in float32 on a CPU, `fast_inference`'s copy of it does the work.
+        precision: As of `DenseEvaluator`.
 
     Raises:
         ValueError: No VGG, an unknown layer, combine or l2, no scale, or one below the smallest; the message has the
@@ -62,6 +63,7 @@ class DenseDescriptor(DenseNet):
         ceil_mode: bool | None = None,
         most_pixels: int | None = None,
         exact: bool = False,
+        precision: str | None = None,
     ) -> None:
         model: Any = net if isinstance(net, nn.Module) else pretrained_net(net)
         check_is_vgg(model, classifies=False)
@@ -71,7 +73,8 @@ class DenseDescriptor(DenseNet):
                 raise ValueError(f"unknown {name} {value!r}; choose from {', '.join(options)}")
         chosen, settings_from = settled({"scales": scales, "flip": flip, "ceil_mode": ceil_mode}, net)
         what = f" for {layer}" + self.layer.fully_connected * " (layers of the trunk take 32)"
-        super().__init__(model, chosen, settings_from, smallest_side(model, self.layer), what, most_pixels, exact)
+        side = smallest_side(model, self.layer)
+        super().__init__(model, chosen, settings_from, side, what, most_pixels, exact, precision)
         self.combine, self.l2 = combine, l2
 
     @property
@@ -102,10 +105,11 @@ class DenseDescriptor(DenseNet):
             (N, D), float32, on the CPU.
         """
         found = torch.full((len(images), len(self.scales), self.layer.channels), torch.nan, dtype=torch.float64)
-        view = inference_view(net_for(self.model, self.exact), self.ceil_mode)
+        view = inference_view(net_for(self.model, self.exact, self.precision), self.ceil_mode)
         rows, scales, order = [], [], []
         for place, batch, places in self.batches(images):
-            rows.append(self.both_ways(partial(self._averages, view), batch))
+            with own_arithmetic(view, self.precision):
+                rows.append(self.both_ways(partial(self._averages, view), batch))
             scales += [place] * len(places)
             order += places
         if rows:

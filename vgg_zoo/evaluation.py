@@ -50,13 +50,17 @@ class DenseEvaluator(DenseNet):
             (`vgg_zoo.devices.default_most_pixels`).
         exact: Use the net itself. Otherwise, in float32 on a CPU, `fast_inference`'s copy of it does the work, several
             times as fast and equal up to rounding; it is made again when the weights have changed.
+        precision: "bf16", on a CPU with AMX or AVX512-BF16: a copy whose FC layers, and with AMX convolutions, multiply
+            bfloat16; scores differ by up to 2% (docs/speed.md). "fp32": float32 under autocast, too. None: as the net
+            and autocast have it.
 
     Settings that are not given are the net's own: those kept beside its weights or, in the folder of a training, those
     that follow from it (`vgg_zoo.weights.settings.usual_settings`); a net without any gets the paper's: scales 256,
     384, 512 with flips, dense. `repr` and `settings_from` tell which. The net keeps its mode and its buffers.
 
     Raises:
-        ValueError: No VGG, no weights, an unknown protocol, no scale, or one below the net's smallest input.
+        ValueError: No VGG, no weights, an unknown protocol, no scale, or one below the net's smallest input; a
+            precision that the net or the CPU does not have.
         OSError: The weights cannot be fetched.
     """
 
@@ -71,6 +75,7 @@ class DenseEvaluator(DenseNet):
         ceil_mode: bool | None = None,
         most_pixels: int | None = None,
         exact: bool = False,
+        precision: str | None = None,
     ) -> None:
         net: Any = model if isinstance(model, nn.Module) else pretrained_net(model)
         check_is_vgg(net)
@@ -80,7 +85,7 @@ class DenseEvaluator(DenseNet):
         if chosen["protocol"] not in PROTOCOLS:
             raise ValueError(f"unknown protocol {chosen['protocol']!r}; choose from {', '.join(PROTOCOLS)}")
         self.side = smallest_side(net)
-        super().__init__(net, chosen, settings_from, self.side, ", the net's crop", most_pixels, exact)
+        super().__init__(net, chosen, settings_from, self.side, ", the net's crop", most_pixels, exact, precision)
         self.protocol, self.softmax_first = str(chosen["protocol"]), bool(chosen["softmax_first"])
 
     @property
@@ -212,7 +217,7 @@ class DenseEvaluator(DenseNet):
 
     def maps(self, pixels: Tensor) -> Tensor:
         """Class scores at every position: (B, num_classes, h, w) of (B, 3, H, W) of uint8, at their scale."""
-        return score_maps(self.model, pixels, self.ceil_mode, self.most_pixels, self.exact)
+        return score_maps(self.model, pixels, self.ceil_mode, self.most_pixels, self.exact, self.precision)
 
 
 def class_names_of(net: Any) -> list[str]:

@@ -41,7 +41,7 @@ from vgg_zoo.pretrained import pretrained_net
 
 ON_ERROR = ("raise", "nan")
 
-_DESCRIPTORS = ("layer", "scales", "combine", "flip", "l2", "ceil_mode", "most_pixels", "exact")
+_DESCRIPTORS = ("layer", "scales", "combine", "flip", "l2", "ceil_mode", "most_pixels", "exact", "precision")
 """Parameters that are arguments of `DenseDescriptor`."""
 
 Descriptors = np.ndarray[Any, np.dtype[np.float32]]
@@ -77,6 +77,8 @@ class ImageDescriptor(TransformerMixin, BaseEstimator):
         device: Where the net goes, "cuda"; None leaves it where it is, on the CPU where it is loaded by name.
         exact: Use the net itself. Otherwise, in float32 on a CPU, `fast_inference`'s copy of it does the work, several
             times as fast and equal up to rounding. `feature_maps` always uses the net itself.
+        precision: "bf16", on a CPU with AMX or AVX512-BF16: FC layers, and with AMX convolutions, multiply bfloat16.
+            "fp32": float32 under autocast, too. None: as the net and autocast have it.
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class ImageDescriptor(TransformerMixin, BaseEstimator):
         most_pixels: int | None = None,
         device: str | None = None,
         exact: bool = False,
+        precision: str | None = None,
     ) -> None:
         self.model = model
         self.layer = layer
@@ -105,6 +108,7 @@ class ImageDescriptor(TransformerMixin, BaseEstimator):
         self.most_pixels = most_pixels
         self.device = device
         self.exact = exact
+        self.precision = precision
         self._nets: dict[str, nn.Module] = {}
 
     def fit(self, X: Any, y: Any = None) -> "ImageDescriptor":

@@ -20,6 +20,7 @@ from vgg_zoo.dense import score_maps
 from vgg_zoo.devices import widest
 from vgg_zoo.entrypoints import BOX_NETS
 from vgg_zoo.evaluation import DenseEvaluator, Fusion, fuse
+from vgg_zoo.fast.copies import check_can_be
 from vgg_zoo.fast.net import FastVGG
 from vgg_zoo.images.inputs import Input, Rescaled, as_scales, at_scales, batches_of_one_shape, decoded
 from vgg_zoo.images.pictures import draw_boxes
@@ -66,6 +67,7 @@ class Localiser:
             own setting. None likewise, else no.
         most_pixels: That go through a net at once; None as of `DenseEvaluator`.
         exact: Run the nets themselves, not their fast copies; the classifier has its own setting.
+        precision: Of the nets, as of `DenseEvaluator`; the classifier has its own setting.
 
     Raises:
         ValueError: A net that predicts no boxes or does not classify, other classes, another crop size, a scale below
@@ -84,6 +86,7 @@ class Localiser:
         ceil_mode: bool | None = None,
         most_pixels: int | None = None,
         exact: bool = False,
+        precision: str | None = None,
     ) -> None:
         models = [model] if isinstance(model, nn.Module | str | Path) else list(model)
         self.nets = [box_net(each) for each in models]
@@ -101,7 +104,9 @@ class Localiser:
             raise ValueError(f"top must be at least 1; got {top}")
         _check_classes(self.nets, self.evaluators)
         self.top = min(int(top), outputs_of(self.evaluators[0].model))
-        self.close, self.ceil_mode, self.exact = float(close), bool(ceil_mode), bool(exact)
+        self.close, self.ceil_mode, self.exact, self.precision = float(close), bool(ceil_mode), bool(exact), precision
+        for net in self.nets:
+            check_can_be(net, self.exact, precision)
         self._most_pixels = None if most_pixels is None else int(most_pixels)
 
     @property
@@ -195,7 +200,8 @@ class Localiser:
 
     def _boxes(self, net: BoxVGG, batch: Tensor, classes: Tensor) -> Tensor:
         """(B, top, windows, 4) boxes of the classes (B, top) in a batch of one shape."""
-        outputs = net.by_box(score_maps(net, batch, self.ceil_mode, self.most_pixels, self.exact)).cpu().double()
+        maps = score_maps(net, batch, self.ceil_mode, self.most_pixels, self.exact, self.precision)
+        outputs = net.by_box(maps).cpu().double()
         if net.regression == "pcr":
             outputs = outputs[torch.arange(len(outputs))[:, None], classes]
         boxes = boxes_of_map(outputs, height=batch.shape[2], width=batch.shape[3], side=self.side)
@@ -205,7 +211,7 @@ class Localiser:
         """(B, top, h, w) of the classes (B, top): the soft-max at every position, the mean over the classifiers."""
         found = []
         for each in self.evaluators:
-            scores = score_maps(each.model, batch, self.ceil_mode, self.most_pixels, each.exact)
+            scores = score_maps(each.model, batch, self.ceil_mode, self.most_pixels, each.exact, each.precision)
             posteriors = scores.to(widest(scores.device)).softmax(1)
             wanted = classes.to(scores.device)[:, :, None, None].expand(-1, -1, *scores.shape[2:])
             found.append(posteriors.gather(1, wanted).cpu().double())  # of 1,000 classes few are fetched

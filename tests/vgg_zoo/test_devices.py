@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,6 +20,7 @@ from vgg_zoo.descriptors import DenseDescriptor
 from vgg_zoo.devices import (
     arithmetic_of,
     arithmetic_on,
+    bf16_of_cpu,
     constant_like,
     default_most_pixels,
     stacked_on,
@@ -299,3 +301,22 @@ def test_constants_are_the_same_for_all_threads(monkeypatch: pytest.MonkeyPatch)
         thread.join()
     assert all(torch.equal(one, found[0]) for one in found)
     assert len(devices._constants) == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [("avx2 avx512f", None), ("avx512f avx512_bf16", "avx512"), ("avx512_bf16 amx_bf16 amx_tile", "amx")],
+)
+@pytest.mark.parametrize("asked", ["PyTorch", "the system"])
+def test_bf16_is_what_the_cpu_has(
+    flags: str, expected: str | None, asked: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """PyTorch knows, or where it does not say, the kernel of Linux."""
+    (tmp_path / "cpuinfo").write_text(f"flags : {flags}\n")
+    monkeypatch.setattr(devices, "_CPUINFO", tmp_path / "cpuinfo")
+    for name, flag in (("_is_avx512_bf16_supported", "avx512_bf16"), ("_is_amx_tile_supported", "amx_tile")):
+        if asked == "PyTorch":
+            monkeypatch.setattr(torch.cpu, name, lambda flag=flag: flag in flags, raising=False)
+        else:
+            monkeypatch.delattr(torch.cpu, name, raising=False)
+    assert bf16_of_cpu.__wrapped__() == expected

@@ -45,6 +45,7 @@ def _checked(found: "Kernels") -> "Kernels":
     shapes = ((1, 32, 9, 11), (48, 32, 3, 3), (48,))
     x, weight, bias = (torch.randn(shape, generator=generator, **_FLOATS) for shape in shapes)
     image, first, matrix = x[:, :3], weight[:, :3], weight[:, :, 1, 1].contiguous()
+    half = {True: torch.bfloat16, False: torch.float32}[found.takes_bf16]
 
     def rows(maps: Tensor) -> Tensor:
         return maps.permute(0, 2, 3, 1).contiguous()
@@ -67,6 +68,11 @@ def _checked(found: "Kernels") -> "Kernels":
             "product",
             found.product(rows(x).view(-1, 32), matrix, bias, relu=False).view(1, 9, 11, 48),
             F.conv2d(x, matrix[:, :, None, None], bias),
+        ),
+        (
+            "product of bf16",
+            found.product(rows(x).view(-1, 32).to(half), matrix.to(half), bias, relu=False).view(1, 9, 11, 48),
+            F.conv2d(x.to(half).float(), matrix.to(half).float()[:, :, None, None], bias),
         ),
         (
             "normalise",
@@ -116,12 +122,13 @@ def _zeros(count: int) -> Tensor:
 
 
 class Kernels:
-    """The library's functions on tensors: float32, on the CPU, contiguous; maps are (B, h, w, C), NHWC."""
+    """The library's functions on tensors: on the CPU, contiguous, float32 but for `product`; maps are (B, h, w, C)."""
 
     def __init__(self, library: ctypes.CDLL) -> None:
         self._library = library
         library.vgg_v_floats.restype = library.vgg_m_floats.restype = ctypes.c_long
         self.panel, self.rows = int(library.vgg_panel()), int(library.vgg_rows())
+        self.takes_bf16 = hasattr(library, "vgg_product_bf16")  # where the processor has AVX512-BF16
 
     def _call(self, name: str, *arguments: Tensor | tuple[int, ...] | float) -> int:
         """A function of the library, on tensors that live until it returns."""
@@ -199,8 +206,18 @@ class Kernels:
         return x
 
     def product(self, x: Tensor, weight: Tensor, bias: Tensor, *, relu: bool) -> Tensor:
-        """x · weightᵀ + bias of x (N, inputs), weight (outputs, inputs): (N, outputs); inputs a multiple of 16."""
-        assert x.shape[1] == weight.shape[1]
-        y = x.new_empty(len(x), len(weight))
-        self._call("vgg_product", x, weight, bias, y, *x.shape, len(weight), relu, torch.get_num_threads())
+        """x · weightᵀ + bias, with its ReLU if wanted.
+
+        Args:
+            x: (N, inputs), float32; or, with `takes_bf16`, bfloat16, whose products are summed in float32.
+            weight: (outputs, inputs), of the same type; inputs a multiple of 16, in bfloat16 of 32.
+            bias: (outputs,), float32.
+
+        Returns:
+            (N, outputs), float32.
+        """
+        assert (x.shape[1], x.dtype) == (weight.shape[1], weight.dtype)
+        y = torch.empty(len(x), len(weight), **_FLOATS)
+        name = "vgg_product" if x.dtype == torch.float32 else "vgg_product_bf16"
+        self._call(name, x, weight, bias, y, *x.shape, len(weight), relu, torch.get_num_threads())
         return y

@@ -28,7 +28,7 @@ def _as_rows(x: Tensor) -> Tensor:
     return x.permute(0, 2, 3, 1).contiguous()
 
 
-def _as_map(rows: Tensor) -> Tensor:
+def as_map(rows: Tensor) -> Tensor:
     """(B, h, w, C) → (B, C, h, w), the same memory."""
     return rows.permute(0, 3, 1, 2)
 
@@ -116,7 +116,7 @@ class FastConv(FastLayer, nn.Conv2d):
             return y if pool is None or kind == "winograd" else pool(y)
         if kind == "winograd":
             assert self.ordered is not None
-            y = _as_map(winograd.convolve(_as_rows(x), self.ordered, self.bias))
+            y = as_map(winograd.convolve(_as_rows(x), self.ordered, self.bias))
         else:
             y = self._conv_forward(x, self.weight, self.bias)
         y = F.relu_(y) if relu else y
@@ -133,8 +133,8 @@ class FastConv(FastLayer, nn.Conv2d):
         y = x.new_empty(shape) if buffer is None else compiled.WORKSPACE.take(buffer, math.prod(shape)).view(shape)
         if kind == "first":
             padded = F.pad(x, (1, 1, 1, 1)).contiguous()
-            return _as_map(kernels.first(padded, self.ordered, self.bias, y, relu=relu))
-        return _as_map(kernels.winograd(_as_rows(x), self.ordered, self.bias, y, relu=relu, pool=pool is not None))
+            return as_map(kernels.first(padded, self.ordered, self.bias, y, relu=relu))
+        return as_map(kernels.winograd(_as_rows(x), self.ordered, self.bias, y, relu=relu, pool=pool is not None))
 
 
 class FastLRN(FastLayer, LocalResponseNormalisation):
@@ -158,7 +158,7 @@ class FastLRN(FastLayer, LocalResponseNormalisation):
         rows = _as_rows(x)
         if not in_place and rows.data_ptr() == x.data_ptr():
             rows = rows.clone()
-        return _as_map(kernels.normalise(rows, k=self.k, scale=self.alpha / self.size))
+        return as_map(kernels.normalise(rows, k=self.k, scale=self.alpha / self.size))
 
 
 class FastFullyConnected(FastLayer, nn.Conv2d):
@@ -170,6 +170,7 @@ class FastFullyConnected(FastLayer, nn.Conv2d):
         kernel: "compiled" or "torch".
     """
 
+    arithmetic = "product", "bound by reading the weights"
     bias: Tensor
 
     def __init__(self, weight: Tensor, bias: Tensor, kernel: str) -> None:
@@ -192,7 +193,7 @@ class FastFullyConnected(FastLayer, nn.Conv2d):
             windows, matrix = fc_windows(x, self.weight)
             y = product(windows, matrix, self.bias, relu)
             rows, columns = x.shape[2] - self.kernel_size[0] + 1, x.shape[3] - self.kernel_size[1] + 1
-            return _as_map(y.view(x.shape[0], rows, columns, -1))
+            return as_map(y.view(x.shape[0], rows, columns, -1))
         y = fc_over_map(x, self.weight, self.bias)
         return F.relu_(y) if relu else y
 

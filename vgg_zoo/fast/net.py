@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from vgg_zoo.fast import kernels as compiled
 from vgg_zoo.fast import winograd
+from vgg_zoo.fast.bf16 import check_precision
 from vgg_zoo.fast.layers import FastLayer, Step, run_steps
 from vgg_zoo.fast.parts import check_can_be_copied, fast_head, fast_hidden_layers, fast_trunk
 from vgg_zoo.fast.plan import Plan, planned_layers
@@ -28,7 +29,7 @@ _NO_GRAPH = (
 )
 
 
-def fast_inference(model: nn.Module, *, kernel: str = "auto") -> "FastVGG":
+def fast_inference(model: nn.Module, *, kernel: str = "auto", precision: str | None = None) -> "FastVGG":
     """A copy of a VGG that only infers, in the fastest way that this machine has.
 
     On a CPU in float32 the 3 × 3 convolutions run by Winograd's F(4×4, 3×3) (Lavin & Gray 2015), which takes a quarter
@@ -47,9 +48,16 @@ def fast_inference(model: nn.Module, *, kernel: str = "auto") -> "FastVGG":
     `load_state_dict`, it refuses to run, as half of it would be new. `copy.deepcopy(model)` first makes it independent.
     It may be used by several threads at once.
 
+    With `precision="bf16"` FC layers multiply bfloat16, and on a CPU with AMX the convolutions, too, but for the first
+    one; sums, fc8 and every output are float32 (`vgg_zoo.fast.bf16`). Weights are rounded once, and the float32 ones of
+    those layers are not kept: fc6 and fc7 of net E are 239 MB, and nothing holds the model's 478 MB if nobody else
+    does. Outputs differ from the net's by up to 2% of their norm; docs/speed.md has what that changes.
+
     Args:
         model: A net of the zoo or timm's own `vgg*`, with batch norm or without, in any mode, which stays.
         kernel: "compiled", "torch" (plain PyTorch), or "auto": compiled if it can be.
+        precision: None is that of the model; "fp32" refuses any other; "bf16" is for float32 models on a CPU with AMX
+            or AVX512-BF16.
 
     Returns:
         The copy, in eval mode. `fast(images)`, `forward_features`, `class_score_map`, `forward_intermediates` are as
@@ -57,21 +65,23 @@ def fast_inference(model: nn.Module, *, kernel: str = "auto") -> "FastVGG":
         is not the compiled one, `fast.plan(height, width)` a table of each layer's arithmetic.
 
     Raises:
-        ValueError: No VGG, an unknown kernel, a layer that is not of these nets (an adapter's, a quantised one), or
-            hooks, which a copy would not call.
+        ValueError: No VGG, an unknown kernel or precision, a precision that the model or the CPU does not have, a layer
+            that is not of these nets (an adapter's, a quantised one), or hooks, which a copy would not call.
         RuntimeError: "compiled" was asked for and cannot be built; the message says why.
     """
-    return FastVGG(model, kernel)
+    return FastVGG(model, kernel, precision)
 
 
 class FastVGG(VGG):
     """What `fast_inference` makes of a model."""
 
-    def __init__(self, model: nn.Module, kernel: str = "auto") -> None:
+    def __init__(self, model: nn.Module, kernel: str = "auto", precision: str | None = None) -> None:
         nn.Module.__init__(self)
         check_is_vgg(model, classifies=False)
+        check_precision(precision, model)
         check_can_be_copied(model)
         self.kernel, self.why_not_compiled = _kernel_of(model, kernel)
+        self.bf16 = precision == "bf16"
         net: Any = model
         for name in _COPIED:
             setattr(self, name, getattr(net, name))
@@ -82,8 +92,8 @@ class FastVGG(VGG):
             self.configuration = model.configuration
         self._state = WeightsState(model)
         with torch.no_grad():
-            self.features = fast_trunk(net.features, self.kernel)
-            self.pre_logits = fast_hidden_layers(net.pre_logits, self.kernel)
+            self.features = fast_trunk(net.features, self.kernel, self.bf16)
+            self.pre_logits = fast_hidden_layers(net.pre_logits, self.kernel, self.bf16)
             self.head = fast_head(net.head, self.kernel)
         nn.Module.train(self, False)
 
@@ -118,8 +128,13 @@ class FastVGG(VGG):
             "a fast_inference copy keeps its classifier; change the model, and call fast_inference(model) again"
         )
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_state": None}  # of the model's weights, which a copy of this copy has no part in
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
+        if self.bf16:
+            check_precision("bf16")
         self._state = WeightsState(self)  # a deep copy, or one from a pickle, shares nothing with the model
         self.kernel, self.why_not_compiled = _kernel_of(self, "torch" if self.kernel == "torch" else "auto")
         for module in self.modules():  # this machine's kernel may be another than that of the pickle
@@ -154,7 +169,7 @@ class FastVGG(VGG):
         if not images.is_cpu:
             images = images.contiguous(memory_format=torch.channels_last)  # fastest on a GPU, too
         with torch.no_grad():
-            return restore_layout(self.features(images), x)
+            return self._given(restore_layout(self.features(images), x))
 
     @torch.no_grad()
     def class_score_map(self, images: Tensor) -> Tensor:
@@ -165,7 +180,14 @@ class FastVGG(VGG):
         """Some of `vgg_zoo.layers.steps_of(self)`, one after the other."""
         self.check(x)
         with torch.no_grad():
-            return run_steps(steps, x)
+            return self._given(run_steps(steps, x))
+
+    def _taps(self, images: Tensor, count: int) -> list[Tensor]:
+        return [self._given(tap) for tap in super()._taps(images, count)]
+
+    def _given(self, maps: Tensor) -> Tensor:
+        """What is handed out: float32 of a bf16 copy, whose maps may be bfloat16."""
+        return maps.float() if self.bf16 else maps
 
     def check(self, x: Any) -> None:
         """Refuse what would give no gradients, no graph, or scores of no model."""

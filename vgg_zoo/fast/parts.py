@@ -1,7 +1,7 @@
 """The parts of a VGG, each made of fast layers: trunk, fc6 with fc7, and head."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import timm.models
@@ -10,6 +10,7 @@ from timm.layers import ClassifierHead
 from timm.models.vgg import ConvMlp
 from torch import Tensor, nn
 
+from vgg_zoo.fast.bf16 import Bf16FullyConnected, conv_for
 from vgg_zoo.fast.layers import FastConv, FastFullyConnected, FastLinear, FastLRN, FastTrunk, run_steps
 from vgg_zoo.model import VGG, HiddenLayers, at_least
 
@@ -35,21 +36,27 @@ def check_can_be_copied(model: nn.Module) -> None:
             )
 
 
-def fast_trunk(features: nn.Module, kernel: str) -> FastTrunk:
+def fast_trunk(features: nn.Module, kernel: str, bf16: bool) -> FastTrunk:
     """The trunk; layers keep their places, and a batch norm folded into its convolution leaves an `nn.Identity`."""
-    return FastTrunk(*_layers(list(features.children()), kernel))
+    first = next(module for module in features.modules() if isinstance(module, nn.Conv2d))
+
+    def conv_of(conv: nn.Conv2d, weight: Tensor, bias: Tensor) -> FastConv:
+        return conv_for(conv, weight, bias, kernel, conv is first) if bf16 else FastConv(conv, weight, bias, kernel)
+
+    return FastTrunk(*_layers(list(features.children()), kernel, conv_of))
 
 
 class FastHiddenLayers(nn.Module):
     """fc6 and fc7, with the names of `HiddenLayers`."""
 
-    def __init__(self, hidden: Any, kernel: str) -> None:
+    def __init__(self, hidden: Any, kernel: str, bf16: bool) -> None:
         super().__init__()
+        layer = Bf16FullyConnected if bf16 else FastFullyConnected
         self.input_kernel_size = int(hidden.input_kernel_size)
-        self.fc1 = FastFullyConnected(hidden.fc1.weight.detach(), _bias(hidden.fc1), kernel)
+        self.fc1 = layer(hidden.fc1.weight.detach(), _bias(hidden.fc1), kernel)
         self.act1 = copy.deepcopy(hidden.act1)
         self.drop = nn.Identity()
-        self.fc2 = FastFullyConnected(hidden.fc2.weight.detach(), _bias(hidden.fc2), kernel)
+        self.fc2 = layer(hidden.fc2.weight.detach(), _bias(hidden.fc2), kernel)
         self.act2 = copy.deepcopy(hidden.act2)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -58,9 +65,9 @@ class FastHiddenLayers(nn.Module):
         return run_steps([self.fc1, self.act1, self.fc2, self.act2], x)
 
 
-def fast_hidden_layers(hidden: Any, kernel: str) -> Any:
+def fast_hidden_layers(hidden: Any, kernel: str, bf16: bool) -> Any:
     """fc6 and fc7, or what a net without FC layers has in their place."""
-    return FastHiddenLayers(hidden, kernel) if hasattr(hidden, "fc1") else copy.deepcopy(hidden)
+    return FastHiddenLayers(hidden, kernel, bf16) if hasattr(hidden, "fc1") else copy.deepcopy(hidden)
 
 
 def fast_head(head: Any, kernel: str) -> Any:
@@ -76,16 +83,16 @@ def fast_head(head: Any, kernel: str) -> Any:
     return found
 
 
-def _layers(children: Sequence[nn.Module], kernel: str) -> list[nn.Module]:
+def _layers(children: Sequence[nn.Module], kernel: str, conv_of: Callable[..., FastConv]) -> list[nn.Module]:
     layers: list[nn.Module] = []
     for child, following in zip(children, [*children[1:], None], strict=True):
         if isinstance(child, nn.Sequential):
-            layers.append(nn.Sequential(*_layers(list(child.children()), kernel)))
+            layers.append(nn.Sequential(*_layers(list(child.children()), kernel, conv_of)))
         elif isinstance(child, nn.Conv2d):
             weight, bias = child.weight.detach(), _bias(child)
             if isinstance(following, nn.BatchNorm2d):
                 weight, bias = _folded(weight, bias, following)
-            layers.append(FastConv(child, weight, bias, kernel))
+            layers.append(conv_of(child, weight, bias))
         elif isinstance(child, nn.BatchNorm2d):
             layers.append(nn.Identity())
         elif isinstance(child, nn.LocalResponseNorm):

@@ -54,4 +54,5 @@ def planned_layers(net: Any, height: int, width: int, batch: int) -> Iterator[Pl
         side = layer.kernel_size[0]
         height, width = (max(length, side) - side + 1 for length in (height, width))
         shape, count = f"{layer.out_channels}×{height}×{width}", batch * height * width * layer.weight.numel() / 1e9
-        yield PlannedLayer(name, shape, "product", count, "bound by reading the weights")
+        kind, reason = layer.arithmetic
+        yield PlannedLayer(name, shape, kind, count, reason)

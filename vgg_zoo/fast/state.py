@@ -1,5 +1,6 @@
 """Whether a net's weights are still those that something was computed from."""
 
+import weakref
 from collections.abc import Sequence
 from itertools import chain
 
@@ -7,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 _SAMPLES = 16  # of each tensor
+Identity = tuple[int, torch.dtype, torch.Size]
 
 
 class WeightsState:
@@ -16,41 +18,50 @@ class WeightsState:
     each tensor finds these if they change all of it; one of a few numbers may be missed.
 
     Args:
-        net: Its parameters and buffers are kept, not copied.
+        net: Its parameters and buffers are not kept: what nobody holds any more cannot change.
     """
 
     def __init__(self, net: nn.Module) -> None:
-        self._tensors = _tensors(net)
-        self._versions, self._samples = _versions(self._tensors), _samples(self._tensors)
+        tensors = _tensors(net)
+        self._tensors = [weakref.ref(tensor) for tensor in tensors]
+        self._identities = [_identity(tensor) for tensor in tensors]
+        self._states = [_state(tensor) for tensor in tensors]
 
     def is_current(self) -> bool:
-        """Whether nothing has changed them since."""
-        return self._versions == _versions(self._tensors) and torch.equal(self._samples, _samples(self._tensors))
+        """Whether nothing has changed them since; a tensor that now has other memory left the old one as it was."""
+        kept = [
+            (tensor, state)
+            for reference, identity, state in zip(self._tensors, self._identities, self._states, strict=True)
+            if (tensor := reference()) is not None and _identity(tensor) == identity
+        ]
+        now, then = [_state(tensor) for tensor, _ in kept], [state for _, state in kept]
+        same = [version for version, _ in now] == [version for version, _ in then]
+        return same and torch.equal(_bits([sample for _, sample in now]), _bits([sample for _, sample in then]))
 
     def is_of(self, net: nn.Module) -> bool:
         """Whether they are the net's, all of them, and current."""
-        return _identities(_tensors(net)) == _identities(self._tensors) and self.is_current()
+        return [_identity(tensor) for tensor in _tensors(net)] == self._identities and self._all() and self.is_current()
+
+    def _all(self) -> bool:
+        """Whether each of them is still there: another one may have the memory of one that is not."""
+        return all(reference() is not None for reference in self._tensors)
 
     def __deepcopy__(self, memo: object) -> "WeightsState":
         return self  # whoever copies a net makes a new state
 
 
 def _tensors(net: nn.Module) -> list[Tensor]:
-    return [tensor.detach() for tensor in chain(net.parameters(), net.buffers())]
+    return list(chain(net.parameters(), net.buffers()))
 
 
-def _identities(tensors: Sequence[Tensor]) -> list[tuple[int, torch.dtype, torch.Size]]:
-    return [(tensor.data_ptr(), tensor.dtype, tensor.shape) for tensor in tensors]
+def _identity(tensor: Tensor) -> Identity:
+    return tensor.data_ptr(), tensor.dtype, tensor.shape
 
 
-def _versions(tensors: Sequence[Tensor]) -> list[int]:
-    return [0 if tensor.is_inference() else tensor._version for tensor in tensors]
-
-
-def _samples(tensors: Sequence[Tensor]) -> Tensor:
-    """Some bits of each tensor on a CPU; from a GPU they would cost a wait."""
-    found = [_sample(tensor) for tensor in tensors if tensor.is_cpu]
-    return torch.cat(found).view(torch.int64) if found else torch.empty(0)  # bits: NaN is not equal to itself
+def _state(tensor: Tensor) -> tuple[int, Tensor]:
+    """How often PyTorch has changed it, and a sample of it on a CPU; from a GPU that would cost a wait."""
+    sample = _sample(tensor.detach()) if tensor.is_cpu else torch.empty(0, dtype=torch.float64)
+    return 0 if tensor.is_inference() else tensor._version, sample
 
 
 def _sample(tensor: Tensor) -> Tensor:
@@ -58,3 +69,7 @@ def _sample(tensor: Tensor) -> Tensor:
     if tensor.dim() == 0 or not (tensor.is_contiguous() or tensor.is_contiguous(memory_format=torch.channels_last)):
         return tensor.flatten()[:count].double()
     return tensor.as_strided((count,), (max(1, tensor.numel() // max(1, count)),)).double()
+
+
+def _bits(samples: Sequence[Tensor]) -> Tensor:
+    return torch.cat(list(samples)).view(torch.int64) if samples else torch.empty(0)  # bits: NaN is not equal to itself

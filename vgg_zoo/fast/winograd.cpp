@@ -8,6 +8,9 @@
 #include <algorithm>
 #include <cmath>
 #include <vector>
+#if defined(__AVX512BF16__)
+#include <immintrin.h>
+#endif
 
 #if defined(__AVX512F__)
 constexpr int LANES = 16, ROWS = 14, FC_ROWS = 4, FC_OUTPUTS = 6;  // 28 of 32 registers hold sums
@@ -220,31 +223,92 @@ static void first_pixels(const float* x, long row, long plane, const float* w, c
     }
 }
 
+// What FC layers multiply: floats; or, where the processor does, bfloat16, whose products it sums as floats.
+template <typename T>
+struct Multiplied {
+    typedef vec Vector;
+    static constexpr int COUNT = LANES;
+    static Vector load_from(const T* p) { return load(p); }
+    static vec add_products(vec sum, Vector a, Vector b) { return sum + a * b; }
+};
+#if defined(__AVX512BF16__)
+typedef unsigned short bfloat16;  // its bits
+template <>
+struct Multiplied<bfloat16> {
+    typedef __m512bh Vector;
+    static constexpr int COUNT = 2 * LANES;
+    static Vector load_from(const bfloat16* p) { return (__m512bh)_mm512_loadu_si512(p); }
+    static vec add_products(vec sum, Vector a, Vector b) { return (vec)_mm512_dpbf16_ps((__m512)sum, a, b); }
+};
+#endif
+
 // R images' rows times N rows of a matrix, all along the K numbers of a row: sums[r][n] += a[r] . w[n], lane by lane.
-template <int R, int N>
-static void dots(const float* a, const float* w, long stride, long count, vec* sums, long outputs) {
+template <typename T, int R, int N>
+static void dots(const T* a, const T* w, long stride, long count, vec* sums, long outputs) {
+    using M = Multiplied<T>;
     vec s[R][N];
     for (int r = 0; r < R; r++)
         for (int n = 0; n < N; n++) s[r][n] = sums[r * outputs + n];
-    for (long k = 0; k < count; k += LANES) {
-        vec b[N];
-        for (int n = 0; n < N; n++) b[n] = load(w + n * stride + k);
+    for (long k = 0; k < count; k += M::COUNT) {
+        typename M::Vector b[N];
+        for (int n = 0; n < N; n++) b[n] = M::load_from(w + n * stride + k);
         for (int r = 0; r < R; r++) {
-            vec x = load(a + r * stride + k);
-            for (int n = 0; n < N; n++) s[r][n] += x * b[n];
+            typename M::Vector x = M::load_from(a + r * stride + k);
+            for (int n = 0; n < N; n++) s[r][n] = M::add_products(s[r][n], x, b[n]);
         }
     }
     for (int r = 0; r < R; r++)
         for (int n = 0; n < N; n++) sums[r * outputs + n] = s[r][n];
 }
 
-template <int N>
-static void dots_of(long rows, const float* a, const float* w, long stride, long count, vec* sums, long outputs) {
+template <typename T, int N>
+static void dots_of(long rows, const T* a, const T* w, long stride, long count, vec* sums, long outputs) {
     switch (rows) {
-        case 1: return dots<1, N>(a, w, stride, count, sums, outputs);
-        case 2: return dots<2, N>(a, w, stride, count, sums, outputs);
-        case 3: return dots<3, N>(a, w, stride, count, sums, outputs);
-        default: return dots<4, N>(a, w, stride, count, sums, outputs);
+        case 1: return dots<T, 1, N>(a, w, stride, count, sums, outputs);
+        case 2: return dots<T, 2, N>(a, w, stride, count, sums, outputs);
+        case 3: return dots<T, 3, N>(a, w, stride, count, sums, outputs);
+        default: return dots<T, 4, N>(a, w, stride, count, sums, outputs);
+    }
+}
+
+// y = x w^T + bias: x (rows, inputs), w (outputs, inputs) as PyTorch has it, inputs a multiple of
+// Multiplied<T>::COUNT.
+template <typename T>
+static void product(const T* x, const T* w, const float* bias, float* y, long rows, long inputs, long outputs, long relu,
+                    long threads) {
+    // Few rows: the matrix streams from memory in long runs. Many: parts of both that stay in L2.
+    const long together = 8 * FC_OUTPUTS, run = rows <= 2 * FC_ROWS ? inputs : 1568 * 4 / sizeof(T);
+#pragma omp parallel num_threads(threads)
+    {
+        vec* sums = new vec[rows * together];
+#pragma omp for schedule(dynamic)
+        for (long first = 0; first < outputs; first += together) {
+            const long count = std::min(together, outputs - first);
+            for (long i = 0; i < rows * together; i++) sums[i] = vec{};
+            for (long k = 0; k < inputs; k += run) {
+                const long length = std::min(run, inputs - k);
+                for (long n = 0; n < count;) {
+                    const bool whole = n + FC_OUTPUTS <= count;
+                    const T* from = w + (first + n) * inputs + k;
+                    for (long r = 0; r < rows; r += FC_ROWS) {
+                        const T* a = x + r * inputs + k;
+                        vec* to = sums + r * together + n;
+                        const long some = std::min<long>(FC_ROWS, rows - r);
+                        if (whole) dots_of<T, FC_OUTPUTS>(some, a, from, inputs, length, to, together);
+                        else dots_of<T, 1>(some, a, from, inputs, length, to, together);
+                    }
+                    n += whole ? FC_OUTPUTS : 1;
+                }
+            }
+            for (long r = 0; r < rows; r++)
+                for (long n = 0; n < count; n++) {
+                    float sum = 0;
+                    for (int lane = 0; lane < LANES; lane++) sum += sums[r * together + n][lane];
+                    sum += bias[first + n];
+                    y[r * outputs + first + n] = relu && sum < 0 ? 0 : sum;
+                }
+        }
+        delete[] sums;
     }
 }
 
@@ -364,42 +428,15 @@ void vgg_normalise(float* x, long cells, long channels, float k, float scale, lo
     }
 }
 
-// y = x w^T + bias: x (rows, inputs), w (outputs, inputs) as PyTorch has it, inputs a multiple of BLOCK.
 void vgg_product(const float* x, const float* w, const float* bias, float* y, long rows, long inputs, long outputs,
                  long relu, long threads) {
-    // Few rows: the matrix streams from memory in long runs. Many: parts of both that stay in L2.
-    const long together = 8 * FC_OUTPUTS, run = rows <= 2 * FC_ROWS ? inputs : 1568;
-#pragma omp parallel num_threads(threads)
-    {
-        vec* sums = new vec[rows * together];
-#pragma omp for schedule(dynamic)
-        for (long first = 0; first < outputs; first += together) {
-            const long count = std::min(together, outputs - first);
-            for (long i = 0; i < rows * together; i++) sums[i] = vec{};
-            for (long k = 0; k < inputs; k += run) {
-                const long length = std::min(run, inputs - k);
-                for (long n = 0; n < count;) {
-                    const bool whole = n + FC_OUTPUTS <= count;
-                    const float* from = w + (first + n) * inputs + k;
-                    for (long r = 0; r < rows; r += FC_ROWS) {
-                        const float* a = x + r * inputs + k;
-                        vec* to = sums + r * together + n;
-                        const long some = std::min<long>(FC_ROWS, rows - r);
-                        if (whole) dots_of<FC_OUTPUTS>(some, a, from, inputs, length, to, together);
-                        else dots_of<1>(some, a, from, inputs, length, to, together);
-                    }
-                    n += whole ? FC_OUTPUTS : 1;
-                }
-            }
-            for (long r = 0; r < rows; r++)
-                for (long n = 0; n < count; n++) {
-                    float sum = 0;
-                    for (int lane = 0; lane < LANES; lane++) sum += sums[r * together + n][lane];
-                    sum += bias[first + n];
-                    y[r * outputs + first + n] = relu && sum < 0 ? 0 : sum;
-                }
-        }
-        delete[] sums;
-    }
+    product(x, w, bias, y, rows, inputs, outputs, relu, threads);
 }
+
+#if defined(__AVX512BF16__)
+void vgg_product_bf16(const bfloat16* x, const bfloat16* w, const float* bias, float* y, long rows, long inputs,
+                      long outputs, long relu, long threads) {
+    product(x, w, bias, y, rows, inputs, outputs, relu, threads);
+}
+#endif
 }

@@ -109,6 +109,21 @@ def test_the_compiled_product_is_a_linear_layer(rows: int, sixteens: int, output
     torch.testing.assert_close(found.double(), expected.relu() if relu else expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.skipif(not getattr(compiled.kernels(), "takes_bf16", False), reason="no compiler, or no AVX512-BF16")
+@given(st.integers(1, 130), st.integers(1, 6), st.integers(1, 70), st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_the_compiled_product_of_bf16_sums_in_float32(rows: int, pairs: int, outputs: int, relu: bool) -> None:
+    """Of any rows and outputs, few and many; a row's bits do not depend on the others."""
+    kernels = compiled.kernels()
+    assert kernels is not None
+    x, weight = (torch.randn(count, 32 * pairs).bfloat16() for count in (rows, outputs))
+    bias = torch.randn(outputs)
+    expected = F.linear(x.double(), weight.double(), bias.double())
+    found = kernels.product(x, weight, bias, relu=relu)
+    torch.testing.assert_close(found.double(), expected.relu() if relu else expected, rtol=1e-4, atol=1e-4)
+    assert torch.equal(kernels.product(x[-1:], weight, bias, relu=relu), found[-1:])
+
+
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("size", [(1, 28, 28), (3, 33, 41)])
 def test_an_images_bits_do_not_depend_on_its_batch(kernel: str, size: tuple[int, int, int]) -> None:
