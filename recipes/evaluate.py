@@ -75,7 +75,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def run(args: argparse.Namespace) -> None:
     """Everything that the command does."""
     folder, accelerator = begin_test(args)
-    chosen = {name: getattr(args, name) for name in CHOSEN}
+    chosen = {name: getattr(args, name) for name in CHOSEN} | {"precision": args.copy_precision}
 
     def load() -> tuple[NetUnderTest, LabelledImages]:
         tested = load_net(args.model, args.train_scales, args.most_pixels, chosen)

@@ -75,7 +75,8 @@ def run(args: argparse.Namespace) -> None:
     folder, accelerator = begin_test(args)
 
     def load() -> tuple[DenseDescriptor, LabelledImages]:
-        descriptor = DenseDescriptor(args.model, **{name: getattr(args, name) for name in CHOSEN})
+        chosen = {name: getattr(args, name) for name in CHOSEN}
+        descriptor = DenseDescriptor(args.model, **chosen, precision=args.copy_precision)
         source = data_source(args)
         split = load_splits(source)[0] if args.training else load_test_split(source, labelled=not args.unlabelled)
         return descriptor, split

@@ -116,7 +116,8 @@ def descriptor_of(args: argparse.Namespace, protocol: SvmProtocol, model: str) -
     settings: dict[str, Any] = {} if protocol.scales is None else {"scales": protocol.scales, "flip": True}
     settings |= {name: value for name in ("scales", "flip", "ceil_mode") if (value := getattr(args, name)) is not None}
     settings |= {"combine": args.combine or protocol.combine, "l2": args.l2}
-    return DenseDescriptor(model, args.layer, most_pixels=args.most_pixels, exact=args.exact, **settings)
+    settings |= {"exact": args.exact, "precision": args.copy_precision}
+    return DenseDescriptor(model, args.layer, most_pixels=args.most_pixels, **settings)
 
 
 def compute(

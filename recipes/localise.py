@@ -87,18 +87,15 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def make_localiser(args: argparse.Namespace) -> Localiser:
     """The localiser that the command asks for."""
-    evaluators = [
-        DenseEvaluator(model, args.classifier_scales, most_pixels=args.most_pixels, exact=args.exact)
-        for model in args.classifier
-    ]
+    how: dict[str, Any] = {"most_pixels": args.most_pixels, "exact": args.exact, "precision": args.copy_precision}
+    evaluators = [DenseEvaluator(model, args.classifier_scales, **how) for model in args.classifier]
     return Localiser(
         [model for model, _ in args.nets],
         Fusion(evaluators),
         [scales or None for _, scales in args.nets],
         close=args.close,
         ceil_mode=False,  # as hub.results.boxes says of what it publishes
-        most_pixels=args.most_pixels,
-        exact=args.exact,
+        **how,
     )
 
 

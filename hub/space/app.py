@@ -4,7 +4,8 @@
 
 The photo is tested as the paper tests (Sect. 3.2): rescaled to each Q, the net applied to all of it, to crops, or both;
 the class score map of each Q is laid over the photo by `vgg_zoo.explain`. As a Hugging Face Space it runs as it is, on
-the nets that the environment variable VGG_ZOO_MODELS names, or on `DEFAULT_MODELS`.
+the nets that the environment variable VGG_ZOO_MODELS names, or on `DEFAULT_MODELS`. VGG_ZOO_PRECISION=bf16 computes in
+bfloat16, on a CPU with AMX or AVX512-BF16.
 
 Nothing but the nets' weights is fetched, and those only by name: with folders the page needs no network. The server
 listens to this machine alone, except in a Space.
@@ -38,6 +39,7 @@ from PIL import Image, ImageColor
 from vgg_zoo.entrypoints import predicts
 from vgg_zoo.evaluation import GRID, PROTOCOLS, DenseEvaluator
 from vgg_zoo.explain import SHOWN, Explanation, PlacedMap, explain
+from vgg_zoo.fast.bf16 import check_precision
 from vgg_zoo.images.decoding import BadImageError, Pixels, read_pixels
 from vgg_zoo.images.preprocessing import rescaled_size
 from vgg_zoo.pretrained import check_source
@@ -106,12 +108,15 @@ class Nets:
 
     Args:
         models: Folders or names, at least one.
+        precision: "fp32", or "bf16" on a CPU that has it.
 
     Raises:
-        ValueError: None, no such net, or wrong settings.
+        ValueError: None, no such net, wrong settings, or no such precision here.
     """
 
-    def __init__(self, models: Iterable[str]) -> None:
+    def __init__(self, models: Iterable[str], precision: str = "fp32") -> None:
+        check_precision(precision)
+        self.precision = precision
         self.settings = {model: settings_of(model) for model in models}
         if not self.settings:
             raise ValueError("name at least one net, for example --model runs/demo/net")
@@ -134,7 +139,7 @@ class Nets:
             raise ValueError(f"there is no net {name!r} here; there are {', '.join(self.settings)}")
         with self._lock:  # a second request waits rather than loading the same half gigabyte
             if name not in self._loaded:
-                self._loaded[name] = DenseEvaluator(name, **self.settings[name])
+                self._loaded[name] = DenseEvaluator(name, **self.settings[name], precision=self.precision)
             return self._loaded[name]
 
     def scales(self, name: str) -> list[int]:
@@ -475,7 +480,7 @@ class Page:
     def _explanation(self, path: str, name: str, scales: tuple[int, ...], protocol: str, flip: bool) -> Explanation:
         kept = self.nets.evaluator(name)
         chosen = {**kept.settings, "scales": scales, "protocol": protocol, "flip": flip}
-        evaluator, photo = DenseEvaluator(kept.model, **chosen), photo_of(path)
+        evaluator, photo = DenseEvaluator(kept.model, **chosen, precision=kept.precision), photo_of(path)
         check_cost(evaluator, *photo.shape[:2])
         explanation = explain(evaluator, photo)
         return replace(explanation, photo=enlarged(explanation.photo))
@@ -504,7 +509,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a Space is stopped like this; uploads are deleted then
     try:
-        nets = Nets(options.model or models_of(os.environ.get("VGG_ZOO_MODELS")))
+        models = options.model or models_of(os.environ.get("VGG_ZOO_MODELS"))
+        nets = Nets(models, os.environ.get("VGG_ZOO_PRECISION") or "fp32")
         with tempfile.TemporaryDirectory(prefix="vgg_zoo_space_") as uploads:
             os.environ["GRADIO_TEMP_DIR"] = uploads
             serve(Page(nets), options.port)

@@ -23,6 +23,7 @@ from recipes.runtime.processes import (
     outside_cause,
 )
 from recipes.runtime.signals import STOP, StoppedError, end_process
+from vgg_zoo.devices import bf16_of_cpu
 from vgg_zoo.weights.files import full_disk
 
 
@@ -98,7 +99,7 @@ def command_parser(description: str | None, output: str | None = None) -> argpar
 
 
 def add_testing_options(parser: argparse.ArgumentParser, strict: str | None = "decoded") -> argparse._ArgumentGroup:
-    """Options of every command that tests a net; none of them changes a result beyond rounding.
+    """Options of every command that tests a net; none of them changes a result beyond the precision's rounding.
 
     Args:
         parser: Of the command.
@@ -107,7 +108,7 @@ def add_testing_options(parser: argparse.ArgumentParser, strict: str | None = "d
     Returns:
         The group, for further options.
     """
-    group = parser.add_argument_group("hardware and files; changes no result beyond rounding")
+    group = parser.add_argument_group("hardware and files; changes no result beyond the precision's rounding")
     add_workers(group)
     group.add_argument(
         "--most-pixels",
@@ -117,7 +118,7 @@ def add_testing_options(parser: argparse.ArgumentParser, strict: str | None = "d
     )
     add_precision(group)
     group.add_argument(
-        "--exact", action="store_true", help="the net itself on a CPU, not its fast copy; equal up to rounding"
+        "--exact", action="store_true", help="the net itself on a CPU, not its fast copy; bf16 is autocast's then"
     )
     group.add_argument("--deterministic", action="store_true", help="bit-identical on a GPU in every run; slower")
     if strict is not None:
@@ -160,18 +161,41 @@ def begin_test(args: argparse.Namespace) -> tuple[OutputFolder, Accelerator]:
     """What every command that tests a net begins with.
 
     Args:
-        args: Its command line, with --output and the options of `add_testing_options`.
+        args: Its command line, with --output and the options of `add_testing_options`. It gets `copy_precision`, the
+            `precision` of the nets' evaluators and descriptors, besides what `begin_processes` settles.
 
     Returns:
         The folder, checked; and the processes.
 
     Raises:
-        ValueError: The folder holds something else.
+        ValueError: The folder holds something else, or the CPU has no bf16.
     """
     folder = OutputFolder(args.output)
     accelerator = begin_processes(args)
+    args.copy_precision = copy_precision(args.precision, accelerator.device, args.exact)
     from_main(accelerator, lambda: folder.check(args.overwrite))
     return folder, accelerator
+
+
+def copy_precision(precision: str, device: torch.device, exact: bool) -> str | None:
+    """The `precision` of evaluators and descriptors: "bf16" of copies on a CPU; None elsewhere, where autocast does it.
+
+    Args:
+        precision: Of the command, one of `recipes.runtime.hardware.PRECISIONS`.
+        device: Of the nets.
+        exact: They run themselves, not their copies.
+
+    Raises:
+        ValueError: The CPU has neither AMX nor AVX512-BF16.
+    """
+    if precision != "bf16" or device.type != "cpu" or exact:
+        return None
+    if bf16_of_cpu() is None:
+        raise ValueError(
+            "--precision bf16 needs a CPU with AMX or AVX512-BF16, and this one has neither; take --precision fp32, or "
+            "--exact for PyTorch's own autocast, which is slower here"
+        )
+    return "bf16"
 
 
 def begin_processes(args: argparse.Namespace, folder: Path | None = None) -> Accelerator:

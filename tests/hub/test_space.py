@@ -27,8 +27,10 @@ from huggingface_hub import SpaceCard
 from PIL import Image
 
 from tests.helpers import small, training_results
+from vgg_zoo.devices import bf16_of_cpu
 from vgg_zoo.evaluation import DenseEvaluator
 from vgg_zoo.explain import PlacedMap, explain
+from vgg_zoo.fast import bf16
 from vgg_zoo.images.decoding import BadImageError
 
 REQUIRED = os.environ.get("VGG_ZOO_REQUIRE_BROWSER") == "1"  # CI says so; elsewhere what is missing skips the tests
@@ -265,6 +267,25 @@ def test_a_net_is_loaded_once(folders: list[Path], monkeypatch: pytest.MonkeyPat
     assert loaded == [str(folders[0])]
     assert {id(evaluator) for evaluator in found} == {id(found[0])}
     assert found[0].scales == (64, 96, 160)
+
+
+@pytest.mark.skipif(bf16_of_cpu() is None, reason="the CPU has neither AMX nor AVX512-BF16")
+def test_the_page_computes_in_the_precision_of_its_variable(folders: list[Path]) -> None:
+    """Which `main` hands on; float32 without it."""
+    name = str(folders[0])
+    assert app.Nets([name], "bf16").evaluator(name).arithmetic == "bf16"
+    assert app.Nets([name]).evaluator(name).precision == "fp32"
+
+
+def test_a_precision_that_is_not_here_is_refused(
+    folders: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before anything is loaded."""
+    monkeypatch.setattr(bf16, "bf16_of_cpu", lambda: None)
+    for given, message in (("bf16", "needs a CPU with AMX or AVX512-BF16"), ("half", "unknown precision 'half'")):
+        monkeypatch.setenv("VGG_ZOO_PRECISION", given)
+        assert app.main(["--model", str(folders[0])]) == 1
+        assert message in capsys.readouterr().err
 
 
 def test_only_offered_nets_are_loaded(folders: list[Path]) -> None:

@@ -20,10 +20,12 @@ from recipes.evaluation.scores import Scores, score_store
 from recipes.evaluation.store import CHUNK
 from recipes.runtime.output_folder import OutputFolder
 from tests.recipes.commands import command, run, run_elsewhere, start, succeed
+from vgg_zoo.devices import bf16_of_cpu
 from vgg_zoo.evaluation import DenseEvaluator
 from vgg_zoo.weights.folder import save_folder
 
 SCALES = ("--scales", "32", "48")
+needs_bf16 = pytest.mark.skipif(bf16_of_cpu() is None, reason="the CPU has neither AMX nor AVX512-BF16")
 
 
 def save_net(folder: Path, names: list[str], seed: int = 0) -> Path:
@@ -93,6 +95,20 @@ def test_the_posteriors_are_the_wrappers(net: Path, tested: Path) -> None:
     evaluator, split = DenseEvaluator(f"local-dir:{net}", scales=(32, 48)), load_splits("digits")[1]
     alone = torch.cat([evaluator([split.pixels(index)]) for index in (0, 100, 359)])
     assert torch.allclose(scores_of(tested).posteriors[[0, 100, 359]], alone, atol=1e-6)
+
+
+@needs_bf16
+def test_bf16_on_a_cpu_is_a_copys(net: Path, tested: Path, tmp_path: Path) -> None:
+    """The evaluator's own bits, near those of float32; results say so."""
+    from recipes.data.splits import load_splits
+
+    options = ["--model", net, "--data", "digits", *SCALES, "--precision", "bf16", "--output", tmp_path / "out"]
+    succeed(command("evaluate", *options))
+    results, found = results_of(tmp_path / "out"), scores_of(tmp_path / "out").posteriors
+    assert (results["nets"][0]["arithmetic"], results["nets"][0]["scales"]) == ("bf16", [32, 48])
+    assert torch.allclose(found, scores_of(tested).posteriors, atol=2e-2)
+    evaluator, split = DenseEvaluator(f"local-dir:{net}", (32, 48), precision="bf16"), load_splits("digits")[1]
+    assert torch.allclose(found[:3], evaluator([split.pixels(index) for index in range(3)]), atol=1e-5)
 
 
 @pytest.mark.slow

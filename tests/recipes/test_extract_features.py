@@ -15,8 +15,10 @@ from recipes.features.folder import Features, load_features
 from tests.recipes.commands import Command, command, run, start, succeed
 from tests.recipes.test_evaluate import photos as photos
 from tests.recipes.test_evaluate import save_net
+from vgg_zoo.devices import bf16_of_cpu
 from vgg_zoo.features import ImageDescriptor
 
+needs_bf16 = pytest.mark.skipif(bf16_of_cpu() is None, reason="the CPU has neither AMX nor AVX512-BF16")
 SETTINGS = ("--scales", "32", "48", "--combine", "stack", "--layer", "fc6")
 
 
@@ -38,6 +40,16 @@ def extracted(net: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("extracted") / "out"
     succeed(extract(net, output))
     return output
+
+
+@needs_bf16
+def test_bf16_on_a_cpu_is_a_copys(net: Path, extracted: Path, tmp_path: Path) -> None:
+    """Descriptors near those of float32; what is kept says so."""
+    succeed(extract(net, tmp_path / "out", "--precision", "bf16"))
+    found, expected = load_features(tmp_path / "out"), load_features(extracted)
+    assert (found.settings["net"]["arithmetic"], found.settings["precision"]) == ("bf16", "bf16")
+    assert not np.array_equal(found.descriptors, expected.descriptors)
+    np.testing.assert_allclose(found.descriptors, expected.descriptors, atol=2e-2)
 
 
 def assert_same_bits(one: Features, two: Features) -> None:

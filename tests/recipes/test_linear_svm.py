@@ -26,6 +26,7 @@ from recipes.features.voc import ACTIONS, CLASSES
 from recipes.runtime.output_folder import OutputFolder
 from tests.recipes.commands import command, refusal, succeed
 from tests.recipes.data_sets import actions, annotation, caltech, net_folder, voc
+from vgg_zoo.devices import bf16_of_cpu
 from vgg_zoo.images.decoding import read_pixels
 
 SCALES = ("--scales", "32", "40")
@@ -354,3 +355,11 @@ def test_the_papers_figure_is_compared_where_all_is_the_papers() -> None:
         request = Request(source=DataSource(spec="VOC2007"), test_set=test_set)
         report = SvmReport(request=request, nets=[net | {"flip": flip}], **about)
         assert f"| D `d` | 90.0 | 89.3 | {written} |" in report.summary()
+
+
+@pytest.mark.skipif(bf16_of_cpu() is None, reason="the CPU has neither AMX nor AVX512-BF16")
+def test_bf16_on_a_cpu_is_a_copys(net: Path, tmp_path: Path) -> None:
+    """Of the descriptors; results say so."""
+    options = ["--protocol", "folder", "--model", net, "--data", "digits", *SCALES, "--C", "1", "--precision", "bf16"]
+    results = svm(*options, "--output", tmp_path / "out")
+    assert {about["arithmetic"] for about in results["nets"]} == {"bf16"}

@@ -17,6 +17,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import vgg_zoo
+from recipes import localise as localise_command
 from recipes.data.box_splits import load_box_splits, load_box_test_split
 from recipes.data.boxed_images import BoxedImages
 from recipes.data.source import DataSource
@@ -325,3 +326,15 @@ def test_problems_tell_the_index_among_all_images(tmp_path: Path) -> None:
     assert [problem.index for problem in left_out] == [1]
     found = training.read_boxed_or_next(range(5))
     assert [boxed.problem.index for boxed in found if boxed.problem] == [4]
+
+
+def test_all_nets_are_computed_in_the_commands_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that predict boxes and those that classify."""
+    asked: list[Any] = []
+    for name in ("DenseEvaluator", "Localiser", "Fusion"):
+        monkeypatch.setattr(localise_command, name, lambda *given, **how: asked.append(how))
+    options = ["--net", "a", "64", "--protocol", "2", "--classifier", "b", "c", "--data", "digits", "--output", "out"]
+    args = localise_command.parse(options)
+    args.copy_precision = "bf16"
+    localise_command.make_localiser(args)
+    assert [how["precision"] for how in asked if how] == ["bf16"] * 3

@@ -39,6 +39,7 @@ def why_not() -> str | None:
     return None if kernels() is not None else str(_found[0])
 
 
+@torch.autocast("cpu", enabled=False)
 def _checked(found: "Kernels") -> "Kernels":
     """The kernels, if each computes what PyTorch does: a compiler may be broken, too."""
     generator = torch.Generator("cpu").manual_seed(0)

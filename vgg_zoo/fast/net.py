@@ -91,7 +91,7 @@ class FastVGG(VGG):
         if isinstance(model, VGG):
             self.configuration = model.configuration
         self._state = WeightsState(model)
-        with torch.no_grad():
+        with torch.no_grad(), torch.autocast("cpu", enabled=False):
             self.features = fast_trunk(net.features, self.kernel, self.bf16)
             self.pre_logits = fast_hidden_layers(net.pre_logits, self.kernel, self.bf16)
             self.head = fast_head(net.head, self.kernel)
@@ -137,9 +137,10 @@ class FastVGG(VGG):
             check_precision("bf16")
         self._state = WeightsState(self)  # a deep copy, or one from a pickle, shares nothing with the model
         self.kernel, self.why_not_compiled = _kernel_of(self, "torch" if self.kernel == "torch" else "auto")
-        for module in self.modules():  # this machine's kernel may be another than that of the pickle
-            if isinstance(module, FastLayer):
-                module.use(self.kernel)
+        with torch.autocast("cpu", enabled=False):
+            for module in self.modules():  # this machine's kernel may be another than that of the pickle
+                if isinstance(module, FastLayer):
+                    module.use(self.kernel)
 
     def is_of(self, model: nn.Module) -> bool:
         """Whether it is a copy of the model as that is now."""

@@ -74,6 +74,14 @@ def test_a_kernel_that_computes_something_else_is_not_used(
 
 
 @needs_compiler
+def test_autocast_does_not_change_what_they_are_checked_against(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process may first ask for them there."""
+    monkeypatch.setattr(compiled, "_found", [])
+    with torch.autocast("cpu", torch.bfloat16):
+        assert compiled.why_not() is None
+
+
+@needs_compiler
 def test_a_library_is_built_once(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And found again."""
     kernel_library.library()
