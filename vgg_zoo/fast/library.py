@@ -12,8 +12,11 @@ import tempfile
 from pathlib import Path
 
 SOURCE = Path(__file__).with_name("winograd.cpp")
-COMPILE = ("-O3", "-march=native", "-fno-math-errno", "-std=c++17", "-fPIC", "-fopenmp", "-c")
+ONE_THREAD = ("-O3", "-march=native", "-fno-math-errno", "-std=c++17", "-fPIC", "-c")
+COMPILE = (*ONE_THREAD, "-fopenmp")
 LINK = ("-shared",)  # OpenMP is PyTorch's own, already loaded: a second one would have threads of its own
+MOST_CORES = 2
+"""With more, PyTorch's direct convolutions on all of them are about as fast as Winograd's on one."""
 _SECONDS = 300
 _DIGEST = 32
 
@@ -32,7 +35,7 @@ def library() -> ctypes.CDLL:
     """The library, from the cache or built.
 
     Raises:
-        NotBuiltError: No compiler, or it fails.
+        NotBuiltError: No compiler, or it fails; or it has no OpenMP, and this machine more than `MOST_CORES`.
         OSError, subprocess.SubprocessError: What else can go wrong with files and commands.
     """
     if platform.system() != "Linux":
@@ -40,25 +43,50 @@ def library() -> ctypes.CDLL:
     compiler = shlex.split(os.environ.get("CXX") or "g++")
     if not compiler or shutil.which(compiler[0]) is None:
         raise NotBuiltError(f"there is no compiler {' '.join(compiler)!r}; $CXX names another one")
-    name = f"kernels-{_key(compiler)}.so"
+    flags = _flags(compiler)
+    name = f"kernels-{_key(compiler, flags)}.so"
     try:
         folder = cache_folder() / "kernels"  # its own: other files of the cache may be a group's
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not (folder / name).is_file() or not _is_whole(folder / name):
-            _build(compiler, folder / name)
+            _build(compiler, flags, folder / name)
         if not _is_ours(folder / name):
             raise OSError("others may write to it")
         return ctypes.CDLL(str(folder / name))
     except (OSError, RuntimeError):  # a home that cannot be written to or does not exist, or is somebody else's
         with tempfile.TemporaryDirectory() as private:
-            _build(compiler, Path(private) / name)
+            _build(compiler, flags, Path(private) / name)
             return ctypes.CDLL(str(Path(private) / name))
 
 
-def _key(compiler: list[str]) -> str:
+def _flags(compiler: list[str]) -> tuple[str, ...]:
+    """With OpenMP if the compiler has it: Apple's clang has not, others may lack its header.
+
+    Raises:
+        NotBuiltError: It has not, and this machine has too many cores to leave all but one idle.
+    """
+    if _reads(compiler, "-fopenmp", "#include <omp.h>") or not _reads(compiler):  # a broken one fails, and is quoted
+        return COMPILE
+    if _cores() > MOST_CORES:
+        raise NotBuiltError(f"{' '.join(compiler)!r} has no OpenMP, and one thread of {_cores()} would be slower")
+    return ONE_THREAD
+
+
+def _reads(compiler: list[str], flag: str = "-O3", source: str = "") -> bool:
+    command = [*compiler, flag, "-x", "c++", "-E", "-"]
+    given = source.encode() + b"\n"
+    return not subprocess.run(command, input=given, capture_output=True, timeout=_SECONDS, check=False).returncode  # noqa: S603
+
+
+def _cores() -> int:
+    """That this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def _key(compiler: list[str], flags: tuple[str, ...]) -> str:
     """Of everything that the library depends on: source, flags, compiler and CPU."""
     version = subprocess.run([*compiler, "--version"], capture_output=True, timeout=_SECONDS, check=True).stdout  # noqa: S603
-    parts = [SOURCE.read_bytes(), " ".join([*compiler, *COMPILE, *LINK]).encode(), version, _cpu().encode()]
+    parts = [SOURCE.read_bytes(), " ".join([*compiler, *flags, *LINK]).encode(), version, _cpu().encode()]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:24]
 
 
@@ -70,11 +98,11 @@ def _cpu() -> str:
     return "\n".join([platform.machine(), *sorted({line for line in lines if line.startswith(told)})])
 
 
-def _build(compiler: list[str], target: Path) -> None:
+def _build(compiler: list[str], flags: tuple[str, ...], target: Path) -> None:
     """Compile next to the target and move it there at once: other processes may be at it, too."""
     with tempfile.TemporaryDirectory(dir=target.parent) as work:
         compiled, library = Path(work) / "kernels.o", Path(work) / "kernels.so"
-        for arguments in ([*COMPILE, SOURCE, "-o", compiled], [*LINK, compiled, "-o", library]):
+        for arguments in ([*flags, SOURCE, "-o", compiled], [*LINK, compiled, "-o", library]):
             command = [*compiler, *map(str, arguments)]
             done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)  # noqa: S603
             if done.returncode:

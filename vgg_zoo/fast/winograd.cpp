@@ -3,7 +3,11 @@
 //
 // Maps are NHWC, float. Called through ctypes, so no header of PyTorch is needed and one build serves all its versions.
 // Every output is summed in an order that depends on the layer alone: not on the batch, its place in it, or the threads.
+#if defined(_OPENMP)
 #include <omp.h>
+#else
+static int omp_get_thread_num() { return 0; }  // the pragmas are ignored then, and one thread does all
+#endif
 
 #include <algorithm>
 #include <cmath>

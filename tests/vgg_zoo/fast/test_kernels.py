@@ -61,6 +61,37 @@ def test_a_compiler_that_fails_is_quoted(cache: Path, monkeypatch: pytest.Monkey
     assert not list(cache.glob("*"))
 
 
+@pytest.fixture
+def compiler_without_openmp(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As where its header is not installed."""
+    wrapper = tmp_path / "without_openmp"
+    wrapper.write_text('#!/bin/sh\ncase " $* " in *" -fopenmp "*) echo "no omp.h" >&2; exit 1;; esac\nexec g++ "$@"\n')
+    wrapper.chmod(0o700)
+    monkeypatch.setenv("CXX", str(wrapper))
+
+
+@needs_compiler
+@pytest.mark.slow
+def test_without_openmp_one_thread_computes(
+    compiler_without_openmp: None, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On few cores; the kernels pass the check of all others, with any number of threads."""
+    monkeypatch.setattr(kernel_library, "_cores", lambda: kernel_library.MOST_CORES)
+    assert compiled.why_not() is None
+    assert len(list(cache.iterdir())) == 1
+    assert _difference() < 1e-2
+
+
+@needs_compiler
+def test_without_openmp_pytorch_takes_many_cores(
+    compiler_without_openmp: None, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One thread would be slower."""
+    monkeypatch.setattr(kernel_library, "_cores", lambda: 16)
+    assert compiled.kernels() is None
+    assert "has no OpenMP, and one thread of 16 would be slower" in str(compiled.why_not())
+
+
 @needs_compiler
 @pytest.mark.parametrize("kernel", ["winograd", "first", "product", "normalise"])
 def test_a_kernel_that_computes_something_else_is_not_used(
