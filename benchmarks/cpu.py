@@ -1,21 +1,21 @@
-"""The nets' forward pass on this machine's CPU, beside every other way to run them, in one process.
+"""The nets' forward pass on this machine's CPU, beside every other way to run them.
 
-    python -m benchmarks.cpu [--nets E] [--sides 224] [--batches 1 8] [--output benchmarks/results/cpu]
+    python -m benchmarks.cpu [--nets E] [--sides 224] [--batches 1 8] [--busy] [--output benchmarks/results/cpu]
 
 Nets A to E on images of 224, 384 and 512 pixels, one and eight at a time, by `vgg_zoo.fast_inference`, the plain net,
-timm, torchvision, torch.compile, ONNX Runtime and OpenVINO: the same weights, float32, as many threads for each. Their
-outputs are compared before they are timed, in turn, so that a slow spell of the machine falls on all of them. What was
-measured is written to OUTPUT.md, .csv and .png after each line; `--add` keeps those that are there. On two cores the
-whole table takes about an hour, and net E about fifteen minutes.
+timm, torchvision, torch.compile, ONNX Runtime and OpenVINO: the same weights, in float32 with as many threads for each,
+and at the defaults that users have (OpenVINO takes bfloat16 where the CPU has it). Their outputs are compared before
+they are timed, in three situations: warm and cold, each alone in a process of its own, and in turn in one process, so
+that a slow spell of the machine falls on all of them; `--busy` adds a fourth, beside a niced process that occupies one
+core. What was measured is written to OUTPUT.md, .csv and .png after each step; `--add` keeps the other lines. On two
+cores net E takes about three quarters of an hour, and a quarter with `--most-seconds 40`.
 """
 
 import argparse
 import json
-import statistics
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from importlib import metadata
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import timm
@@ -23,112 +23,52 @@ import torch
 from torch import Tensor
 
 import vgg_zoo
-from benchmarks.cpu_table import MEMORY_GOAL, Result, csv_lines, plot, read_csv, table_lines, with_others
-from benchmarks.implementations import BUILDERS, Forward, NotHereError, Prepare, Subject, has, scores, zoos_net
+from benchmarks.cpu_measurement import Measurement, Rates, machine_and_runtimes, time_alone
+from benchmarks.cpu_plot import plot
+from benchmarks.cpu_table import (
+    MEMORY_GOAL,
+    Result,
+    about_lines,
+    csv_lines,
+    rate_lines,
+    read_csv,
+    table_lines,
+    with_others,
+)
+from benchmarks.implementations import IMPLEMENTATIONS, Subject, scores, zoos_net
 from benchmarks.memory import peak_memory
 from benchmarks.nets import NETS, PEERS
-from benchmarks.timing import in_own_process, interleaved, machine, markdown, matrix_product_peak, save, write
+from benchmarks.situations import SITUATIONS
+from benchmarks.timing import in_own_process, machine, markdown, save, write
 from recipes.runtime.command import command, command_parser
 
-MOST_DIFFERENCE = 1e-3
 MEMORY_CASES = (("E", 224, 1), ("E", 224, 8), ("E", 512, 1))
 
 
-def built(subject: Subject, args: argparse.Namespace, missing: dict[str, str]) -> dict[str, Prepare]:
-    """The implementations that have this net; why the others cannot run here goes into `missing`."""
-    found = {}
-    for name in args.implementations:
-        if name in missing or not any(has(name, subject.name, side) for side in args.sides):
-            continue
-        try:
-            found[name] = BUILDERS[name](subject)
-        except NotHereError as error:
-            missing[name] = str(error)
-            print(f"{name} is left out: it {error}", flush=True)
-    return found
-
-
-def differences(runs: Mapping[str, Forward], what: str) -> dict[str, float]:
-    """How far the class scores of each are from the first one's, over the largest of them.
-
-    Raises:
-        RuntimeError: Further than rounding explains: another net.
-    """
-    outputs = {name: run() for name, run in runs.items()}
-    reference = outputs.get("ours, exact", next(iter(outputs.values())))
-    found = {name: _difference(output, reference) for name, output in outputs.items()}
-    for name, difference in found.items():
-        if not difference < MOST_DIFFERENCE:
-            raise RuntimeError(f"{name} computes something else than the others for {what}: it differs by {difference}")
-    return found
-
-
-def _difference(output: Tensor, reference: Tensor) -> float:
-    if output.shape != reference.shape:
-        return float("inf")
-    return float((output - reference).abs().max() / reference.abs().max())
-
-
-def row(
-    subject: Subject, prepared: Mapping[str, Prepare], side: int, batch: int, args: argparse.Namespace, peak: float
-) -> list[Result]:
-    """The results for one shape."""
-    images = torch.randn(batch, 3, side, side, generator=torch.Generator().manual_seed(0))
-    runs = {name: prepare(images) for name, prepare in prepared.items() if has(name, subject.name, side)}
-    differ = differences(runs, f"net {subject.name} on {batch} × {side} × {side}")
-    results = []
-    for name, times in interleaved(runs, args.rounds, args.most_seconds).items():
-        possible = statistics.median(times) * peak
-        results.append(
-            Result(
-                net=subject.name,
-                side=side,
-                batch=batch,
-                implementation=name,
-                seconds=statistics.median(times),
-                rounds=len(times),
-                difference=differ[name],
-                peak=peak,
-                machine=machine_and_runtimes(),
-                of_peak=subject.work(side, batch) / possible,
-                done_of_peak=subject.work_done(side, batch) / possible if name == "ours" else None,
-            )
-        )
-    return results
-
-
-def write_all(output: Path, results: Sequence[Result], names: Sequence[str], note: str) -> None:
+def write_all(output: Path, results: Sequence[Result], missing: Mapping[str, str]) -> None:
     """All three files, as far as there are results."""
-    present = [name for name in names if any(each.implementation == name for each in results)]
-    write(output, table_lines(results, present), note, csv_lines(results))
+    present = [name for name in IMPLEMENTATIONS if any(each.implementation == name for each in results)]
+    title = "What the machine does at best, multiplications in large matrix products and a copy of 512 MiB:"
+    above = f"{title}\n\n{markdown(rate_lines(results))}"
+    write(output, table_lines(results, present), note(results, missing), csv_lines(results), above)
     try:
-        plot(results, present, output.with_suffix(".png"))
+        plot(results, output.with_suffix(".png"))
     except ImportError as error:
         print(f"{output.with_suffix('.png')} is left out: it needs {error.name}: pip install 'vgg-zoo[benchmarks]'")
 
 
 def note(results: Sequence[Result], missing: Mapping[str, str]) -> str:
     """What stands below the table."""
-    low, high = (f"{of(each.peak for each in results) / 1e9:.0f}" for of in (min, max))
     text = (
-        "Seconds a pass, medians; in brackets ÷ ours. "
-        "Of the peak: multiplications of a direct convolution ÷ time ÷ those of a large matrix product here, "
-        f"{low if low == high else f'{low} to {high}'} billion a second; really done: those that ours does. "
-        f"Outputs differ by at most {max(each.difference for each in results):.0e} of the largest score. "
-        f"On: {results[-1].machine}."
+        "Milliseconds a pass, medians; in brackets ÷ ours. Of the bound: max(bytes ÷ bandwidth, multiplications ÷ "
+        "rate) ÷ time, with the multiplications that ours does and, as bytes, the images and once each of the weights "
+        "that it multiplies. Goals: the nearest peer ÷ ours is at least so much, of `ours` among those in float32, of "
+        "`ours, bf16` among all."
     )
-    return "\n\n".join([text, *(f"{name} is left out: it {why}." for name, why in missing.items())])
-
-
-def machine_and_runtimes() -> str:
-    """What the figures were measured on, and with which versions."""
-    found = [machine()]
-    for package in ("onnxruntime", "openvino"):
-        try:
-            found.append(f"{package} {metadata.version(package)}")
-        except metadata.PackageNotFoundError:
-            continue
-    return ", ".join(found)
+    present = dict.fromkeys(each.situation for each in results)
+    situations = "\n".join(f"- {name}: {SITUATIONS[name]}" for name in SITUATIONS if name in present)
+    absent = [f"{name} is left out: it {why}." for name, why in missing.items()]
+    return "\n\n".join([text, situations, markdown(about_lines(results)), *absent])
 
 
 def others(args: argparse.Namespace) -> list[Result]:
@@ -141,26 +81,24 @@ def others(args: argparse.Namespace) -> list[Result]:
     return [each for each in found if each.machine == here]
 
 
-def rows_of(net: str, args: argparse.Namespace, peak: float, missing: dict[str, str]) -> Iterator[list[Result]]:
-    """The results of a net, one shape after the other; at the end all of its implementations are released."""
-    with tempfile.TemporaryDirectory() as folder:
-        subject = Subject(net, Path(folder), args.threads)
-        prepared = built(subject, args, missing)
-        for side in args.sides:
-            for batch in args.batches:
-                yield row(subject, prepared, side, batch, args, peak)
-
-
 def measure(args: argparse.Namespace) -> None:
     """The table of speeds."""
-    peak, results, before = matrix_product_peak(), list[Result](), others(args)
-    missing: dict[str, str] = {}
+    rates, results, before = Rates.measured(), list[Result](), others(args)
+    missing = {
+        name: "compiles for minutes, and is measured where --implementations names it"
+        for name, each in IMPLEMENTATIONS.items()
+        if each.asked_for and name not in args.implementations
+    }
     for net in args.nets:
-        for found in rows_of(net, args, peak, missing):
-            results += found
-            together = with_others(results, before, list(NETS))
-            write_all(args.output, together, list(BUILDERS), note(together, missing))
-            print(markdown(table_lines(found, args.implementations)).splitlines()[-1], flush=True)
+        with tempfile.TemporaryDirectory() as folder:
+            subject = Subject(net, Path(folder), args.threads)
+            for found in Measurement(subject, args, rates, missing).results():
+                results += found
+                together = with_others(results, before)
+                if found:
+                    write_all(args.output, together, missing)
+                    names = list(dict.fromkeys(each.implementation for each in found))
+                    print(markdown(table_lines(with_others(found, []), names)), flush=True)
     print(f"\n{args.output.with_suffix('.md').read_text()}")
 
 
@@ -203,7 +141,11 @@ def options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--nets", nargs="+", choices=list(NETS), default=list(NETS))
     parser.add_argument("--sides", nargs="+", type=int, default=[224, 384, 512], help="of the images, in pixels")
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 8])
-    parser.add_argument("--implementations", nargs="+", choices=list(BUILDERS), default=list(BUILDERS))
+    usual = [name for name, each in IMPLEMENTATIONS.items() if not each.asked_for]
+    parser.add_argument("--implementations", nargs="+", choices=list(IMPLEMENTATIONS), default=usual)
+    usual = [name for name in SITUATIONS if name != "busy"]
+    parser.add_argument("--situations", nargs="+", choices=list(SITUATIONS), default=usual)
+    parser.add_argument("--busy", action="store_true", help="also beside a niced process that occupies one core")
     parser.add_argument("--rounds", type=int, default=7, help="timed passes of each implementation")
     parser.add_argument(
         "--most-seconds", type=float, default=150, help="for one line; after three rounds, no more begins behind it"
@@ -219,7 +161,10 @@ def options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--output", type=Path, default=Path("benchmarks/results/cpu"), help=".md, .csv and .png are added"
     )
     parser.add_argument("--memory-of", nargs=4, help=argparse.SUPPRESS)
+    parser.add_argument("--time-alone", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args(arguments)
+    if args.busy and "busy" not in args.situations:
+        args.situations = [*args.situations, "busy"]
     if min(args.sides) < 224:
         parser.error(f"--sides must be at least 224, the paper's training crop; got {min(args.sides)}")
     return args
@@ -231,6 +176,10 @@ def run(args: argparse.Namespace) -> None:
     if args.memory_of:
         name, net, side, batch = args.memory_of
         memory_of(name, net, int(side), int(batch))
+        return
+    if args.time_alone:
+        name, net, folder = args.time_alone
+        time_alone(name, net, Path(folder), args)
         return
     measure(args)
     if not args.no_memory:

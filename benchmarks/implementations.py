@@ -1,13 +1,16 @@
 """The same net, with the same weights, as each library runs it on a CPU.
 
-An implementation is built once for a net (`BUILDERS`) and then prepared for images of one shape: what it compiles or
-reorders then is not timed.
+An implementation is built once for a net and then prepared for images of one shape: what it compiles or reorders then
+is not timed.
 """
 
+import inspect
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cached_property, partial
+from math import ceil, prod
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +68,7 @@ class Subject:
 
     Args:
         net: The paper's name.
-        folder: For that file.
+        folder: For that file, which other processes may share.
         threads: For runtimes with threads of their own.
     """
 
@@ -79,14 +82,30 @@ class Subject:
         """`ours`."""
         return vgg_zoo.fast_inference(self.net)
 
-    def work(self, side: int, batch: int) -> int:
-        """The multiplications of a pass, with their additions, if every convolution is computed directly."""
-        return batch * self.net.configuration.multiply_adds(side)
+    @cached_property
+    def fast_bf16(self) -> Any:
+        """`ours, bf16`."""
+        make: Any = vgg_zoo.fast_inference
+        try:
+            return make(self.net, precision="bf16")
+        except (ValueError, RuntimeError) as error:
+            raise NotHereError(f"cannot be made: {error}") from error
 
-    def work_done(self, side: int, batch: int) -> float:
-        """The multiplications that `ours` does instead, as its plan has it; fc8 is not in the plan."""
-        planned = sum(layer.multiplications for layer in self.fast.plan(side, side, batch).layers)
-        return planned * 1e9 + batch * self.net.head.fc.weight.numel()
+    def work(self, side: int, batch: int, *, bf16: bool = False) -> tuple[float, float]:
+        """What a pass of `ours` does, or of `ours, bf16`: its plan, and fc8, which is not in the plan.
+
+        Returns:
+            Multiplications, with their additions; and numbers that it cannot but read from memory: images, and once
+            each weight in the form in which it is multiplied.
+        """
+        fc8 = self.net.head.fc.weight.numel()
+        multiplications, numbers = float(batch * fc8), float(batch * 3 * side**2 + fc8)
+        for layer in (self.fast_bf16 if bf16 else self.fast).plan(side, side, batch).layers:
+            _, *size = map(int, layer.map.split("×"))
+            tile = 4 if layer.arithmetic.startswith("winograd") else 1
+            multiplications += layer.multiplications * 1e9
+            numbers += layer.multiplications * 1e9 / (batch * prod(ceil(length / tile) for length in size))
+        return multiplications, numbers
 
     @cached_property
     def onnx(self) -> Path:
@@ -96,7 +115,8 @@ class Subject:
         except ImportError as error:
             raise NotHereError(f"needs {error.name} to write the ONNX file: {EXTRA}") from error
         path = self.folder / "dense.onnx"
-        write_dense_onnx(self.net, path)
+        if not path.is_file():
+            write_dense_onnx(self.net, path)
         return path
 
     def pixels(self, images: Tensor) -> Any:
@@ -115,26 +135,35 @@ def _pytorch(model: Callable[[Tensor], Tensor]) -> Prepare:
     return lambda images: partial(scores, model, images)
 
 
-def _torch_compile(subject: Subject) -> Prepare:
+def _torch_compile(subject: Subject, mode: str = "default") -> Prepare:
     """The zoo's net, which is faster than timm's as it stands; compiled again for each shape."""
     if not any(map(shutil.which, COMPILERS)):
         raise NotHereError(f"needs a C++ compiler, and there is none of {', '.join(COMPILERS)}")
 
     def prepare(images: Tensor) -> Forward:
         torch.compiler.reset()
-        return partial(scores, torch.compile(subject.net, dynamic=False), images)
+        return partial(scores, torch.compile(subject.net, dynamic=False, mode=mode), images)
 
     return prepare
 
 
-def _onnx_runtime(subject: Subject) -> Prepare:
+def _autocast(subject: Subject) -> Prepare:
+    def forward(images: Tensor) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            return subject.net(images).float()
+
+    return _pytorch(forward)
+
+
+def _onnx_runtime(subject: Subject, *, defaults: bool = False) -> Prepare:
     try:
         import onnxruntime
     except ImportError as error:
         raise NotHereError(f"needs {error.name}: {EXTRA}") from error
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = subject.threads, 1
-    options.add_session_config_entry("session.force_spinning_stop", "1")  # not into the next implementation's time
+    if not defaults:
+        options.intra_op_num_threads, options.inter_op_num_threads = subject.threads, 1
+        options.add_session_config_entry("session.force_spinning_stop", "1")  # not into the next implementation's time
     session = onnxruntime.InferenceSession(subject.onnx, options, providers=["CPUExecutionProvider"])
 
     def prepare(images: Tensor) -> Forward:
@@ -144,13 +173,13 @@ def _onnx_runtime(subject: Subject) -> Prepare:
     return prepare
 
 
-def _openvino(subject: Subject) -> Prepare:
+def _openvino(subject: Subject, *, defaults: bool = False) -> Prepare:
     try:
         import openvino
     except ImportError as error:
         raise NotHereError(f"needs {error.name}: {EXTRA}") from error
     core = openvino.Core()
-    settings = {
+    settings: Mapping[str, Any] = {
         "INFERENCE_NUM_THREADS": subject.threads,
         "INFERENCE_PRECISION_HINT": "f32",  # else it takes bfloat16 where the processor has it
         "PERFORMANCE_HINT": "LATENCY",
@@ -159,22 +188,62 @@ def _openvino(subject: Subject) -> Prepare:
     def prepare(images: Tensor) -> Forward:
         model = core.read_model(subject.onnx)
         model.reshape(list(images.shape))
-        compiled, given = core.compile_model(model, "CPU", settings), subject.pixels(images)
+        compiled = core.compile_model(model, "CPU", {} if defaults else settings)
+        given = subject.pixels(images)
         return lambda: torch.from_numpy(compiled([given])["class_score_map"]).mean((2, 3))
 
     return prepare
 
 
-BUILDERS: dict[str, Callable[[Subject], Prepare]] = {
-    "ours": lambda subject: _pytorch(subject.fast),
-    "ours, exact": lambda subject: _pytorch(subject.net),
-    "timm": lambda subject: _pytorch(timms_net(subject.name, subject.net).eval()),
-    "torchvision": lambda subject: _pytorch(torchvisions_net(subject.name, subject.net).eval()),
-    "torch.compile": _torch_compile,
-    "ONNX Runtime": _onnx_runtime,
-    "OpenVINO": _openvino,
+@dataclass(frozen=True, slots=True)
+class Implementation:
+    """A way to run a net.
+
+    Attributes:
+        build: Takes a subject.
+        about: Whose net, and the settings, in words.
+        float32: It computes in float32 on every CPU; others may take bfloat16.
+        shares: It may take turns with others in one process.
+        asked_for: It runs only if it is named.
+    """
+
+    build: Callable[[Subject], Prepare]
+    about: str
+    float32: bool = True
+    shares: bool = True
+    asked_for: bool = False
+
+
+_OURS_BF16 = Implementation(lambda subject: _pytorch(subject.fast_bf16), 'precision="bf16"', float32=False)
+_HAS_BF16 = "precision" in inspect.signature(vgg_zoo.fast_inference).parameters
+
+IMPLEMENTATIONS: dict[str, Implementation] = {
+    "ours": Implementation(lambda subject: _pytorch(subject.fast), "`vgg_zoo.fast_inference(model)`"),
+    **({"ours, bf16": _OURS_BF16} if _HAS_BF16 else {}),
+    "ours, exact": Implementation(
+        lambda subject: _pytorch(subject.net), "the zoo's net, as `timm.create_model` gives it"
+    ),
+    "timm": Implementation(
+        lambda subject: _pytorch(timms_net(subject.name, subject.net).eval()), "its own net, as it stands"
+    ),
+    "torchvision": Implementation(
+        lambda subject: _pytorch(torchvisions_net(subject.name, subject.net).eval()), "its own net, as it stands"
+    ),
+    "torch.compile": Implementation(_torch_compile, "of the zoo's net"),
+    "torch.compile, max-autotune": Implementation(
+        partial(_torch_compile, mode="max-autotune"), "of the zoo's net", asked_for=True
+    ),
+    "torch, bf16": Implementation(_autocast, "the zoo's net under `torch.autocast`", float32=False),
+    "ONNX Runtime": Implementation(_onnx_runtime, "as many threads as ours, which do not wait for work in a loop"),
+    "ONNX Runtime, defaults": Implementation(
+        partial(_onnx_runtime, defaults=True), "default session options: threads that wait in a loop", shares=False
+    ),
+    "OpenVINO": Implementation(_openvino, "as many threads as ours, precision hint f32, latency"),
+    "OpenVINO, defaults": Implementation(
+        partial(_openvino, defaults=True), "no settings: it takes bfloat16 where the CPU has it", float32=False
+    ),
 }
-"""`ours` is `vgg_zoo.fast_inference`, "ours, exact" the net as `timm.create_model` gives it."""
+"""By name, in the order of the tables; `ours, bf16` where this version has it."""
 
 
 def has(implementation: str, net: str, side: int) -> bool:

@@ -42,7 +42,11 @@ def in_own_process(module: str, *arguments: str) -> Any:
 
 
 def interleaved(
-    runs: Mapping[str, Callable[[], object]], rounds: int, most_seconds: float = math.inf, least_rounds: int = 3
+    runs: Mapping[str, Callable[[], object]],
+    rounds: int,
+    most_seconds: float = math.inf,
+    least_rounds: int = 3,
+    rest: float = 0,
 ) -> dict[str, list[float]]:
     """Seconds of each run, round by round, so that a slow spell of the machine falls on all of them.
 
@@ -51,6 +55,7 @@ def interleaved(
         rounds: Of each.
         most_seconds: No further round begins after so many,
         least_rounds: but not before so many rounds.
+        rest: Seconds without work before each run: threads fall asleep, and other processes take caches and clock.
     """
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     begin = time.perf_counter()
@@ -58,6 +63,7 @@ def interleaved(
         if turn >= least_rounds and time.perf_counter() - begin > most_seconds:
             break
         for name, run in runs.items():
+            time.sleep(rest)
             start = time.perf_counter()
             run()
             seconds[name].append(time.perf_counter() - start)
@@ -70,11 +76,27 @@ def medians(runs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, 
     return {name: statistics.median(seconds) for name, seconds in interleaved(runs, rounds).items()}
 
 
-def matrix_product_peak(size: int = 3072, rounds: int = 9) -> float:
-    """What the machine can do: multiplications (with their additions) a second of a large float32 product, at best."""
-    one, other, out = torch.randn(size, size), torch.randn(size, size), torch.empty(size, size)
+def matrix_product_peak(size: int = 3072, rounds: int = 9, dtype: torch.dtype = torch.float32) -> float:
+    """What the machine can do: multiplications (with their additions) a second of a large product, at best."""
+    one, other, out = (torch.randn(size, size).to(dtype) for _ in range(3))
     seconds = interleaved({"product": lambda: torch.mm(one, other, out=out)}, rounds + 1)["product"]
     return float(size**3 / min(seconds[1:]))
+
+
+def copy_bandwidth(size: int = 2**29, rounds: int = 9) -> float:
+    """Bytes a second that a copy of `size` bytes reads and writes, together, at best."""
+    source, target = torch.ones(size, dtype=torch.uint8), torch.zeros(size, dtype=torch.uint8)
+    return 2 * size / min(interleaved({"copy": lambda: target.copy_(source)}, rounds)["copy"])
+
+
+def _cpuinfo() -> str:
+    file = Path("/proc/cpuinfo")
+    return file.read_text() if file.exists() else ""
+
+
+def multiplies_bf16() -> bool:
+    """Whether this CPU has instructions that do (AVX-512 BF16, AMX, ARM's); others compute it as float32."""
+    return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(_cpuinfo().split())
 
 
 def markdown(lines: Sequence[Mapping[str, str]]) -> str:
@@ -86,8 +108,7 @@ def markdown(lines: Sequence[Mapping[str, str]]) -> str:
 
 def machine() -> str:
     """What the figures were measured on."""
-    cpuinfo = Path("/proc/cpuinfo")
-    named = re.search("^model name.*?:(.*)", cpuinfo.read_text() if cpuinfo.exists() else "", re.MULTILINE)
+    named = re.search("^model name.*?:(.*)", _cpuinfo(), re.MULTILINE)
     name = named[1].strip() if named else platform.processor()
     return (
         f"{name}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}, torch "
@@ -95,7 +116,9 @@ def machine() -> str:
     )
 
 
-def write(output: Path, lines: Sequence[Mapping[str, str]], note: str, data: Sequence[Mapping[str, str]] = ()) -> str:
+def write(
+    output: Path, lines: Sequence[Mapping[str, str]], note: str, data: Sequence[Mapping[str, str]] = (), above: str = ""
+) -> str:
     """Write a table as Markdown and as CSV.
 
     Args:
@@ -103,11 +126,12 @@ def write(output: Path, lines: Sequence[Mapping[str, str]], note: str, data: Seq
         lines: The table's.
         note: Below it.
         data: The CSV's lines, where they are not the table's.
+        above: On top of it.
 
     Returns:
         The Markdown.
     """
-    text = f"{markdown(lines)}\n\n{note}\n"
+    text = "\n\n".join(part for part in (above, markdown(lines), note) if part) + "\n"
     output.parent.mkdir(parents=True, exist_ok=True)
     output.with_suffix(".md").write_text(text)
     with output.with_suffix(".csv").open("w", newline="") as file:
