@@ -5,6 +5,7 @@ convolution is a direct one: four times the multiplications. AVX512-BF16 does th
 sixteen times, so only AMX makes up for it. FC layers read half the bytes and multiply at that rate on either.
 """
 
+from functools import cache
 from typing import Any
 
 import torch
@@ -122,13 +123,21 @@ class Bf16Conv(FastConv):
         return found
 
 
+@cache
 def _packing() -> tuple[Any, Any] | None:
-    """PyTorch's operators that put a convolution's weight into oneDNN's own order, and convolve with that; its compiler
-    has them for itself, so they may be missing.
+    """PyTorch's operators that put a convolution's weight into oneDNN's own order, and convolve with that.
+
+    Its compiler has them for itself: they may be missing, or take other arguments, and are tried first.
     """
     names = ("_reorder_convolution_weight", "_convolution_pointwise")
-    found = [getattr(torch.ops.mkldnn, name, None) for name in names]
-    return None if None in found else (found[0], found[1])
+    x, weight = (torch.ones(shape, dtype=torch.bfloat16, device="cpu") for shape in ((1, 32, 3, 3), (32, 32, 3, 3)))
+    geometry = ([1, 1], [1, 1], [1, 1], 1)
+    try:
+        reorder, convolve = (getattr(torch.ops.mkldnn, name) for name in names)
+        y = convolve(x, reorder(weight, *geometry), None, *geometry, "none", [], "")
+    except (AttributeError, RuntimeError, TypeError):
+        return None
+    return (reorder, convolve) if torch.equal(y, F.conv2d(x, weight, padding=1)) else None
 
 
 class Bf16FullyConnected(FastFullyConnected):

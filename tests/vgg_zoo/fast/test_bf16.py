@@ -7,6 +7,7 @@ import copy
 import gc
 import pickle
 import weakref
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -270,3 +271,15 @@ def test_nan_stays_nan(kernel: str) -> None:
     found = fast_inference(net(), kernel=kernel, precision="bf16")(x)
     assert found[0].isfinite().all()
     assert found[1].isnan().all()
+
+
+def test_operators_that_are_not_as_they_were_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are PyTorch's own: missing, with other arguments, or of another result."""
+    packing = bf16._packing.__wrapped__
+    assert packing() is not None
+    for other in (None, lambda x: x, lambda x, *others: 2 * torch.nn.functional.conv2d(x, x.new_ones(32, 32, 3, 3))):
+        operators = SimpleNamespace(_reorder_convolution_weight=lambda weight, *_: weight, _convolution_pointwise=other)
+        if other is None:
+            del operators._convolution_pointwise
+        monkeypatch.setattr(torch.ops, "mkldnn", operators)
+        assert packing() is None

@@ -1,6 +1,6 @@
 """Oxford's own convolutions of net D, through our readers, beside ONNX Runtime.
 
-They are fetched by `tests/vgg_zoo/weights/conftest.py`.
+They are fetched by `tests/vgg_zoo/weights/oxford_trunk.py`.
 """
 
 from pathlib import Path
