@@ -77,6 +77,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         value = getattr(args, name)
         if value is not None and value < 1:
             parser.error(f"--{name.replace('_', '-')} must be at least 1; got {value}")
+    if args.checkpoint_minutes is not None and not args.checkpoint_minutes > 0:
+        parser.error(f"--checkpoint-minutes must be above 0; got {args.checkpoint_minutes}")
     return args
 
 

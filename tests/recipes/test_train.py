@@ -15,6 +15,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import vgg_zoo  # noqa: F401 (registers the nets)
+from recipes import train
 from recipes.data.splits import load_splits
 from tests.recipes.commands import TINY, command, run, run_line, succeed, train_command
 from vgg_zoo.images.preprocessing import centre_crop, subtract_mean
@@ -302,3 +303,11 @@ def test_torchrun_starts_it_too(tmp_path: Path) -> None:
     done = run_line([python, "-m", "torch.distributed.run", "--nproc-per-node", "2", *words])
     assert done.returncode == 0, done.stderr[-3000:]
     assert results_of(tmp_path / "run")["processes"] == 2
+
+
+@pytest.mark.parametrize("minutes", ["0", "-1", "nan"])
+def test_no_time_between_checkpoints_is_refused(minutes: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Before anything is imported or written."""
+    with pytest.raises(SystemExit):
+        train.parse(["--recipe", TINY, "--data", "digits", "--checkpoint-minutes", minutes])
+    assert "--checkpoint-minutes must be above 0" in capsys.readouterr().err
