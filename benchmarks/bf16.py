@@ -1,10 +1,11 @@
 """A net's fast copy in bf16 beside the one in float32: seconds, layer by layer and whole, and accuracy.
 
-    python -m benchmarks.bf16 [--rounds 9] [--part speed|accuracy] [--digits runs/digits]
+    python -m benchmarks.bf16 [--rounds 40] [--part speed|accuracy] [--digits runs/digits]
 
-Seconds are medians of rounds in which all ways take turns. "bf16, AMX's rule" is what a CPU with AMX computes, at this
-one's rate. Accuracy is of Oxford's own convolutions of net D on 128 crops of two photos, with FC layers of random
-weights, as there are no others here; and of a net of digits that `recipes/train.py --recipe digits_vgg_a` has trained.
+Seconds are the least of rounds that all ways take in turn: a busy machine seldom grants all cores at once. "bf16, AMX's
+rule" is what a CPU with AMX computes, at this one's rate. Accuracy is of Oxford's own convolutions of net D on 128
+crops of two photos, with FC layers of random weights, as there are no others here; and of a net of digits that
+`recipes/train.py --recipe digits_vgg_a` has trained.
 """
 
 import sys
@@ -24,7 +25,7 @@ from sklearn.datasets import load_sample_image
 from torch import Tensor, nn
 
 import vgg_zoo
-from benchmarks.timing import benchmark_parser, machine, medians, save
+from benchmarks.timing import benchmark_parser, interleaved, machine, save
 from recipes.data.splits import load_splits
 from tests.vgg_zoo.weights.formats import caffe
 from tests.vgg_zoo.weights.oxford_trunk import convolutions_of, fetched_model
@@ -69,6 +70,12 @@ def copies_of(net: nn.Module) -> dict[str, Any]:
     }
 
 
+def least(runs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Seconds of each run, the least of the rounds, after one to warm up; no longer than half a minute."""
+    interleaved(runs, 1)
+    return {name: min(seconds) for name, seconds in interleaved(runs, rounds, most_seconds=30).items()}
+
+
 def row_of(seconds: Mapping[str, float], **about: str) -> dict[str, str]:
     """A line of a table, in milliseconds."""
     return {**about, **{f"{name} (ms)": f"{1000 * value:.2f}" for name, value in seconds.items()}}
@@ -84,7 +91,7 @@ def conv_times(rounds: int) -> Rows:
         half, of_half = x.bfloat16(), weight.bfloat16().contiguous(memory_format=torch.channels_last)
         fast = FastConv(conv, weight, bias, "compiled")
         packed = bf16.Bf16Conv(conv, weight, bias, "compiled", torch.bfloat16)
-        found = medians(
+        found = least(
             {
                 "fp32, Winograd": partial(fast, x, relu=True),
                 "fp32, direct": partial(direct, x, weight, bias),
@@ -113,11 +120,11 @@ def fc_times(rounds: int) -> Rows:
             x = torch.randn(images, channels, side + kernel - 1, side + kernel - 1)
             x = x.contiguous(memory_format=torch.channels_last)
             runs = {"fp32": fast, "bf16": half, "bf16, oneDNN": onednn}
-            found = medians({way: partial(run, x, relu=True) for way, run in runs.items()}, rounds)
+            found = least({way: partial(run, x, relu=True) for way, run in runs.items()}, rounds)
             rows.append(row_of(found, layer=name, windows=f"{images} × {side * side}"))
     fc8 = FastLinear(torch.randn(1000, 4096), torch.randn(1000), "compiled")
     x = torch.randn(1, 4096)
-    rows.append(row_of(medians({"fp32": partial(fc8, x)}, rounds), layer="fc8", windows="1 × 1") | {"bf16 (ms)": "–"})
+    rows.append(row_of(least({"fp32": partial(fc8, x)}, rounds), layer="fc8", windows="1 × 1") | {"bf16 (ms)": "–"})
     return [{key: row.get(key, "–") for key in rows[0]} for row in rows]
 
 
@@ -129,7 +136,7 @@ def net_times(rounds: int) -> Rows:
         copies = copies_of(net)
         copies["bf16, AMX's rule"] = ruled("amx", copies["bf16, AMX's rule"])
         runs = {way: partial(run, x) for way, run in copies.items()} | {"autocast": partial(autocast, net, x)}
-        found = medians(runs, rounds)
+        found = least(runs, rounds)
         rows.append(row_of(found, net=name, images=f"{batch} of {side} × {side}"))
     return rows
 
@@ -214,7 +221,7 @@ def digits_accuracy(folder: Path) -> Rows:
 @torch.inference_mode()
 def main() -> int:
     """Measure, print and write."""
-    parser = benchmark_parser(__doc__, "bf16", rounds=9)
+    parser = benchmark_parser(__doc__, "bf16", rounds=40)
     parser.add_argument("--part", choices=("speed", "accuracy"), help="default: both")
     parser.add_argument("--digits", type=Path, help="folder of a net of digits that is trained")
     args = parser.parse_args()

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from vgg_zoo.devices import bf16_of_cpu
 from vgg_zoo.fast import kernels as compiled
-from vgg_zoo.fast import winograd
 from vgg_zoo.fast.layers import FastConv, FastFullyConnected, as_map
 from vgg_zoo.model import fc_over_map, fc_windows
 
@@ -58,15 +57,16 @@ def check_precision(precision: str | None, net: Any = None) -> None:
 def conv_for(conv: nn.Conv2d, weight: Tensor, bias: Tensor, kernel: str, first: bool) -> FastConv:
     """A convolution of a bf16 copy: in bfloat16, or in float32 where that is faster or costs nothing.
 
-    The first layer is float32: it is little work, and the image keeps its precision. On a CPU without AMX whatever the
-    compiled Winograd kernel takes is, too. This does not depend on a map's size.
+    The first layer is float32: it is little work, and the image keeps its precision. On a CPU without AMX
+    convolutions of up to 3 × 3 are, too, where the compiled kernels are: Winograd is faster, and 1 × 1 gain nothing.
+    This does not depend on a map's size.
 
     Args:
         conv, weight, bias, kernel: As of `FastConv`.
         first: It takes the image.
     """
     winograds = kernel == "compiled" and bf16_of_cpu() != "amx"
-    if first or (winograds and winograd.choice(kernel, conv, 224, 224)[0] == "winograd"):
+    if first or (winograds and max(conv.kernel_size) <= 3):
         return FastConv(conv, weight, bias, kernel)
     return Bf16Conv(conv, weight, bias, kernel, torch.float32 if winograds else torch.bfloat16)
 

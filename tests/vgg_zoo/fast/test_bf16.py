@@ -162,9 +162,9 @@ def test_float32_weights_of_bf16_layers_are_not_kept(kernel: str) -> None:
     assert torch.equal(fast(x), expected)
 
 
-@pytest.mark.parametrize(("cpu", "of_trunk"), [("amx", {"first", "bf16"}), ("avx512", {"first", "winograd", "bf16"})])
+@pytest.mark.parametrize(("cpu", "of_trunk"), [("amx", {"first", "bf16"}), ("avx512", {"first", "winograd", "direct"})])
 def test_the_plan_has_the_rule(cpu: str, of_trunk: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Net C's 1 × 1 convolutions are bf16 everywhere, its 3 × 3 ones where there is AMX; FC layers always."""
+    """5 × 5 convolutions and FC layers are bf16 everywhere, net C's 3 × 3 and 1 × 1 ones where there is AMX."""
     if compiled.kernels() is None:
         pytest.skip("no Winograd is faster")
     monkeypatch.setattr(bf16, "bf16_of_cpu", lambda: cpu)
@@ -172,6 +172,8 @@ def test_the_plan_has_the_rule(cpu: str, of_trunk: set[str], monkeypatch: pytest
     assert {layer.arithmetic for layer in layers[:-2]} == of_trunk
     assert layers[0].arithmetic == "first"
     assert {layer.arithmetic for layer in layers[-2:]} == {"bf16"}
+    shallow = fast_inference(net("vgg_b_shallow"), precision="bf16").plan(256, 256).layers
+    assert {layer.arithmetic for layer in shallow[1:]} == {"bf16"}
 
 
 @torch.no_grad()
