@@ -307,7 +307,7 @@ def test_torchrun_starts_it_too(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("minutes", ["0", "-1", "nan"])
 def test_no_time_between_checkpoints_is_refused(minutes: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Before anything is imported or written."""
+    """Before anything is written."""
     with pytest.raises(SystemExit):
         train.parse(["--recipe", TINY, "--data", "digits", "--checkpoint-minutes", minutes])
     assert "--checkpoint-minutes must be above 0" in capsys.readouterr().err
