@@ -51,7 +51,7 @@ format: install ## let ruff mend what it can
 	@$(bin)/ruff check --fix .
 	@$(bin)/ruff format .
 
-benchmarks: install ## the README's tables of speeds, on this machine (about an hour; pip install '.[benchmarks]')
+benchmarks: install ## the README's tables of speeds, on this machine (some hours; pip install '.[benchmarks]')
 	@$(bin)/python -m benchmarks.cpu
 	@$(bin)/python -m benchmarks.training_step
 	@$(bin)/python -m benchmarks.startup

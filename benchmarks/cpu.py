@@ -13,6 +13,7 @@ cores net E takes about three quarters of an hour, and a quarter with `--most-se
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -41,6 +42,9 @@ from benchmarks.nets import NETS, PEERS
 from benchmarks.situations import SITUATIONS
 from benchmarks.timing import in_own_process, machine, markdown, save, write
 from recipes.runtime.command import command, command_parser
+
+MOST_LOAD = 0.5
+"""Processes that computed in the last minute, on a machine that measures nothing but itself."""
 
 MEMORY_CASES = (("E", 224, 1), ("E", 224, 8), ("E", 512, 1))
 
@@ -83,6 +87,8 @@ def others(args: argparse.Namespace) -> list[Result]:
 
 def measure(args: argparse.Namespace) -> None:
     """The table of speeds."""
+    if os.getloadavg()[0] > MOST_LOAD:
+        print(f"other processes compute here (load {os.getloadavg()[0]:.1f}): these are not the machine's figures")
     rates, results, before = Rates.measured(), list[Result](), others(args)
     missing = {
         name: "compiles for minutes, and is measured where --implementations names it"
