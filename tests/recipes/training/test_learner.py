@@ -1,11 +1,10 @@
 """What a step does beyond its arithmetic: memory that is too small, precision, and waiting for a GPU."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
-from accelerate.state import AcceleratorState
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -24,11 +23,10 @@ Make = Callable[..., tuple[Learner, Batch]]
 
 
 @pytest.fixture
-def make() -> Iterator[Make]:
+def make() -> Make:
     """A learner of the tiny recipe on 64 digits, and its first batch."""
 
     def made(precision: str = "fp32", compiled: bool = False, **limits: Any) -> tuple[Learner, Batch]:
-        AcceleratorState._reset_state(reset_partial_state=True)  # it keeps the precision of a test before
         recipe, accelerator = load_recipe(TINY), make_accelerator(precision=precision)
         batches = GlobalBatches(1437, recipe.batch_size, recipe.seed, 0, 1)
         net = random_net(recipe, 10).to(Limits(precision=precision).dtype)
@@ -47,8 +45,7 @@ def make() -> Iterator[Make]:
         learner.begin_epoch(0.01)
         return learner, batch
 
-    yield made
-    AcceleratorState._reset_state(reset_partial_state=True)
+    return made
 
 
 @pytest.mark.parametrize(("holds", "said"), [(5, "--device-batch 4 fits"), (1, "--device-batch 1 fits")])
