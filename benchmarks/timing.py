@@ -5,8 +5,6 @@ import csv
 import json
 import math
 import os
-import platform
-import re
 import statistics
 import subprocess
 import sys
@@ -18,6 +16,8 @@ from typing import Any
 import timm
 import torch
 import torchvision
+
+from vgg_zoo.devices import cpu_name, cpuinfo
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -89,14 +89,9 @@ def copy_bandwidth(size: int = 2**29, rounds: int = 9) -> float:
     return 2 * size / min(interleaved({"copy": lambda: target.copy_(source)}, rounds)["copy"])
 
 
-def _cpuinfo() -> str:
-    file = Path("/proc/cpuinfo")
-    return file.read_text() if file.exists() else ""
-
-
 def multiplies_bf16() -> bool:
     """Whether this CPU has instructions that do (AVX-512 BF16, AMX, ARM's); others compute it as float32."""
-    return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(_cpuinfo().split())
+    return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(cpuinfo().split())
 
 
 def markdown(lines: Sequence[Mapping[str, str]]) -> str:
@@ -108,10 +103,8 @@ def markdown(lines: Sequence[Mapping[str, str]]) -> str:
 
 def machine() -> str:
     """What the figures were measured on."""
-    named = re.search("^model name.*?:(.*)", _cpuinfo(), re.MULTILINE)
-    name = named[1].strip() if named else platform.processor()
     return (
-        f"{name}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}, torch "
+        f"{cpu_name()}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}, torch "
         f"{torch.__version__}, timm {timm.__version__}, torchvision {torchvision.__version__}"
     )
 

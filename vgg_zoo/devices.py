@@ -1,5 +1,7 @@
 """What follows from the device that a net is on: pixels at once, copies that wait for nothing, and its arithmetic."""
 
+import platform
+import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -87,6 +89,17 @@ def constant_like(images: Tensor, values: Sequence[float]) -> Tensor:
     return constant(images, values).view(1, -1, 1, 1)
 
 
+def cpuinfo() -> str:
+    """What Linux says of the CPUs; nothing elsewhere."""
+    return _CPUINFO.read_text() if _CPUINFO.is_file() else ""
+
+
+def cpu_name() -> str:
+    """Of this machine's CPU, as its maker or Python has it."""
+    named = re.search("^model name.*?:(.*)", cpuinfo(), re.MULTILINE)
+    return named[1].strip() if named else platform.processor()
+
+
 @cache
 def bf16_of_cpu() -> str | None:
     """How this CPU multiplies bfloat16 and sums float32.
@@ -94,7 +107,7 @@ def bf16_of_cpu() -> str | None:
     Returns:
         "amx", at sixteen times the rate of float32, "avx512", at twice, or None: not at all.
     """
-    told = _CPUINFO.read_text() if _CPUINFO.is_file() else ""
+    told = cpuinfo()
 
     def has(function: str, flag: str) -> bool:  # the functions are PyTorch's own business, and may go
         return bool(getattr(torch.cpu, function, lambda: flag in told)())

@@ -1,13 +1,14 @@
 """What a command computes on: the devices it finds, the arithmetic they are set to, and what results say of both."""
 
 import os
-import re
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator, PartialState
+
+from vgg_zoo.devices import cpu_name
 
 PRECISIONS = ("fp32", "tf32", "bf16", "fp64")
 """fp32 and fp64 are IEEE's. tf32 rounds what is multiplied to 10 bits of fraction, bf16 to 7; both sum in fp32."""
@@ -89,7 +90,7 @@ def set_arithmetic(precision: str, device: torch.device, deterministic: bool) ->
 def hardware() -> dict[str, Any]:
     """What results.json says of where they were computed, as plain data."""
     device = PartialState().device if PartialState._shared_state else torch.device("cpu")
-    found: dict[str, Any] = {"device": device.type, "name": _cpu_name(), "threads": torch.get_num_threads()}
+    found: dict[str, Any] = {"device": device.type, "name": cpu_name(), "threads": torch.get_num_threads()}
     if device.type == "cuda":
         version: Any = torch.cuda.nccl.version() if torch.distributed.is_nccl_available() else None
         found |= {
@@ -101,12 +102,6 @@ def hardware() -> dict[str, Any]:
             "tf32": torch.backends.cudnn.allow_tf32,
         }
     return {**found, "deterministic": torch.are_deterministic_algorithms_enabled()}
-
-
-def _cpu_name() -> str | None:
-    cpuinfo = Path("/proc/cpuinfo")
-    named = re.search("^model name.*?:(.*)", cpuinfo.read_text() if cpuinfo.exists() else "", re.MULTILINE)
-    return named[1].strip() if named else None
 
 
 def _driver() -> str | None:
