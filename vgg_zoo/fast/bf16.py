@@ -2,9 +2,10 @@
 
 What is multiplied is bfloat16, and sums are float32. Winograd's transforms would lose too much in it, so a bfloat16
 convolution is a direct one: four times the multiplications. AVX512-BF16 does them at twice the rate of float32, AMX at
-sixteen times, so only AMX makes up for it. FC layers read half the bytes and multiply at that rate on either.
+up to sixteen times, so only AMX makes up for it. FC layers read half the bytes and multiply at that rate on either.
 """
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -14,7 +15,8 @@ from torch import Tensor, nn
 
 from vgg_zoo.devices import bf16_of_cpu
 from vgg_zoo.fast import kernels as compiled
-from vgg_zoo.fast.layers import FastConv, FastFullyConnected, as_map
+from vgg_zoo.fast import winograd
+from vgg_zoo.fast.layers import FastConv, FastFullyConnected, as_map, as_rows
 from vgg_zoo.model import fc_over_map, fc_windows
 
 PRECISIONS = ("fp32", "bf16")
@@ -54,7 +56,7 @@ def check_precision(precision: str | None, net: Any = None) -> None:
         )
 
 
-def conv_for(conv: nn.Conv2d, weight: Tensor, bias: Tensor, kernel: str, first: bool) -> FastConv:
+def conv_for(conv: nn.Conv2d, weight: Tensor, bias: Tensor, kernel: str, first: bool, normalised: bool) -> FastConv:
     """A convolution of a bf16 copy: in bfloat16, or in float32 where that is faster or costs nothing.
 
     The first layer is float32: it is little work, and the image keeps its precision. On a CPU without AMX
@@ -64,11 +66,63 @@ def conv_for(conv: nn.Conv2d, weight: Tensor, bias: Tensor, kernel: str, first: 
     Args:
         conv, weight, bias, kernel: As of `FastConv`.
         first: It takes the image.
+        normalised: The net has A-LRN's normalisation behind it, which takes float32.
     """
-    winograds = kernel == "compiled" and bf16_of_cpu() != "amx"
+    amx = bf16_of_cpu() == "amx"
+    winograds = kernel == "compiled" and not amx
     if first or (winograds and max(conv.kernel_size) <= 3):
-        return FastConv(conv, weight, bias, kernel)
+        found = FastConv(conv, weight, bias, kernel)
+        found.gives = torch.bfloat16 if amx and not normalised and _has_amx(kernel) else torch.float32
+        return found
+    fits = winograd.suits(conv) and conv.in_channels % 32 == 0 and conv.out_channels % 32 == 0
+    if amx and fits and _has_amx(kernel):
+        return AmxConv(conv, weight, bias, kernel)
     return Bf16Conv(conv, weight, bias, kernel, torch.float32 if winograds else torch.bfloat16)
+
+
+def _has_amx(kernel: str) -> bool:
+    """Whether the compiled kernels are used, and have AMX."""
+    kernels = compiled.kernels() if kernel == "compiled" else None
+    return kernels is not None and kernels.takes_amx
+
+
+_AMX = "bf16", "AMX multiplies bfloat16 at up to sixteen times the rate of float32"
+
+
+class AmxConv(FastConv):
+    """A direct 3 × 3 convolution in bfloat16 by the compiled kernel, with its ReLU and max-pool; gives bfloat16 maps.
+
+    It sums in an order that depends on the layer alone, so an image's map is bit-identical in every batch.
+
+    Args:
+        conv, weight, bias, kernel: As of `FastConv`, of multiples of 32 channels; the weight is rounded to a copy.
+    """
+
+    def __init__(self, conv: nn.Conv2d, weight: Tensor, bias: Tensor, kernel: str) -> None:
+        super().__init__(conv, weight.to(torch.bfloat16), bias, kernel)
+
+    def _ordered(self) -> Tensor | None:
+        kernels = compiled.kernels() if _has_amx(self.kernel) else None
+        return None if kernels is None else kernels.amx_weight(self.weight.detach())
+
+    def choice(self, height: int, width: int) -> tuple[str, str]:
+        """Arithmetic and reason; the same at every size."""
+        return _AMX
+
+    def forward(
+        self, x: Tensor, relu: bool = False, pool: nn.MaxPool2d | None = None, buffer: str | None = None
+    ) -> Tensor:
+        """(B, C, h, w), float32 or bfloat16 → (B, K, h, w) in bfloat16; arguments as of `FastConv.forward`."""
+        kernels = compiled.kernels()
+        takes = x.is_cpu and x.dtype in (torch.float32, torch.bfloat16) and x.shape[1] == self.in_channels
+        if self.ordered is None or kernels is None or not takes or x.numel() == 0:
+            y = self._conv_forward(x.to(torch.bfloat16), self.weight, self.bias.to(torch.bfloat16))
+            y = F.relu_(y) if relu else y
+            return y if pool is None else pool(y)
+        fused = pool if relu else None
+        y = self._rows_of_map(x, fused, buffer, torch.bfloat16)
+        y = as_map(kernels.amx(as_rows(x), self.ordered, self.bias, y, relu=relu, pool=fused is not None))
+        return y if pool is None or relu else pool(y)
 
 
 class Bf16Conv(FastConv):
@@ -99,7 +153,7 @@ class Bf16Conv(FastConv):
     def choice(self, height: int, width: int) -> tuple[str, str]:
         """Arithmetic and reason; the same at every size."""
         if bf16_of_cpu() == "amx":
-            return "bf16", "AMX multiplies bfloat16 at sixteen times the rate of float32"
+            return _AMX
         return "bf16", "a direct convolution in float32 takes twice as long"
 
     def forward(
@@ -143,7 +197,7 @@ def _packing() -> tuple[Any, Any] | None:
 class Bf16FullyConnected(FastFullyConnected):
     """fc6 or fc7 with a weight in bfloat16, a copy of the model's; takes and gives float32 maps.
 
-    The compiled kernel sums in an order of its own. oneDNN's depends on the number of rows: an image whose map has 16
+    The compiled kernels sum in an order of their own. oneDNN's depends on the number of rows: an image whose map has 16
     windows or more goes through it alone, and windows of other images in fixed sixteens.
 
     Args:
@@ -159,15 +213,21 @@ class Bf16FullyConnected(FastFullyConnected):
         """(B, C, h, w) → (B, out, h - k + 1, w - k + 1), float32, with its ReLU if wanted."""
         rows, columns = (x.shape[2 + i] - self.kernel_size[i] + 1 for i in (0, 1))
         whole = rows * columns >= _TOGETHER
-        if whole and len(x) > 1 and not self._by_kernel(whole):
+        if whole and len(x) > 1 and self._product(whole) is None:
             return torch.cat([self.forward(image, relu) for image in x.split(1)])
         return super().forward(x, relu)
 
-    def _by_kernel(self, whole: bool) -> bool:
-        """Whether the compiled kernel multiplies; on AMX few windows only, where reading the weight takes longest."""
+    def _product(self, whole: bool) -> Callable[..., Tensor] | None:
+        """The compiled kernel that multiplies, if any.
+
+        On AMX there is another one for images of many windows. With few, reading the weight takes longest.
+        """
         kernels = compiled.kernels() if self.kernel == "compiled" else None
-        fits = kernels is not None and kernels.takes_bf16 and self.weight[0].numel() % 32 == 0
-        return fits and not (whole and bf16_of_cpu() == "amx")
+        if kernels is None or not kernels.takes_bf16 or self.weight[0].numel() % 32:
+            return None
+        if not whole or bf16_of_cpu() != "amx":
+            return kernels.product
+        return kernels.amx_product if kernels.takes_amx and len(self.weight) % 32 == 0 else None
 
     def _rows(self, x: Tensor, relu: bool) -> Tensor:
         x = x.to(torch.bfloat16) if x.dtype == torch.float32 else x
@@ -176,9 +236,9 @@ class Bf16FullyConnected(FastFullyConnected):
         windows, matrix = fc_windows(x, self.weight)
         rows, columns = (x.shape[2 + i] - self.kernel_size[i] + 1 for i in (0, 1))
         whole = rows * columns >= _TOGETHER
-        kernels = compiled.kernels() if self._by_kernel(whole) else None
-        if kernels is not None:
-            y = kernels.product(windows.contiguous(), matrix, self.bias, relu=relu)
+        multiply = self._product(whole)
+        if multiply is not None:
+            y = multiply(windows.contiguous(), matrix, self.bias, relu=relu)
         else:
             y = (F.linear(windows, matrix) if whole else _in_sixteens(windows, matrix)).float() + self.bias
             y = F.relu_(y) if relu else y

@@ -5,6 +5,7 @@ something wrong, `kernels()` is None, `why_not()` says why, and `vgg_zoo.fast.wi
 """
 
 import ctypes
+import math
 import subprocess
 import threading
 from functools import lru_cache
@@ -17,6 +18,7 @@ from torch import Tensor
 from vgg_zoo.fast.library import NotBuiltError, library
 
 _FLOATS: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}  # whatever PyTorch's defaults are set to
+_AMX_NUMBERS = 2**18  # of a block of rows, which stays in L2 beside the weights of 32 outputs
 _lock = threading.Lock()
 _found: list[Any] = []  # once tried: the kernels, or why not
 
@@ -46,7 +48,6 @@ def _checked(found: "Kernels") -> "Kernels":
     shapes = ((1, 32, 9, 11), (48, 32, 3, 3), (48,))
     x, weight, bias = (torch.randn(shape, generator=generator, **_FLOATS) for shape in shapes)
     image, first, matrix = x[:, :3], weight[:, :3], weight[:, :, 1, 1].contiguous()
-    half = {True: torch.bfloat16, False: torch.float32}[found.takes_bf16]
 
     def rows(maps: Tensor) -> Tensor:
         return maps.permute(0, 2, 3, 1).contiguous()
@@ -71,19 +72,35 @@ def _checked(found: "Kernels") -> "Kernels":
             F.conv2d(x, matrix[:, :, None, None], bias),
         ),
         (
-            "product of bf16",
-            found.product(rows(x).view(-1, 32).to(half), matrix.to(half), bias, relu=False).view(1, 9, 11, 48),
-            F.conv2d(x.to(half).float(), matrix.to(half).float()[:, :, None, None], bias),
-        ),
-        (
             "normalise",
             found.normalise(rows(x), k=2.0, scale=0.1),
             F.local_response_norm(x, 5, alpha=0.5, beta=0.75, k=2.0),
         ),
     ):
-        if not torch.allclose(y, rows(expected), atol=1e-3):
-            raise NotBuiltError(f"what the compiler built computes something else than PyTorch does ({name})")
+        _check(name, y, rows(expected))
+    if found.takes_bf16:
+        _check_bf16(found, rows(x).bfloat16(), weight[:32].bfloat16(), bias[:32])
     return found
+
+
+def _check_bf16(found: "Kernels", x: Tensor, weight: Tensor, bias: Tensor) -> None:
+    """The same for what multiplies bfloat16, on x (1, h, w, 32) and a weight (32, 32, 3, 3)."""
+    maps, row, matrix = x.float().permute(0, 3, 1, 2), x.view(-1, 32), weight[:, :, 1, 1].contiguous()
+    expected = F.linear(row.float(), matrix.float(), bias)
+    _check("product of bf16", found.product(row, matrix, bias, relu=False), expected)
+    image, first, y = maps[:, :3], weight[:, :3].float(), torch.empty_like(x)
+    found.first(F.pad(image, (1, 1, 1, 1)).contiguous(), found.first_weight(first), bias, y, relu=False)
+    _check("first to bf16", y, F.conv2d(image, first, bias, padding=1).permute(0, 2, 3, 1))
+    if found.takes_amx:
+        _check("product by AMX", found.amx_product(row, matrix, bias, relu=False), expected)
+        found.amx(x, found.amx_weight(weight), bias, y, relu=False)
+        _check("convolution by AMX", y, F.conv2d(maps, weight.float(), bias, padding=1).permute(0, 2, 3, 1))
+
+
+def _check(name: str, found: Tensor, expected: Tensor) -> None:
+    rounding = 1e-5 if found.dtype == torch.float32 else 2**-7
+    if not torch.allclose(found.float(), expected, rtol=rounding, atol=1e-3):
+        raise NotBuiltError(f"what the compiler built computes something else than PyTorch does ({name})")
 
 
 class Workspace(threading.local):
@@ -130,6 +147,9 @@ class Kernels:
         library.vgg_v_floats.restype = library.vgg_m_floats.restype = ctypes.c_long
         self.panel, self.rows = int(library.vgg_panel()), int(library.vgg_rows())
         self.takes_bf16 = hasattr(library, "vgg_product_bf16")  # where the processor has AVX512-BF16
+        self.takes_amx = hasattr(library, "vgg_amx_allowed") and bool(library.vgg_amx_allowed())
+        if self.takes_amx:
+            library.vgg_amx_space.restype = ctypes.c_long
 
     def _call(self, name: str, *arguments: Tensor | tuple[int, ...] | float) -> int:
         """A function of the library, on tensors that live until it returns."""
@@ -189,10 +209,53 @@ class Kernels:
         return True, max(1, min(tiles, 2**22 // (36 * channels)))
 
     def first(self, x: Tensor, weight: Tensor, bias: Tensor, y: Tensor, *, relu: bool) -> Tensor:
-        """A 3 × 3 convolution of few channels with padding 1: x (B, C, h + 2, w + 2), padded; y (B, h, w, K)."""
+        """A 3 × 3 convolution of few channels with padding 1: x (B, C, h + 2, w + 2), padded; y (B, h, w, K).
+
+        With `takes_bf16` y may be bfloat16.
+        """
         assert weight.numel() == self._numbers(9, x.shape[1], y.shape[3])
         shape = (*y.shape[:3], x.shape[1], y.shape[3])
-        self._call("vgg_first", x, weight, bias, y, shape, relu, torch.get_num_threads())
+        name = "vgg_first" if y.dtype == torch.float32 else "vgg_first_bf16"
+        self._call(name, x, weight, bias, y, shape, relu, torch.get_num_threads())
+        return y
+
+    def amx_weight(self, weight: Tensor) -> Tensor:
+        """A weight (K, C, 3, 3) in bfloat16, K and C multiples of 32, in the order in which `amx` reads it."""
+        outputs, channels = weight.shape[:2]
+        ordered = torch.empty(weight.numel(), dtype=torch.bfloat16, device="cpu")
+        self._call("vgg_amx_weight", weight.contiguous(), ordered, channels, outputs)
+        return ordered
+
+    def amx(self, x: Tensor, weight: Tensor, bias: Tensor, y: Tensor, *, relu: bool, pool: bool = False) -> Tensor:
+        """A 3 × 3 convolution with padding 1 of bfloat16, summed in float32, into y; needs `takes_amx`.
+
+        Args:
+            x: (B, h, w, C), bfloat16, or float32, which is rounded.
+            weight: Of `amx_weight`.
+            bias: (K,), float32.
+            y: (B, h, w, K), bfloat16, or with `pool` half of h and w, rounded up or down as y has it.
+            relu: Apply the ReLU.
+            pool: Apply the 2 × 2 max-pool, which takes a ReLU before it.
+        """
+        batch, height, width, channels = x.shape
+        assert weight.numel() == 9 * channels * y.shape[3]
+        assert relu or not pool
+        most = max(2, _AMX_NUMBERS // (channels * (width + 1)) - 2)
+        rows = math.ceil(height / math.ceil(height / most))
+        of_floats = x.dtype == torch.float32
+        shape = (batch, height, width, channels, y.shape[3], *y.shape[1:3], relu, pool, of_floats, rows + rows % 2)
+        threads = torch.get_num_threads()
+        space = WORKSPACE.take("V and M", -(-self._call("vgg_amx_space", shape) * threads // 2))
+        self._call("vgg_amx_conv", x, weight, bias, y, shape, space, threads)
+        return y
+
+    def amx_product(self, x: Tensor, weight: Tensor, bias: Tensor, *, relu: bool) -> Tensor:
+        """As `product` of bfloat16, for many rows; inputs and outputs multiples of 32. Needs `takes_amx`."""
+        (rows, inputs), outputs = x.shape, len(weight)
+        y = torch.empty(rows, outputs, **_FLOATS)
+        space = WORKSPACE.take("V and M", -(-rows // 16) * 16 * inputs // 2)
+        threads = torch.get_num_threads()
+        self._call("vgg_amx_product", x, weight, bias, y, rows, inputs, outputs, relu, space, threads)
         return y
 
     def normalise(self, x: Tensor, *, k: float, scale: float) -> Tensor:

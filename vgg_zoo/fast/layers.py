@@ -23,7 +23,7 @@ def _is_plain(x: Tensor) -> bool:
     return x.is_cpu and x.dtype == torch.float32 and x.numel() > 0
 
 
-def _as_rows(x: Tensor) -> Tensor:
+def as_rows(x: Tensor) -> Tensor:
     """(B, C, h, w) → (B, h, w, C), contiguous; no copy of what is NHWC already."""
     return x.permute(0, 2, 3, 1).contiguous()
 
@@ -51,9 +51,13 @@ class FastConv(FastLayer, nn.Conv2d):
         weight: (K, C, k, k), of any strides; not copied.
         bias: (K,).
         kernel: "compiled" or "torch".
+
+    Attributes:
+        gives: The type of the map that the compiled kernel for few input channels makes.
     """
 
     bias: Tensor
+    gives = torch.float32
 
     def __init__(self, conv: nn.Conv2d, weight: Tensor, bias: Tensor, kernel: str) -> None:
         super().__init__(
@@ -116,7 +120,7 @@ class FastConv(FastLayer, nn.Conv2d):
             return y if pool is None or kind == "winograd" else pool(y)
         if kind == "winograd":
             assert self.ordered is not None
-            y = as_map(winograd.convolve(_as_rows(x), self.ordered, self.bias))
+            y = as_map(winograd.convolve(as_rows(x), self.ordered, self.bias))
         else:
             y = self._conv_forward(x, self.weight, self.bias)
         y = F.relu_(y) if relu else y
@@ -126,15 +130,23 @@ class FastConv(FastLayer, nn.Conv2d):
         self, kernels: compiled.Kernels, x: Tensor, kind: str, relu: bool, pool: nn.MaxPool2d | None, buffer: str | None
     ) -> Tensor:
         assert self.ordered is not None
-        height, width = x.shape[2:]
-        if pool is not None and kind == "winograd":
-            height, width = (height + pool.ceil_mode) // 2, (width + pool.ceil_mode) // 2
-        shape = (x.shape[0], height, width, self.out_channels)
-        y = x.new_empty(shape) if buffer is None else compiled.WORKSPACE.take(buffer, math.prod(shape)).view(shape)
         if kind == "first":
+            y = self._rows_of_map(x, None, buffer, self.gives)
             padded = F.pad(x, (1, 1, 1, 1)).contiguous()
             return as_map(kernels.first(padded, self.ordered, self.bias, y, relu=relu))
-        return as_map(kernels.winograd(_as_rows(x), self.ordered, self.bias, y, relu=relu, pool=pool is not None))
+        y = self._rows_of_map(x, pool, buffer, x.dtype)
+        return as_map(kernels.winograd(as_rows(x), self.ordered, self.bias, y, relu=relu, pool=pool is not None))
+
+    def _rows_of_map(self, x: Tensor, pool: nn.MaxPool2d | None, buffer: str | None, dtype: torch.dtype) -> Tensor:
+        """Where a kernel writes its map of x, (B, h, w, K): in a buffer of the workspace, or of its own."""
+        height, width = x.shape[2:]
+        if pool is not None:
+            height, width = (height + pool.ceil_mode) // 2, (width + pool.ceil_mode) // 2
+        shape = (x.shape[0], height, width, self.out_channels)
+        if buffer is None:
+            return x.new_empty(shape, dtype=dtype)
+        numbers = compiled.WORKSPACE.take(buffer, math.prod(shape))  # floats: more than enough for a smaller type
+        return numbers.view(dtype)[: math.prod(shape)].view(shape)
 
 
 class FastLRN(FastLayer, LocalResponseNormalisation):
@@ -155,7 +167,7 @@ class FastLRN(FastLayer, LocalResponseNormalisation):
         kernels = compiled.kernels() if self.kernel == "compiled" and suits and _is_plain(x) else None
         if kernels is None:
             return super().forward(x)
-        rows = _as_rows(x)
+        rows = as_rows(x)
         if not in_place and rows.data_ptr() == x.data_ptr():
             rows = rows.clone()
         return as_map(kernels.normalise(rows, k=self.k, scale=self.alpha / self.size))

@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-SOURCE = Path(__file__).with_name("winograd.cpp")
+SOURCES = tuple(Path(__file__).with_name(name) for name in ("winograd.cpp", "amx.cpp"))
 ONE_THREAD = ("-O3", "-march=native", "-fno-math-errno", "-std=c++17", "-fPIC", "-c")
 COMPILE = (*ONE_THREAD, "-fopenmp")
 LINK = ("-shared",)  # OpenMP is PyTorch's own, already loaded: a second one would have threads of its own
@@ -86,7 +86,12 @@ def _cores() -> int:
 def _key(compiler: list[str], flags: tuple[str, ...]) -> str:
     """Of everything that the library depends on: source, flags, compiler and CPU."""
     version = subprocess.run([*compiler, "--version"], capture_output=True, timeout=_SECONDS, check=True).stdout  # noqa: S603
-    parts = [SOURCE.read_bytes(), " ".join([*compiler, *flags, *LINK]).encode(), version, _cpu().encode()]
+    parts = [
+        *(source.read_bytes() for source in SOURCES),
+        " ".join([*compiler, *flags, *LINK]).encode(),
+        version,
+        _cpu().encode(),
+    ]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:24]
 
 
@@ -101,8 +106,9 @@ def _cpu() -> str:
 def _build(compiler: list[str], flags: tuple[str, ...], target: Path) -> None:
     """Compile next to the target and move it there at once: other processes may be at it, too."""
     with tempfile.TemporaryDirectory(dir=target.parent) as work:
-        compiled, library = Path(work) / "kernels.o", Path(work) / "kernels.so"
-        for arguments in ([*flags, SOURCE, "-o", compiled], [*LINK, compiled, "-o", library]):
+        objects, library = [Path(work) / f"{source.stem}.o" for source in SOURCES], Path(work) / "kernels.so"
+        compile_each = [[*flags, source, "-o", built] for source, built in zip(SOURCES, objects, strict=True)]
+        for arguments in (*compile_each, [*LINK, *objects, "-o", library]):
             command = [*compiler, *map(str, arguments)]
             done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)  # noqa: S603
             if done.returncode:

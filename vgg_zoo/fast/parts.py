@@ -39,9 +39,12 @@ def check_can_be_copied(model: nn.Module) -> None:
 def fast_trunk(features: nn.Module, kernel: str, bf16: bool) -> FastTrunk:
     """The trunk; layers keep their places, and a batch norm folded into its convolution leaves an `nn.Identity`."""
     first = next(module for module in features.modules() if isinstance(module, nn.Conv2d))
+    normalised = any(isinstance(module, nn.LocalResponseNorm) for module in features.modules())
 
     def conv_of(conv: nn.Conv2d, weight: Tensor, bias: Tensor) -> FastConv:
-        return conv_for(conv, weight, bias, kernel, conv is first) if bf16 else FastConv(conv, weight, bias, kernel)
+        if not bf16:
+            return FastConv(conv, weight, bias, kernel)
+        return conv_for(conv, weight, bias, kernel, conv is first, normalised)
 
     return FastTrunk(*_layers(list(features.children()), kernel, conv_of))
 

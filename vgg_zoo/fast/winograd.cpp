@@ -30,6 +30,13 @@ typedef float vec __attribute__((vector_size(LANES * sizeof(float)), aligned(4),
 
 static inline vec load(const float* p) { return *reinterpret_cast<const vec*>(p); }
 static inline void store(float* p, vec v) { *reinterpret_cast<vec*>(p) = v; }
+static inline void put(float* p, vec v) { store(p, v); }
+#if defined(__AVX512BF16__)
+typedef unsigned short bfloat16;  // its bits
+static inline void put(bfloat16* p, vec v) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), (__m256i)_mm512_cvtneps_pbh((__m512)v));
+}
+#endif
 // As PyTorch's, both keep NaN.
 static inline vec relu_of(vec v) { return v < 0.0f ? vec{} : v; }
 static inline vec larger(vec a, vec b) { return (a > b) | (a != a) ? a : b; }
@@ -212,9 +219,9 @@ static void first_micro(const float* x, long row, long plane, const float* w, lo
             }
 }
 
-template <int R>
+template <int R, typename T>
 static void first_pixels(const float* x, long row, long plane, const float* w, const float* bias, long channels,
-                         long outputs, long relu, float* y) {
+                         long outputs, long relu, T* y) {
     for (long k = 0; k < outputs; k += PANEL) {
         vec sums[R][2];
         first_micro<R>(x, row, plane, w + k * channels * 9, channels, sums);
@@ -222,8 +229,25 @@ static void first_pixels(const float* x, long row, long plane, const float* w, c
         for (int r = 0; r < R; r++)
             for (int part = 0; part < parts; part++) {
                 vec sum = sums[r][part] + load(bias + k + part * LANES);
-                store(y + r * outputs + k + part * LANES, relu ? relu_of(sum) : sum);
+                put(y + r * outputs + k + part * LANES, relu ? relu_of(sum) : sum);
             }
+    }
+}
+
+// x: (batch, channels, height + 2, width + 2), padded, NCHW; y: NHWC.
+template <typename T>
+static void first(const float* x, const float* w, const float* bias, T* y, const long* shape, long relu, long threads) {
+    const long batch = shape[0], height = shape[1], width = shape[2], channels = shape[3], outputs = shape[4];
+    const long row = width + 2, plane = (height + 2) * row;
+#pragma omp parallel for num_threads(threads) schedule(dynamic, 4)
+    for (long i = 0; i < batch * height; i++) {
+        const float* from = x + i / height * channels * plane + i % height * row;
+        T* to = y + i * width * outputs;
+        long j = 0;
+        for (; j + ROWS <= width; j += ROWS)
+            first_pixels<ROWS>(from + j, row, plane, w, bias, channels, outputs, relu, to + j * outputs);
+        for (; j < width; j++)
+            first_pixels<1>(from + j, row, plane, w, bias, channels, outputs, relu, to + j * outputs);
     }
 }
 
@@ -236,7 +260,6 @@ struct Multiplied {
     static vec add_products(vec sum, Vector a, Vector b) { return sum + a * b; }
 };
 #if defined(__AVX512BF16__)
-typedef unsigned short bfloat16;  // its bits
 template <>
 struct Multiplied<bfloat16> {
     typedef __m512bh Vector;
@@ -396,20 +419,8 @@ void vgg_first_weight(const float* weight, float* w, long channels, long outputs
             w[(k / PANEL * taps + t) * PANEL + k % PANEL] = k < outputs ? weight[k * taps + t] : 0;
 }
 
-// x: (batch, channels, height + 2, width + 2), padded, NCHW; y: NHWC.
 void vgg_first(const float* x, const float* w, const float* bias, float* y, const long* shape, long relu, long threads) {
-    const long batch = shape[0], height = shape[1], width = shape[2], channels = shape[3], outputs = shape[4];
-    const long row = width + 2, plane = (height + 2) * row;
-#pragma omp parallel for num_threads(threads) schedule(dynamic, 4)
-    for (long i = 0; i < batch * height; i++) {
-        const float* from = x + i / height * channels * plane + i % height * row;
-        float* to = y + i * width * outputs;
-        long j = 0;
-        for (; j + ROWS <= width; j += ROWS)
-            first_pixels<ROWS>(from + j, row, plane, w, bias, channels, outputs, relu, to + j * outputs);
-        for (; j < width; j++)
-            first_pixels<1>(from + j, row, plane, w, bias, channels, outputs, relu, to + j * outputs);
-    }
+    first(x, w, bias, y, shape, relu, threads);
 }
 
 // A-LRN's normalisation (Table 1), in place: each number over (k + scale * s)^(3/4), s the sum of the squares of the five
@@ -438,6 +449,11 @@ void vgg_product(const float* x, const float* w, const float* bias, float* y, lo
 }
 
 #if defined(__AVX512BF16__)
+void vgg_first_bf16(const float* x, const float* w, const float* bias, bfloat16* y, const long* shape, long relu,
+                    long threads) {
+    first(x, w, bias, y, shape, relu, threads);
+}
+
 void vgg_product_bf16(const bfloat16* x, const bfloat16* w, const float* bias, float* y, long rows, long inputs,
                       long outputs, long relu, long threads) {
     product(x, w, bias, y, rows, inputs, outputs, relu, threads);
