@@ -34,9 +34,6 @@ GOALS: dict[str, dict[tuple[str, int, int, str], float]] = {
 The peers of `ours` are those that compute in float32, those of `ours, bf16` all.
 """
 
-MEMORY_GOAL = 1.6
-"""How many times timm's peak memory ours may at most be."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:

@@ -227,7 +227,7 @@ class Bf16FullyConnected(FastFullyConnected):
             return None
         if not whole or bf16_of_cpu() != "amx":
             return kernels.product
-        return kernels.amx_product if kernels.takes_amx and len(self.weight) % 32 == 0 else None
+        return kernels.amx_product if _has_amx(self.kernel) and len(self.weight) % 32 == 0 else None
 
     def _rows(self, x: Tensor, relu: bool) -> Tensor:
         x = x.to(torch.bfloat16) if x.dtype == torch.float32 else x

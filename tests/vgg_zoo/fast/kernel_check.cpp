@@ -1,4 +1,4 @@
-// The kernels of winograd.cpp on shapes drawn at random, against sums in double, without PyTorch: for sanitizers, and for
+// The kernels of winograd.cpp and amx.cpp on shapes drawn at random, against sums in double, without PyTorch: for sanitizers, and for
 // CPUs that only an emulator has. Every buffer has exactly the size that the kernels may use and lies alone on the heap.
 //
 //     kernel_check CASES    CASES shapes for each kernel; exit code 1 and a line for each that is wrong
@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <limits>
 #include <memory>
 
@@ -22,6 +23,17 @@ void vgg_first(const float* x, const float* w, const float* bias, float* y, cons
 void vgg_normalise(float* x, long cells, long channels, float k, float scale, long threads);
 void vgg_product(const float* x, const float* w, const float* bias, float* y, long rows, long inputs, long outputs,
                  long relu, long threads);
+#if defined(__AMX_BF16__) && defined(__AVX512BF16__)
+#define HAS_AMX
+using bfloat16 = unsigned short;
+long vgg_amx_allowed();
+void vgg_amx_weight(const bfloat16* weight, bfloat16* to, long channels, long outputs);
+long vgg_amx_space(const long* shape);
+void vgg_amx_conv(const void* x, const bfloat16* weight, const float* bias, bfloat16* y, const long* shape, bfloat16* space,
+                  long threads);
+void vgg_amx_product(const bfloat16* x, const bfloat16* w, const float* bias, float* y, long rows, long inputs, long outputs,
+                     long relu, bfloat16* space, long threads);
+#endif
 }
 
 using Floats = std::unique_ptr<float[]>;
@@ -46,13 +58,15 @@ static Floats empty(long count) {
 }
 
 static int wrong = 0;
-static void compare(const char* kernel, const float* found, const double* expected, long count, const char* shape) {
+// `allowed` of the largest number: by default as tests/vgg_zoo/fast/test_winograd.py has it.
+static void compare(const char* kernel, const float* found, const double* expected, long count, const char* shape,
+                    double allowed = 3e-5) {
     double difference = 0, largest = 1e-3;
     for (long i = 0; i < count; i++) {
         difference = found[i] == found[i] ? std::max(difference, std::fabs(found[i] - expected[i])) : 1e9;
         largest = std::max(largest, std::fabs(expected[i]));
     }
-    if (difference / largest < 3e-5) return;  // as tests/vgg_zoo/fast/test_winograd.py has it
+    if (difference / largest < allowed) return;
     std::printf("%s, %s: off by %g of the largest number\n", kernel, shape, difference / largest);
     wrong++;
 }
@@ -160,27 +174,106 @@ static void normalise() {
     compare("normalise", x.get(), expected.get(), cells * channels, text);
 }
 
+static Doubles matrix_product(const float* x, const float* w, const float* bias, long rows, long inputs, long outputs,
+                              long relu) {
+    Doubles found(new double[rows * outputs]);
+    for (long r = 0; r < rows; r++)
+        for (long n = 0; n < outputs; n++) {
+            double sum = bias[n];
+            for (long i = 0; i < inputs; i++) sum += (double)x[r * inputs + i] * w[n * inputs + i];
+            found[r * outputs + n] = relu ? std::max(sum, 0.0) : sum;
+        }
+    return found;
+}
+
 static void product() {
     const long many = drawn(0, 3) == 0;  // inputs that are summed in more than one run
     const long rows = drawn(1, many ? 20 : 40), inputs = 16 * (many ? drawn(97, 200) : drawn(1, 12)), outputs = drawn(1, 70);
     const long relu = drawn(0, 1), threads = drawn(1, 2);
     Floats x = numbers(rows * inputs), w = numbers(outputs * inputs), bias = numbers(outputs), y = empty(rows * outputs);
-    Doubles expected(new double[rows * outputs]);
-    for (long r = 0; r < rows; r++)
-        for (long n = 0; n < outputs; n++) {
-            double sum = bias[n];
-            for (long i = 0; i < inputs; i++) sum += (double)x[r * inputs + i] * w[n * inputs + i];
-            expected[r * outputs + n] = relu ? std::max(sum, 0.0) : sum;
-        }
+    Doubles expected = matrix_product(x.get(), w.get(), bias.get(), rows, inputs, outputs, relu);
     vgg_product(x.get(), w.get(), bias.get(), y.get(), rows, inputs, outputs, relu, threads);
     char text[100];
     std::snprintf(text, sizeof text, "%ld rows, %ld -> %ld", rows, inputs, outputs);
     compare("product", y.get(), expected.get(), rows * outputs, text);
 }
 
+#if defined(HAS_AMX)
+using Halves = std::unique_ptr<bfloat16[]>;
+static float as_float(bfloat16 half) {
+    const unsigned bits = (unsigned)half << 16;
+    float found;
+    std::memcpy(&found, &bits, sizeof found);
+    return found;
+}
+// The upper half of floats, which then are these numbers.
+static Halves halves(float* numbers, long count) {
+    Halves found(new bfloat16[count]);
+    for (long i = 0; i < count; i++) {
+        unsigned bits;
+        std::memcpy(&bits, numbers + i, sizeof bits);
+        found[i] = bits >> 16;
+        numbers[i] = as_float(found[i]);
+    }
+    return found;
+}
+
+static void amx_convolution() {
+    const long batch = drawn(1, 2), height = drawn(1, 20), width = drawn(1, 20), channels = 32 * drawn(1, 3);
+    const long outputs = 32 * drawn(1, 2), of_floats = drawn(0, 1), threads = drawn(1, 2), rows = 2 * drawn(1, 6);
+    const long pool = height > 1 && width > 1 ? drawn(0, 1) : 0, up = drawn(0, 1), relu = pool ? 1 : drawn(0, 1);
+    const long down = pool ? (height + up) / 2 : height, across = pool ? (width + up) / 2 : width;
+    const long shape[] = {batch, height, width, channels, outputs, down, across, relu, pool, of_floats, rows};
+    const long pixels = batch * height * width, count = batch * down * across * outputs;
+    Floats x = numbers(pixels * channels), weight = numbers(outputs * channels * 9), bias = numbers(outputs);
+    Halves x_halves = halves(x.get(), pixels * channels), weight_halves = halves(weight.get(), outputs * channels * 9);
+    Halves ordered(new bfloat16[outputs * channels * 9]), y(new bfloat16[count]);
+    Halves space(new bfloat16[threads * vgg_amx_space(shape)]);
+    std::fill_n(y.get(), count, 0x7fc0);  // NaN
+    vgg_amx_weight(weight_halves.get(), ordered.get(), channels, outputs);
+    const void* given = of_floats ? (const void*)x.get() : x_halves.get();
+    vgg_amx_conv(given, ordered.get(), bias.get(), y.get(), shape, space.get(), threads);
+
+    auto pixel = [&](long image, long c, long i, long j) {
+        const bool inside = i >= 0 && i < height && j >= 0 && j < width;
+        return inside ? x[((image * height + i) * width + j) * channels + c] : 0.0f;
+    };
+    const long whole[] = {batch, height, width, channels, outputs};
+    Doubles expected = convolution(pixel, weight.get(), bias.get(), whole, relu);
+    if (pool) expected = pooled(expected.get(), whole, down, across);
+    Floats found(new float[count]);
+    for (long i = 0; i < count; i++) found[i] = as_float(y[i]);
+    char text[200];
+    std::snprintf(text, sizeof text, "%ld x %ld x %ld, %ld -> %ld, relu %ld, pool %ld, floats %ld, by %ld", batch, height,
+                  width, channels, outputs, relu, pool, of_floats, rows);
+    compare("convolution by AMX", found.get(), expected.get(), count, text, 1.0 / 256);  // the map's own rounding
+}
+
+static void amx_product() {
+    const long many = drawn(0, 3) == 0;  // inputs that are summed in more than one run
+    const long rows = drawn(1, many ? 20 : 120), inputs = 32 * (many ? drawn(97, 200) : drawn(1, 12));
+    const long outputs = 32 * drawn(1, 3), relu = drawn(0, 1), threads = drawn(1, 2);
+    Floats x = numbers(rows * inputs), w = numbers(outputs * inputs), bias = numbers(outputs), y = empty(rows * outputs);
+    Halves x_halves = halves(x.get(), rows * inputs), w_halves = halves(w.get(), outputs * inputs);
+    Halves space(new bfloat16[(rows + 15) / 16 * 16 * inputs]);
+    Doubles expected = matrix_product(x.get(), w.get(), bias.get(), rows, inputs, outputs, relu);
+    vgg_amx_product(x_halves.get(), w_halves.get(), bias.get(), y.get(), rows, inputs, outputs, relu, space.get(), threads);
+    char text[100];
+    std::snprintf(text, sizeof text, "%ld rows, %ld -> %ld", rows, inputs, outputs);
+    compare("product by AMX", y.get(), expected.get(), rows * outputs, text);
+}
+#endif
+
 int main(int count, char** arguments) {
     const long cases = count > 1 ? std::atol(arguments[1]) : 100;
     for (long i = 0; i < cases; i++) winograd(), first(), normalise(), product();
-    std::printf("%ld shapes for each kernel, %d wrong, panels of %d\n", cases, wrong, vgg_panel());
+    const char* amx = "without AMX";
+#if defined(HAS_AMX)
+    if (vgg_amx_allowed()) {
+        amx = "with AMX";
+        for (long i = 0; i < cases; i++) amx_convolution(), amx_product();
+    }
+#endif
+    std::printf("%ld shapes for each kernel, %d wrong, panels of %d, %s\n", cases, wrong, vgg_panel(), amx);
     return wrong != 0;
 }

@@ -1,6 +1,6 @@
 """`fast_inference(model, precision="bf16")` against the net in float32: with AMX, without it, and by PyTorch.
 
-The convolutions of AMX run here too, at AVX512-BF16's rate: only which layers have them is the CPU's.
+Where the CPU has no AMX, oneDNN computes the convolutions of that way, too, by AVX512-BF16.
 """
 
 import copy
@@ -28,7 +28,7 @@ from vgg_zoo.layers import layer_maps, layers_of
 
 pytestmark = pytest.mark.skipif(bf16_of_cpu() is None, reason="the CPU has neither AMX nor AVX512-BF16")
 PHOTO = load_sample_image("china.jpg")
-WAYS = ("amx", "avx512", "torch", "no packed weights")
+WAYS = ("amx", "amx, oneDNN", "avx512", "torch", "no packed weights")
 SIZES = ((2, 224, 224), (2, 97, 161), (1, 163, 64), (3, 40, 33), (1, 300, 410))
 
 
@@ -45,8 +45,10 @@ def net(name: str = "vgg_d", **changes: Any) -> Any:
 @pytest.fixture(params=WAYS)
 def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Sets the way that layers are computed, and gives the kernel to ask for."""
-    if request.param in ("amx", "no packed weights"):
+    if request.param in ("amx", "amx, oneDNN", "no packed weights"):
         monkeypatch.setattr(bf16, "bf16_of_cpu", lambda: "amx")
+        if request.param != "amx":
+            monkeypatch.setattr(bf16, "_has_amx", lambda kernel: False)
     elif request.param == "avx512":
         monkeypatch.setattr(bf16, "bf16_of_cpu", lambda: "avx512")
     if request.param == "no packed weights":

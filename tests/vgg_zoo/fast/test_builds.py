@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from vgg_zoo.fast.library import COMPILE, SOURCE
+from vgg_zoo.fast import kernels as compiled
+from vgg_zoo.fast.library import COMPILE, SOURCES
 
 DRIVER = Path(__file__).with_name("kernel_check.cpp")
 SANITIZE = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
@@ -35,7 +36,7 @@ def checked(folder: Path, compiler: str, *flags: str, runner: tuple[str, ...] = 
     tried = subprocess.run([compiler, *own, *flags, empty, "-o", folder / "empty"], check=False, capture_output=True)
     if tried.returncode:
         pytest.skip(f"{compiler} cannot build with {' '.join(flags)}: {tried.stderr.decode()[-200:]}")
-    subprocess.run([compiler, *own, *flags, SOURCE, DRIVER, "-o", folder / "check"], check=True, capture_output=True)
+    subprocess.run([compiler, *own, *flags, *SOURCES, DRIVER, "-o", folder / "check"], check=True, capture_output=True)
     done = subprocess.run([*runner, folder / "check", CASES], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -44,7 +45,10 @@ def checked(folder: Path, compiler: str, *flags: str, runner: tuple[str, ...] = 
 @pytest.mark.slow
 def test_the_kernels_touch_nothing_but_their_buffers(tmp_path: Path) -> None:
     """Each of exactly its size; nor do they do what C++ leaves undefined."""
-    assert "150 shapes for each kernel, 0 wrong" in checked(tmp_path, "g++", *SANITIZE)
+    said = checked(tmp_path, "g++", *SANITIZE)
+    assert "150 shapes for each kernel, 0 wrong" in said
+    kernels = compiled.kernels()
+    assert ("with AMX" in said) == (kernels is not None and kernels.takes_amx)
 
 
 @needs_avx2
@@ -76,7 +80,7 @@ def test_the_sanitizer_sees_one_number_too_many(tmp_path: Path) -> None:
     )
     assert short != driver
     (tmp_path / "short.cpp").write_text(short)
-    command = ["g++", "-std=c++17", *SANITIZE, SOURCE, tmp_path / "short.cpp", "-o", tmp_path / "check"]
+    command = ["g++", "-std=c++17", *SANITIZE, *SOURCES, tmp_path / "short.cpp", "-o", tmp_path / "check"]
     if shutil.which("g++") is None or subprocess.run(command, check=False, capture_output=True).returncode:
         pytest.skip("there is no g++ with sanitizers")
     done = subprocess.run([tmp_path / "check", CASES], check=False, capture_output=True, text=True)
