@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from recipes.recipe_checks import MOST_SEED, check_finite, check_net, check_types, check_zoo
+from recipes.recipe_checks import MOST_SEED, check_finite, check_net, check_types, check_zoo, is_net
 from vgg_zoo.configurations import STRIDE
 from vgg_zoo.entrypoints import predicts
 from vgg_zoo.images.preprocessing import Colours
@@ -15,7 +15,8 @@ from vgg_zoo.images.preprocessing import Colours
 CONFIGS = Path(__file__).parent / "configs"
 SMALL = "@small"
 OBJECTIVES = ("classes", "boxes")
-TRAINABLE = ("all", "fc")
+LAST_LAYER = ("kept", "new")
+TRAINABLE = ("all", "fc", "last")
 CROPS = ("paper", "resized")
 
 
@@ -27,10 +28,15 @@ class Recipe:
         model: Name of the net in timm's registry.
         model_args: Further arguments of the net: its initialisation, its width for small images.
         objective: What is learned: "classes" (Sect. 3.1), or "boxes" by a net that predicts them (Appendix A).
-        init_from: Recipe whose trained net this one begins with: all layers where both train the same net, all but the
-            last where this one predicts boxes instead of classes, and net A's first four conv and three FC layers where
-            this one is deeper. None begins with random weights.
-        trainable: "all" layers, or the three "fc" layers only.
+        init_from: Recipe whose trained net this one begins with, or weights by timm's name ("vgg_d.oxford_in1k"): all
+            layers where both train the same net, all but the last where this one predicts boxes instead of classes or
+            has a new last layer, and net A's first four conv and three FC layers where this one is deeper. None begins
+            with random weights.
+        last_layer: "kept" is the trained net's, of the same classes; "new" is random, N(0, 0.01²), for classes of one's
+            own (as Appendix A's last layer). The net and the preprocessing are then those of the trained net, whatever
+            `model` says.
+        new_layer_rate: Factor of the learning rate for a new last layer; custom takes 10, the paper 1.
+        trainable: "all" layers, the three "fc" layers only, or only the "last".
         crop: "paper" is a crop of the image rescaled to S; "resized" is a random part of the image of any shape,
             stretched to the crop (not the paper's).
         train_scales: Smallest and largest S in pixels; a range is scale jittering. "resized" crops only test by it.
@@ -42,6 +48,7 @@ class Recipe:
         colours: The mean to subtract and the principal components of the shift; None computes them from the training
             images, as the paper's were.
         batch_size: Images of one SGD step over all processes together.
+        fit_batch: Take smaller batches where the data set is small: a quarter of the training images at the most.
         learning_rate: At the start.
         momentum: Of SGD.
         weight_decay: L2 penalty multiplier, on every weight and bias.
@@ -58,6 +65,8 @@ class Recipe:
     model_args: Mapping[str, Any] = field(default_factory=dict)
     objective: str = "classes"
     init_from: str | None = None
+    last_layer: str = "kept"
+    new_layer_rate: float = 1.0
     trainable: str = "all"
     crop: str = "paper"
     train_scales: tuple[int, int] = (256, 256)
@@ -68,6 +77,7 @@ class Recipe:
     colour_jitter: float = 0.0
     colours: Colours | None = None
     batch_size: int = 256
+    fit_batch: bool = False
     learning_rate: float = 1e-2
     momentum: float = 0.9
     weight_decay: float = 5e-4
@@ -95,10 +105,11 @@ class Recipe:
             )
         if self.test_scale < self.crop_size:
             raise ValueError(f"test_scale must be at least crop_size ({self.crop_size}); got {self.test_scale}")
-        for name, options in (("objective", OBJECTIVES), ("trainable", TRAINABLE), ("crop", CROPS)):
+        chosen = {"objective": OBJECTIVES, "last_layer": LAST_LAYER, "trainable": TRAINABLE, "crop": CROPS}
+        for name, options in chosen.items():
             if getattr(self, name) not in options:
                 raise ValueError(f"{name} must be one of {', '.join(options)}; got {getattr(self, name)!r}")
-        for name in ("batch_size", "learning_rate", "epochs", "iterations", "patience"):
+        for name in ("batch_size", "learning_rate", "new_layer_rate", "epochs", "iterations", "patience"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be above 0; got {getattr(self, name)}")
         for name in ("momentum", "weight_decay", "drops", "colour_shift", "colour_jitter", "seed"):
@@ -115,17 +126,37 @@ class Recipe:
             raise ValueError(f"{self.model} cannot learn {self.objective}: nets that predict boxes end in _box")
         if self.objective == "boxes" and self.crop != "paper":
             raise ValueError(f"boxes are learned from the paper's crops alone; got crop {self.crop!r}")
+        self._check_beginning()
         if self.milestones is not None and [0, *self.milestones] != sorted({0, *self.milestones}):
             raise ValueError(f"milestones must be epochs above 0 in rising order; got {self.milestones}")
         if self.ema_decay is not None and not 0 < self.ema_decay < 1:
             raise ValueError(f"ema_decay must lie between 0 and 1, or be None; got {self.ema_decay}")
+
+    def _check_beginning(self) -> None:
         if self.init_from == "":
-            raise ValueError("init_from must name a recipe, or be None; got ''")
+            raise ValueError("init_from must name a recipe or weights, or be None; got ''")
+        if self.last_layer == "new" and self.init_from is None:
+            raise ValueError("last_layer 'new' is for nets that begin with trained weights; name them in init_from")
+        if self.last_layer == "new" and self.objective == "boxes":
+            raise ValueError("last_layer 'new' is for classes: a net that predicts boxes has a new one in any case")
+        if self.last_layer == "kept" and self.new_layer_rate != 1:
+            raise ValueError(f"new_layer_rate is the rate of a new last layer; got {self.new_layer_rate} without one")
+
+    @property
+    def stands_on(self) -> str | None:
+        """The recipe whose run this one begins with; None where it begins with published or random weights."""
+        return None if self.init_from is None or is_net(self.init_from) else self.init_from
 
     @property
     def single_crop_scale(self) -> int:
         """Q of the single-crop test in pixels: the middle of the training scales."""
         return sum(self.train_scales) // 2
+
+    def fitted(self, training_images: int) -> "Recipe":
+        """The recipe for so many images: with a smaller batch where `fit_batch` says so, for four steps an epoch."""
+        if not self.fit_batch:
+            return self
+        return replace(self, batch_size=min(self.batch_size, max(1, training_images // 4)))
 
     def steps(self, training_images: int) -> int:
         """SGD steps at the most, on a training set of so many images."""
@@ -139,6 +170,9 @@ def small(recipe: Recipe) -> Recipe:
     scale changes: σ = 0.01 fits the paper's widths only, so the weights begin by Glorot's rule; and a run has four
     epochs of batches of 64 images, which shows that everything works and teaches little.
     """
+
+    if recipe.init_from is not None and recipe.stands_on is None:
+        raise ValueError(f"a recipe that begins with {recipe.init_from} has no small one: those weights have one size")
 
     def shrink(pixels: int) -> int:
         return pixels * STRIDE // 224

@@ -128,10 +128,15 @@ def _check_made(model: str, plain: str, crop_size: int) -> None:
         raise ValueError(f"{model} cannot be made with model_args {arguments} ({error}); it takes {options}") from error
 
 
+def is_net(name: str) -> bool:
+    """Whether timm has a net of this name, with or without the tag of weights: "vgg_d", "vgg_d.oxford_in1k"."""
+    return timm.is_model(name.partition(".")[0])
+
+
 @lru_cache
 def check_zoo(model: str) -> None:
     """Refuse what is no net of this zoo, nor one of a user's own."""
-    known, (net, _, tag) = timm.is_model(model.partition(".")[0]), model.partition(".")
+    known, (net, _, tag) = is_net(model), model.partition(".")
     if known and not timm.model_entrypoint(net).__module__.startswith("timm."):
         if tag:
             raise ValueError(f"model must be a net, {net!r}, without the tag of weights; got {model!r}. {_WEIGHTS}")

@@ -28,6 +28,7 @@ import vgg_zoo  # noqa: F401 (registers the nets)
 from recipes.data.source import add_data_options, data_arguments, data_source
 from recipes.data.splits import load_splits
 from recipes.recipe import SMALL, Recipe, load_recipe, recipe_names
+from recipes.recipe_changes import add_set_option, changed
 from recipes.runtime.command import command, command_parser
 from recipes.training.run_folder import RunFolder
 from vgg_zoo.configurations import configuration
@@ -55,15 +56,15 @@ class Run:
         return "to resume" if self.folder.checkpoints.exists() else "to do"
 
 
-def chain(names: Sequence[str], output: Path) -> list[Run]:
-    """The recipes and all that they stand on, each behind those that it begins with."""
+def chain(names: Sequence[str], output: Path, changes: Sequence[str] = ()) -> list[Run]:
+    """The recipes and all that they stand on, each behind those that it begins with; all with the changes of --set."""
 
     def up_to(name: str) -> list[str]:
-        before = load_recipe(name).init_from
+        before = load_recipe(name).stands_on
         return [name] if before is None else [*up_to(before), name]
 
     ordered = dict.fromkeys(one for name in names for one in up_to(name))
-    return [Run(name, load_recipe(name), RunFolder(output / name)) for name in ordered]
+    return [Run(name, changed(load_recipe(name), changes), RunFolder(output / name)) for name in ordered]
 
 
 def names_of(nets: Sequence[str], kind: str) -> list[str]:
@@ -110,7 +111,7 @@ def _relative_cost(recipe: Recipe) -> float:
     net: Any = timm.create_model(recipe.model, device="meta", **recipe.model_args)
     whole = net.configuration.multiply_adds() / configuration("D").multiply_adds()
     width = recipe.model_args.get("width_multiplier", 1.0)
-    return float(whole * (width * recipe.crop_size / 224) ** 2 / (3 if recipe.trainable == "fc" else 1))
+    return float(whole * (width * recipe.crop_size / 224) ** 2 / (3 if recipe.trainable != "all" else 1))
 
 
 def train(run: Run, args: argparse.Namespace) -> None:
@@ -122,6 +123,7 @@ def train(run: Run, args: argparse.Namespace) -> None:
     launcher = shlex.split(args.launcher) if args.launcher else [sys.executable]
     command = [*launcher, str(Path(__file__).with_name("train.py")), "--recipe", run.name]
     command += ["--output", str(run.folder.path), *data_arguments(args), *args.passed_on]
+    command += ["--set", *args.changes] if args.changes else []
     print("$", shlex.join(command), flush=True)
     process = subprocess.Popen(command)
     before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
@@ -154,6 +156,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         default=RTX_3090,
         help=f"training images a second of net D for --plan, as `train.py --dry-run` prints; {RTX_3090:.0f}: RTX 3090",
     )
+    add_set_option(parser)
     add_data_options(parser)
     args, passed_on = parser.parse_known_args(arguments)
     args.passed_on = passed_on
@@ -163,7 +166,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def run(args: argparse.Namespace) -> None:
     """Plan, or run everything that is not finished."""
     names = args.recipes or names_of(args.nets, args.kind)
-    runs = chain([name + SMALL * args.small for name in names], args.output)
+    runs = chain([name + SMALL * args.small for name in names], args.output, args.changes)
     if args.plan:
         images = args.images or KNOWN_SIZES.get(args.data) or len(load_splits(data_source(args))[0])
         print(plan(runs, images, args.rate))

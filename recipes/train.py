@@ -2,8 +2,11 @@
 
     accelerate launch recipes/train.py --recipe digits_vgg_a --data digits --output runs/digits
 
-The recipe says what is learned; the options say where, how long and on what hardware. A run that was stopped or killed
-resumes when the same command is given again, on any number of processes.
+The recipe says what is learned, --set changes it, and run.json holds all of it; the other options say where, how long
+and on what hardware. A run that was stopped or killed resumes when the same command is given again, on any number of
+processes. Classes of your own, from a net that is trained already (docs/own_classes.md):
+
+    python recipes/train.py --recipe finetune_small --data photos --output runs/photos --set epochs=10
 """
 
 import argparse
@@ -25,17 +28,19 @@ from recipes.data.agreement import check_same_images
 from recipes.data.images import Problem
 from recipes.data.source import add_data_options, column_options, data_source
 from recipes.recipe import Recipe, load_recipe, recipe_names
+from recipes.recipe_changes import add_set_option, changed
 from recipes.runtime.command import add_hardware_options, begin_processes, command, command_parser
 from recipes.runtime.files import write_rows
 from recipes.runtime.lock import remove_stale
 from recipes.runtime.processes import end_training, from_main, main_first
 from recipes.runtime.signals import STOP
+from recipes.training.beginning import beginning, following, sentences
 from recipes.training.dry_run import dry_run
 from recipes.training.loop import Training
 from recipes.training.objective import Splits
 from recipes.training.run_folder import RunFolder, plot_learning_curve
-from recipes.training.setup import assemble, beginning, checkpoint_for, load
-from vgg_zoo.images.preprocessing import centre_crop, subtract_mean
+from recipes.training.setup import assemble, checkpoint_for, load, net_of
+from vgg_zoo.images.preprocessing import centre_crop, net_input
 from vgg_zoo.weights.files import file_digest
 from vgg_zoo.weights.folder import CONFIG, WEIGHTS
 
@@ -50,7 +55,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--overwrite", action="store_true", help="delete what OUTPUT holds, and start again")
     parser.add_argument("--resume", default="auto", metavar="auto|FOLDER", help="checkpoint to resume from; the newest")
     parser.add_argument(
-        "--init-from", help="trained net to begin with, where the recipe asks for one: a run's folder or a timm name"
+        "--init-from",
+        help="trained net to begin with, where the recipe asks for one: a folder or a name that timm loads",
     )
     parser.add_argument("--max-steps", type=int, help="stop after so many SGD steps in all")
     parser.add_argument("--checkpoint-every", type=int, default=1000, help="SGD steps; and after every epoch")
@@ -67,6 +73,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="STEPS",
         help="steps on made-up images; print memory and rate",
     )
+    add_set_option(parser)
     add_data_options(parser, required=False)
     add_hardware_options(parser)
     args = parser.parse_args(arguments)
@@ -79,6 +86,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
             parser.error(f"--{name.replace('_', '-')} must be at least 1; got {value}")
     if args.checkpoint_minutes is not None and not args.checkpoint_minutes > 0:
         parser.error(f"--checkpoint-minutes must be above 0; got {args.checkpoint_minutes}")
+    try:
+        args.changed = changed(load_recipe(args.recipe), args.changes) if args.changes else None
+    except ValueError as error:
+        parser.error(str(error))
     return args
 
 
@@ -87,6 +98,7 @@ def identity(recipe: Recipe, args: argparse.Namespace, splits: Splits) -> Any:
     return {
         "recipe": args.recipe,
         "settings": asdict(recipe),
+        "begins_with": args.init_from or recipe.init_from,
         "classes": splits.training.class_names,
         "training_images": len(splits.training),
         "validation_images": len(splits.validation),
@@ -103,8 +115,8 @@ def example(training: Training) -> dict[str, Any]:
     if index is None:
         return {}
     crop = centre_crop(split.pixels(index), protocol.scale, protocol.crop_size or protocol.scale)
-    images = subtract_mean(crop[None].to(training.accelerator.device), training.learner.colours.mean)
-    logits = net.eval()(images.to(training.limits.dtype))[0].tolist()
+    images = net_input(crop[None].to(training.accelerator.device), training.learner.colours, training.limits.dtype)
+    logits = net.eval()(images)[0].tolist()
     return {"index": index, "scale": protocol.scale, "crop_size": protocol.crop_size, "logits": logits}
 
 
@@ -163,15 +175,15 @@ def write(
     folder.write_results("training", content)
 
 
-def train(recipe: Recipe, args: argparse.Namespace) -> None:
+def train(asked: Recipe, args: argparse.Namespace) -> None:
     """Everything that a training does."""
     accelerator = begin_processes(args, args.output)
-    if not train_net(recipe, args, accelerator):
+    if not train_net(asked, args, accelerator):
         accelerator.print(f"{args.output} is finished; --overwrite trains it again")
     end_training(accelerator)
 
 
-def train_net(recipe: Recipe, args: argparse.Namespace, accelerator: Accelerator) -> bool:
+def train_net(asked: Recipe, args: argparse.Namespace, accelerator: Accelerator) -> bool:
     """The same, between the beginning and the end of the processes; whether anything was left to do.
 
     Only process 0 opens the folder of the run, and that of the net that it begins with: another machine need not have
@@ -179,18 +191,22 @@ def train_net(recipe: Recipe, args: argparse.Namespace, accelerator: Accelerator
     """
     folder = RunFolder(args.output)
 
-    def look() -> tuple[bool, str | None]:
+    def look() -> tuple[bool, str | None, Recipe]:
         folder.check(args.overwrite, training=True)
         finished = not args.overwrite and folder.finished
         if finished:
             remove_stale(args.output)
-        return finished, None if finished else beginning(recipe, args.init_from, args.output)
+            return True, None, asked
+        begins = beginning(asked, args.init_from, args.output)
+        return False, begins, following(asked, begins)
 
-    finished, begins = from_main(accelerator, look)
+    finished, begins, recipe = from_main(accelerator, look)
     if finished:
         return False
     splits = main_first(accelerator, lambda: load(recipe, data_source(args)), "reading the data set")
     check_same_images(accelerator, splits.training, splits.validation)
+    recipe = recipe.fitted(len(splits.training))
+    net, own = net_of(recipe, begins, len(splits.training.class_names), accelerator)
 
     def begin() -> bool:
         folder.begin(identity(recipe, args, splits), args.overwrite)
@@ -198,8 +214,9 @@ def train_net(recipe: Recipe, args: argparse.Namespace, accelerator: Accelerator
 
     if from_main(accelerator, begin, "looking at the folder of the run"):
         return False
-    colours = from_main(accelerator, lambda: recipe.colours or folder.colours(splits.training), COLOURS)
-    training = assemble(recipe, args, splits, colours, begins, folder, accelerator)
+    known = recipe.colours or own
+    colours = from_main(accelerator, lambda: known or folder.colours(splits.training), COLOURS)
+    training = assemble(recipe, args, splits, net, colours, folder, accelerator)
     checkpoint = checkpoint_for(accelerator, training.checkpoints, args.resume)
     if checkpoint is not None:
         training.restore(checkpoint)
@@ -210,6 +227,12 @@ def train_net(recipe: Recipe, args: argparse.Namespace, accelerator: Accelerator
         f"{accelerator.device.type} in {args.precision}"
         + (f"; resumes from step {training.step}" if checkpoint else "")
     )
+    if begins is not None and recipe.last_layer == "new":
+        accelerator.print(sentences(recipe, begins, len(splits.training.class_names), colours))
+    if recipe.batch_size != asked.batch_size:
+        accelerator.print(
+            f"batches of {recipe.batch_size} images, a quarter of the training set, in place of {asked.batch_size}"
+        )
     if args.trackers:
         options = {"wandb": {"dir": str(args.output)}}
         accelerator.init_trackers(args.output.name, config={"recipe": args.recipe}, init_kwargs=options)
@@ -221,7 +244,7 @@ def train_net(recipe: Recipe, args: argparse.Namespace, accelerator: Accelerator
 
 def run(args: argparse.Namespace) -> None:
     """Train, or try on made-up images."""
-    recipe = load_recipe(args.recipe)
+    recipe = args.changed or load_recipe(args.recipe)
     if args.dry_run:
         dry_run(recipe, args)
     else:

@@ -1,32 +1,52 @@
 """The part of a data set without a validation split that is held out to validate on: the same images in every run."""
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import datasets
 import numpy as np
 
 from recipes.data.images import UNLABELLED
+from recipes.data.notes import many, some
 
 HELD_OUT = 0.2
 """Part of the images of each class."""
 
 
-def held_out(spec: str, rows: datasets.Dataset) -> tuple[datasets.Dataset, datasets.Dataset]:
-    """The rows but for a fifth of each class, and that fifth; rows without a class stay.
+def held_out(spec: str, rows: datasets.Dataset) -> tuple[datasets.Dataset, datasets.Dataset, list[str]]:
+    """The rows but for a fifth of each class, that fifth, and what is to be said of it.
+
+    Rows without a class are trained on. Of a small set one image at least of each class is held out; a class of one
+    image is trained on and not tested.
 
     Args:
         spec: Of the data set, for messages.
         rows: With a column "label".
 
     Raises:
-        ValueError: A class of one image, which cannot be both trained on and tested; or fewer held-out images than
-            classes.
+        ValueError: No class has two images.
     """
     labels = np.asarray(rows.with_format("numpy")["label"][:])
+    present, counts = np.unique(labels[labels != UNLABELLED], return_counts=True)
+    if not (counts > 1).any():
+        raise ValueError(
+            f"data set {spec!r} has no validation split, and a part of each class is held out for one: each class of "
+            f"its {len(present)} has one image only. Add images, or name a split that is tested with "
+            "--validation-split (in a folder: train/ and val/)"
+        )
+    single = [rows.features["label"].names[label] for label in present[counts == 1]]
+    if not single and math.ceil(HELD_OUT * counts.sum()) >= len(present):
+        training, tested = _a_fifth(rows, labels)
+        return training, tested, [f"{many(len(tested), 'image')} of {len(rows)}, a fifth, are held out"]
+    training, tested = _of_each_class(rows, labels)
+    notes = [f"{many(len(tested), 'image')} of {len(rows)}, a fifth and at least one of each class, are held out"]
+    if single:
+        notes.append(f"classes of one image are trained on and not tested: {some(single)}")
+    return training, tested, notes
+
+
+def _a_fifth(rows: datasets.Dataset, labels: Any) -> tuple[datasets.Dataset, datasets.Dataset]:
     classless = np.flatnonzero(labels == UNLABELLED)
-    _check_can_be_held_out(spec, labels[labels != UNLABELLED], rows.features["label"].names)
     halves = (rows.select(np.flatnonzero(labels != UNLABELLED)) if len(classless) else rows).train_test_split(
         HELD_OUT, stratify_by_column="label", seed=0
     )
@@ -35,18 +55,12 @@ def held_out(spec: str, rows: datasets.Dataset) -> tuple[datasets.Dataset, datas
     return halves["train"], halves["test"]
 
 
-def _check_can_be_held_out(spec: str, labels: Any, names: Sequence[str]) -> None:
-    present, counts = np.unique(labels, return_counts=True)
-    start = f"data set {spec!r} has no validation split, and a fifth of each class is held out for one:"
-    way_out = "Add images, or name a split that is tested with --validation-split (in a folder: train/ and val/)"
-    if single := [names[label] for label in present[counts == 1]]:
-        shown = ", ".join(map(repr, single[:5])) + (", ..." if len(single) > 5 else "")
-        raise ValueError(
-            f"{start} {len(single)} of its {len(present)} classes, {shown}, have one image only. {way_out}"
-        )
-    held = math.ceil(HELD_OUT * len(labels))
-    if held < len(present):
-        raise ValueError(
-            f"{start} of its {len(labels)} images that is {held}, fewer than one of each of its {len(present)} "
-            f"classes; {5 * len(present) - 4} images would do. {way_out}"
-        )
+def _of_each_class(rows: datasets.Dataset, labels: Any) -> tuple[datasets.Dataset, datasets.Dataset]:
+    """The same where `train_test_split` gives up; each class is drawn by its own name, whatever the others are."""
+    tested = np.zeros(len(labels), bool)
+    for label in set(labels.tolist()) - {UNLABELLED}:
+        places = np.flatnonzero(labels == label)
+        if len(places) > 1:
+            count = max(1, round(HELD_OUT * len(places)))
+            tested[np.random.default_rng([0, label]).permutation(places)[:count]] = True
+    return rows.select(np.flatnonzero(~tested)), rows.select(np.flatnonzero(tested))

@@ -122,12 +122,10 @@ def _both(source: DataSource, more: MoreColumns | None, loaded: Noted | None = N
     validation, chosen = _validation_name(source, loaded)
     notes = (*loaded.notes, *guessed, *told, *lacking, *chosen)
     if validation is None:
-        training_part, tested_part = held_out(source.spec, rows)
+        training_part, tested_part, (held, *single) = held_out(source.spec, rows)
         others = [name for name in loaded if loaded[name] is not training]
         beside = f"; other splits, as {some(others)}, are ignored (--validation-split)" if others else ""
-        notes += (
-            f"no validation split: {many(len(tested_part), 'image')} of {len(rows)}, a fifth, are held out{beside}",
-        )
+        notes += (f"no validation split: {held}{beside}", *single)
         return Rows(training_part, tested_part, notes)
     found = loaded[validation]
     check_not_empty(source, "validation", found)

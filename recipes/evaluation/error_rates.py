@@ -16,7 +16,7 @@ from recipes.data.images import UNLABELLED, LabelledImages, Problem
 from recipes.runtime.loader import EachOf
 from recipes.runtime.processes import greatest
 from recipes.runtime.signals import STOP, StoppedError
-from vgg_zoo.images.preprocessing import centre_crop, rescale, subtract_mean
+from vgg_zoo.images.preprocessing import centre_crop, rescale
 
 BATCH = 64
 """Images of one shape that go through the net at once, in each process."""
@@ -133,7 +133,7 @@ def error_rates(
     model: nn.Module,
     share: EachOf,
     protocol: Protocol,
-    mean: tuple[float, ...],
+    prepare: Callable[[Tensor], Tensor],
     accelerator: Accelerator,
 ) -> tuple[ErrorRates, list[Problem]]:
     """Test a net on every image of a split, each process on its share.
@@ -142,18 +142,17 @@ def error_rates(
         model: On the accelerator's device; put in eval mode, and back as it was.
         share: This process's part of `EvaluationImages`.
         protocol: How each image is tested.
-        mean: RGB in 0–255 to subtract.
+        prepare: From (b, 3, H, W) of uint8 to the net's input, on its device.
         accelerator: Adds up the counts of the processes.
 
     Returns:
         The error rates, and this process's images that could not be decoded; each of them counts as an error.
     """
-    device, dtype = accelerator.device, next(model.parameters()).dtype
 
     def wrong(items: list[TestedImage]) -> Tensor:
-        pixels = torch.stack([item.pixels for item in items]).to(device)
-        labels = torch.tensor([item.label for item in items], device=device)
-        return wrong_guesses(posteriors(model, subtract_mean(pixels, mean, dtype), protocol.flip), labels)
+        images = prepare(torch.stack([item.pixels for item in items]))
+        labels = torch.tensor([item.label for item in items], device=images.device)
+        return wrong_guesses(posteriors(model, images, protocol.flip), labels)
 
     (wrong1, wrong5), images, problems = totals(model, share, wrong, 2, accelerator)
     return ErrorRates(top1=wrong1 / images, top5=wrong5 / images, images=images), problems

@@ -15,7 +15,7 @@ from torch.utils.data import Dataset, Sampler
 
 from recipes.data.images import LabelledImages, Problem
 from recipes.recipe import Recipe
-from vgg_zoo.devices import constant
+from vgg_zoo.devices import constant, constant_like
 from vgg_zoo.images.preprocessing import Colours, colour_shifts, jitter_colours, resized_crop, training_crop
 
 
@@ -104,8 +104,8 @@ def check_batch_size(batch_size: int, images: int) -> None:
     """A training set of so many images has a batch; raises `ValueError`."""
     if batch_size > images:
         raise ValueError(
-            f"batch_size {batch_size} is larger than the training set of {images} images; take a recipe with a "
-            f"batch_size of at most {images}, in a .py file of your own (docs/adding.md shows one)"
+            f"batch_size {batch_size} is larger than the training set of {images} images; take at most {images}: --set "
+            f"batch_size={max(1, images // 4)}, or fit_batch=true for a quarter of the images"
         )
 
 
@@ -143,7 +143,8 @@ def collated(items: Sequence[Item]) -> Batch:
 
 
 def training_images(batch: Batch, recipe: Recipe, colours: Colours, dtype: torch.dtype) -> Tensor:
-    """The net's input, computed where `batch.pixels` are: colours jittered or shifted, the mean subtracted.
+    """The net's input, computed where `batch.pixels` are: colours jittered or shifted, the mean
+    subtracted, and the deviation divided by where there is one.
 
     Returns:
         (b, 3, crop, crop) of `dtype`.
@@ -152,4 +153,5 @@ def training_images(batch: Batch, recipe: Recipe, colours: Colours, dtype: torch
     if recipe.colour_jitter:
         images = jitter_colours(images, 1 + recipe.colour_jitter * draws[:, 3:])
     offsets = colour_shifts(recipe.colour_shift * draws[:, :3], colours) - constant(draws, colours.mean)
-    return images.add_(offsets[:, :, None, None])
+    images = images.add_(offsets[:, :, None, None])
+    return images.div_(constant_like(images, colours.deviation)) if colours.divides else images

@@ -19,7 +19,6 @@ from recipes.training.objective import Objective, Validation
 from vgg_zoo.boxes.crops import training_box_crop
 from vgg_zoo.boxes.frame import fractions
 from vgg_zoo.boxes.net import BoxVGG
-from vgg_zoo.images.preprocessing import subtract_mean
 
 
 @dataclass
@@ -76,12 +75,7 @@ class Localisation(Objective):
     def test(self, model: Applied, protocol: Protocol, on: Validation) -> tuple[dict[str, Any], list[Problem]]:
         """The part of images whose box overlaps with no object of the class by more than 0.5, and the mean overlap."""
         assert isinstance(on.split, BoxedImages)
-        dtype = next(model.parameters()).dtype
-
-        def prepare(pixels: Tensor) -> Tensor:
-            return subtract_mean(pixels.to(on.accelerator.device), on.mean, dtype)
-
-        return box_rates(model, on.share(protocol, CentreCrops), prepare, on.accelerator)
+        return box_rates(model, on.share(protocol, CentreCrops), on.prepared, on.accelerator)
 
     def sentence(self, found: Mapping[str, Any]) -> str:
         """Error and overlap."""

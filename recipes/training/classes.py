@@ -45,7 +45,7 @@ class Classification(Objective):
     def test(self, model: Applied, protocol: Protocol, on: Validation) -> tuple[dict[str, Any], list[Problem]]:
         """Top-1 and top-5 error."""
         share = on.share(protocol, EvaluationImages)
-        rates, problems = error_rates(model, share, protocol, on.mean, on.accelerator)
+        rates, problems = error_rates(model, share, protocol, on.prepared, on.accelerator)
         return asdict(rates), problems
 
     def sentence(self, found: Mapping[str, Any]) -> str:

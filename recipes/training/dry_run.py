@@ -23,7 +23,7 @@ from recipes.training.loop import Training
 from recipes.training.objective import Splits
 from recipes.training.rates import measured
 from recipes.training.run_folder import RunFolder
-from recipes.training.setup import assemble
+from recipes.training.setup import assemble, net_of
 from vgg_zoo.images.preprocessing import IMAGENET_COLOURS
 
 _CLASSES = 1000
@@ -65,7 +65,8 @@ def dry_run(recipe: Recipe, args: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
         splits = made_up_splits(args.dry_run * recipe.batch_size)
         colours = recipe.colours or IMAGENET_COLOURS
-        training = assemble(recipe, args, splits, colours, None, RunFolder(Path(folder)), accelerator)
+        net, _ = net_of(recipe, None, _CLASSES, accelerator)
+        training = assemble(recipe, args, splits, net, colours, RunFolder(Path(folder)), accelerator)
         accelerator.print(
             f"dry run of {args.recipe}: {recipe.model} in {accelerator.num_processes} process(es) on "
             f"{accelerator.device.type} in {args.precision}, batches of {recipe.batch_size} images"

@@ -32,7 +32,9 @@ class DivergedError(ValueError):
 
 
 @torch.no_grad()
-def diagnosis(net: nn.Module, images: Tensor, learning_rate: float, labels: Tensor | None = None) -> str:
+def diagnosis(
+    net: nn.Module, images: Tensor, learning_rate: float, labels: Tensor | None = None, divided: float = 1.0
+) -> str:
     """The likeliest cause, from what the net does now; where one batch cannot tell two of them apart, both.
 
     A net that learns nothing gives the same outputs for all images (they may still differ between classes, as the last
@@ -43,12 +45,13 @@ def diagnosis(net: nn.Module, images: Tensor, learning_rate: float, labels: Tens
         images: (b, 3, crop, crop), the input as the net gets it.
         learning_rate: Of SGD.
         labels: (b,), their classes; None of a net that learns something else.
+        divided: What the pixels were divided by, as the weights that the run began with are used to.
     """
     scale = images.std(correction=0).item()
-    if not 5 < scale < 500:
+    if not 5 < scale * divided < 500:
         return (
-            f"the input scale: the images' deviation is {scale:.3g}, and these nets begin with RGB in 0–255 minus the "
-            "mean (30 to 80). Do not divide by 255 or by a standard deviation"
+            f"the input scale: the images' deviation is {scale * divided:.3g}, and these nets begin with RGB in 0–255 "
+            "minus the mean (30 to 80). Do not divide by 255 or by a standard deviation"
         )
     if len(images) == 1:  # something to compare it with
         images, labels = torch.cat([images, -images, images.flip(2)]), None

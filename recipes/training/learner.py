@@ -16,6 +16,7 @@ from recipes.recipe import Recipe
 from recipes.runtime.command import weights_dtype
 from recipes.runtime.processes import broadcast, from_main
 from recipes.training.batches import Batch, training_images
+from recipes.training.beginning import last_layer
 from recipes.training.checkpoint import AVERAGE, MOMENTUM, Checkpoint
 from recipes.training.dropout import GlobalMasks
 from vgg_zoo.images.preprocessing import Colours
@@ -23,6 +24,9 @@ from vgg_zoo.weights.folder import WEIGHTS
 
 BUFFER = "momentum_buffer"
 """What torch.optim.SGD calls it."""
+
+FACTOR = "factor"
+"""Of the learning rate, in a group of SGD's parameters."""
 
 Loss = Callable[[Any, Tensor, Batch], Tensor]
 """From the bare net, its outputs and a batch to the sum of the images' losses: `Objective.loss`."""
@@ -95,9 +99,8 @@ class Learner:
         self.loss, self.accelerator = loss, accelerator
         self.masks = GlobalMasks(net, recipe.seed, recipe.batch_size, share)
         self.model: nn.Module = accelerator.prepare(Applied(net, accelerator, compiled))
-        trained = [parameter for parameter in net.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.SGD(
-            trained,
+            self._groups(),
             lr=recipe.learning_rate,
             momentum=recipe.momentum,
             weight_decay=recipe.weight_decay,
@@ -109,6 +112,15 @@ class Learner:
         self.average: Any = copy.deepcopy(net).eval().requires_grad_(False) if averaged else None
         self.saved: Any = self.average if averaged else net
         self.tested = Applied(self.saved, accelerator)
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """What learns, by the factor of the learning rate: a new last layer may have one of its own."""
+        trained = [parameter for parameter in self.net.parameters() if parameter.requires_grad]
+        factor, last = self.recipe.new_layer_rate, set(last_layer(self.net))
+        if factor == 1:
+            return [{"params": trained, FACTOR: 1.0}]
+        kept, new = ([each for each in trained if (each in last) == is_last] for is_last in (False, True))
+        return [{"params": group, FACTOR: rate} for group, rate in ((kept, 1.0), (new, factor)) if group]
 
     def _settle_buckets(self) -> None:
         """Have DDP put its gradients in the order in which it sums them in every later step.
@@ -122,9 +134,9 @@ class Learner:
         self.optimizer.zero_grad()
 
     def begin_epoch(self, learning_rate: float) -> None:
-        """Train with this rate from now on."""
+        """Train with this rate from now on, a new last layer with its own."""
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
+            group["lr"] = learning_rate * group[FACTOR]
         self.model.train()
 
     def step(self, number: int, batch: Batch) -> Tensor:

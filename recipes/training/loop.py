@@ -73,7 +73,9 @@ class Training:
         self.recipe_steps = self.recipe.steps(self.batches.images)
         self.guard = Guard(self.objective.chance(len(self.validation.class_names)))
         self.loss_sum = self.learner.zero()
-        self._tests = Validation(self.validation, self.learner.colours.mean, self.accelerator, self.limits.workers)
+        self._tests = Validation(
+            self.validation, self.learner.colours, self.limits.dtype, self.accelerator, self.limits.workers
+        )
         self._writer = CheckpointWriter(self.checkpoints, self.write_net, self.accelerator)
 
     @property
@@ -186,7 +188,8 @@ class Training:
     def _diagnosis(self, batch: Batch) -> str:
         first = batch.piece(slice(min(32, self.limits.device_batch or 32)), self.accelerator.device)
         labels = None if self.guard.chance is None else first.labels
-        return diagnosis(self.learner.net, self.learner.images(first), self.schedule.learning_rate, labels)
+        images, divided = self.learner.images(first), max(self.learner.colours.deviation)
+        return diagnosis(self.learner.net, images, self.schedule.learning_rate, labels, divided)
 
     def _heed(self) -> bool:
         """All processes stop at the same step, when any of them was asked to; whether it is time for a checkpoint."""

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+import torch
 from accelerate import Accelerator
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -15,6 +16,7 @@ from recipes.evaluation.error_rates import Protocol, share_of
 from recipes.recipe import Recipe
 from recipes.runtime.loader import EachOf
 from recipes.training.batches import Batch
+from vgg_zoo.images.preprocessing import Colours, net_input
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +40,22 @@ class Validation:
 
     Attributes:
         split: The images.
-        mean: RGB in 0–255 to subtract.
+        colours: Of the images that the net learns from.
+        dtype: Of the net.
         accelerator: Adds up the counts of the processes.
         workers: Processes that decode images, for each process; they persist from test to test.
     """
 
     split: LabelledImages
-    mean: tuple[float, ...]
+    colours: Colours
+    dtype: torch.dtype
     accelerator: Accelerator
     workers: int
     _shares: dict[Protocol, EachOf] = field(default_factory=dict)
+
+    def prepared(self, pixels: Tensor) -> Tensor:
+        """From (b, 3, H, W) of uint8 to the net's input, on its device."""
+        return net_input(pixels.to(self.accelerator.device), self.colours, self.dtype)
 
     def share(self, protocol: Protocol, kind: Callable[..., Any]) -> EachOf:
         """This process's part of the images as a protocol tests them; `kind` makes a dataset of split, Q and crop."""

@@ -1,7 +1,7 @@
 """The folder of a run: whether it is finished, its colours, and the course of its training as a table and a curve."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +42,10 @@ class RunFolder(OutputFolder):
         if not file.exists():
             write_json(file, asdict(training_colours(training)))
         way_out = "delete it, and the same command computes it again"
-        kept = read_object(file, way_out, [field.name for field in fields(Colours)])
+        kept = read_object(file, way_out, ["mean", "eigenvalues", "eigenvectors"])
         try:
-            vectors = tuple(map(tuple, kept["eigenvectors"]))
-            return Colours(mean=tuple(kept["mean"]), eigenvalues=tuple(kept["eigenvalues"]), eigenvectors=vectors)
+            vectors = tuple(map(tuple, kept.pop("eigenvectors")))
+            return Colours(eigenvectors=vectors, **{name: tuple(values) for name, values in kept.items()})
         except (TypeError, ValueError) as error:
             raise ValueError(f"{file} holds no colours ({error}); {way_out}") from error
 

@@ -1,20 +1,13 @@
-"""The net that a run begins with (Sect. 3.1): random weights, net A's layers, or those of the same net at another S.
-
-A net that predicts boxes begins with those of the net that classifies (Appendix A).
-"""
+"""The parts of a run, put together: data, net, and how it learns."""
 
 import argparse
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
 from accelerate import Accelerator
-from accelerate.utils import set_seed
-from torch import nn
 
-import vgg_zoo
 from recipes.data.box_splits import load_box_splits
 from recipes.data.images import LabelledImages
 from recipes.data.source import DataSource
@@ -22,6 +15,7 @@ from recipes.data.splits import load_splits
 from recipes.recipe import Recipe
 from recipes.runtime.processes import from_main
 from recipes.training.batches import GlobalBatches, check_batch_size
+from recipes.training.beginning import begin_with, random_net
 from recipes.training.boxes import Localisation
 from recipes.training.checkpoint import Checkpoint, Checkpoints, load_checkpoint
 from recipes.training.classes import Classification
@@ -30,75 +24,8 @@ from recipes.training.learner import Learner, Limits
 from recipes.training.loop import Training
 from recipes.training.objective import Objective, Splits
 from recipes.training.run_folder import RunFolder
-from vgg_zoo.boxes.net import BoxVGG
 from vgg_zoo.images.preprocessing import Colours
-from vgg_zoo.pretrained import pretrained_net
-from vgg_zoo.weights.fit import check_fit
 from vgg_zoo.weights.folder import save_folder
-
-
-def random_net(recipe: Recipe, classes: int) -> Any:
-    """The recipe's net with random weights, the same in every process."""
-    set_seed(recipe.seed)
-    net: Any = timm.create_model(recipe.model, num_classes=classes, **recipe.model_args)
-    if recipe.trainable == "fc":
-        net.features.requires_grad_(False)
-    return net
-
-
-def beginning(recipe: Recipe, init_from: str | None, output: Path) -> str | None:
-    """The trained net that a run begins with: a run's folder or a name that timm loads; None for random weights.
-
-    Args:
-        recipe: Its `init_from` names the run that it stands on.
-        init_from: That run's folder, or a name that timm loads; None looks beside `output`.
-        output: Folder of this run.
-
-    Raises:
-        ValueError: The recipe begins with a trained net, and none is there.
-    """
-    if recipe.init_from is None:
-        if init_from is not None:
-            raise ValueError("--init-from is for recipes that begin with a trained net; this one begins with none")
-        return None
-    source = init_from or str(output.parent / recipe.init_from)
-    if init_from is None and not RunFolder(Path(source)).finished:
-        raise ValueError(
-            f"the recipe begins with the net of {recipe.init_from}, and {source} is no finished run of it. Train it "
-            "first (recipes/reproduce.py trains all that is needed, in order), or name its folder with --init-from"
-        )
-    return source
-
-
-def begin_with(source: str | None, net: nn.Module) -> None:
-    """Turn a net with random weights into the one that the recipe begins with, which `beginning` named.
-
-    Raises:
-        ValueError: It is no such net.
-    """
-    if source is None:
-        return
-    trained = pretrained_net(source)
-    if isinstance(net, BoxVGG) and not isinstance(trained, BoxVGG):
-        copy_all_but_last(net, trained)
-    elif getattr(trained, "configuration", None) == getattr(net, "configuration", None):
-        net.load_state_dict(trained.state_dict())
-    else:
-        vgg_zoo.initialise_from(net, trained)
-
-
-def copy_all_but_last(net: BoxVGG, classifier: Any) -> None:
-    """Begin with a net that classifies (Appendix A); the last layer, which predicts boxes, stays random.
-
-    Raises:
-        ValueError: The two are not the same net but for that layer.
-    """
-    own = net.state_dict()
-    last = [key for key in own if key.startswith("head.")]
-    trained = {key: value for key, value in classifier.state_dict().items() if key not in last}
-    check_fit(net, trained, optional=last)
-    net.load_state_dict(trained | {key: own[key] for key in last})
-
 
 OBJECTIVES: dict[str, type[Objective]] = {"classes": Classification, "boxes": Localisation}
 """By what a recipe says that it learns."""
@@ -112,7 +39,8 @@ def load(recipe: Recipe, source: DataSource) -> Splits:
             classes are to be learned.
     """
     splits = Splits(*(load_box_splits(source) if recipe.objective == "boxes" else load_splits(source)))
-    check_batch_size(recipe.batch_size, len(splits.training))  # before the run's folder is begun
+    images = len(splits.training)
+    check_batch_size(recipe.fitted(images).batch_size, images)  # before the run's folder is begun
     if recipe.objective == "classes":
         check_classes(source, splits.training)
     return splits
@@ -131,6 +59,19 @@ def check_classes(source: DataSource, training: LabelledImages) -> None:
             f"data set {source.spec!r}: all {len(training)} training images are of one class, {names}, of "
             f"{len(training.class_names)}; there is nothing to learn. Name the column of classes with --label-column"
         )
+
+
+def net_of(recipe: Recipe, begins: str | None, classes: int, accelerator: Accelerator) -> tuple[Any, Colours | None]:
+    """The net as it begins, and its weights' own colours where its images are prepared by them.
+
+    DDP sends the weights of process 0 to the others when it wraps the net; only process 0 needs the trained one.
+
+    Raises:
+        ValueError: What `beginning` named is no net that the recipe can begin with.
+    """
+    net = random_net(recipe, classes)
+    own = from_main(accelerator, lambda: begin_with(begins, net, recipe), "reading the net that the recipe begins with")
+    return net, own
 
 
 def checkpoint_for(accelerator: Accelerator, checkpoints: Checkpoints, resume: str) -> Checkpoint | None:
@@ -170,17 +111,14 @@ def assemble(
     recipe: Recipe,
     args: argparse.Namespace,
     splits: Splits,
+    net: Any,
     colours: Colours,
-    begins: str | None,
     folder: RunFolder,
     accelerator: Accelerator,
 ) -> Training:
-    """The parts of a run, each for what the options say, put together; `begins` is what `beginning` named."""
+    """The parts of a run, each for what the options say, put together; `net` is what it begins with."""
     training, objective = splits.training, OBJECTIVES[recipe.objective](recipe)
     limits = limits_of(args)
-    net = random_net(recipe, len(training.class_names))
-    # DDP sends the weights of process 0 to the others when it wraps the net; only process 0 needs the trained one.
-    from_main(accelerator, lambda: begin_with(begins, net), "reading the net that the recipe begins with")
     net.set_grad_checkpointing(args.gradient_checkpointing)
     net.to(accelerator.device, limits.dtype)
     if args.channels_last:
@@ -192,6 +130,7 @@ def assemble(
         tag=Path(args.recipe).stem,
         licence=None,
         mean=colours.mean,
+        deviation=colours.deviation,
         input_size=(3, recipe.crop_size, recipe.crop_size),
         crop_pct=recipe.crop_size / recipe.single_crop_scale,
         class_names=training.class_names,

@@ -25,8 +25,8 @@ from recipes.evaluation import boxes
 from recipes.evaluation.boxes import FoundBoxes, best_overlap, localisation_errors
 from recipes.evaluation.store import Store
 from recipes.recipe import load_recipe
+from recipes.training.beginning import copy_all_but_last
 from recipes.training.boxes import BoxCrops
-from recipes.training.setup import copy_all_but_last
 from tests.recipes.commands import Command, command, run, start, succeed
 from tests.recipes.data_sets import net_folder
 from tests.recipes.pasted import pasted_folder

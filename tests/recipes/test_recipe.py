@@ -57,10 +57,14 @@ def test_a_recipe_cannot_be_changed() -> None:
         ({"batch_size": 0}, "batch_size must be above 0; got 0"),
         ({"learning_rate": -1.0}, "learning_rate must be above 0; got -1.0"),
         ({"learning_rate": float("nan")}, "learning_rate must be above 0; got nan"),
-        ({"trainable": "head"}, "trainable must be one of all, fc; got 'head'"),
+        ({"trainable": "head"}, "trainable must be one of all, fc, last; got 'head'"),
         ({"crop": "random"}, "crop must be one of paper, resized; got 'random'"),
         ({"milestones": (80, 50)}, r"rising order; got \(80, 50\)"),
         ({"ema_decay": 1.0}, "ema_decay must lie between 0 and 1, or be None; got 1.0"),
+        ({"last_layer": "old"}, "last_layer must be one of kept, new; got 'old'"),
+        ({"last_layer": "new"}, "is for nets that begin with trained weights; name them in init_from"),
+        ({"new_layer_rate": 10.0}, "new_layer_rate is the rate of a new last layer; got 10.0 without one"),
+        ({"last_layer": "new", "init_from": "x", "new_layer_rate": 0.0}, "new_layer_rate must be above 0; got 0.0"),
         ({"weight_decay": -5e-4}, "weight_decay must not be negative; got -0.0005"),
     ],
 )
@@ -133,11 +137,27 @@ PAPERS += [f"vgg_{net}_{scales}" for net in "cde" for scales in ("s384", "s256_5
 MODERN = [f"vgg_{net}_modern" for net in ("a", "a_lrn", "b", "b_shallow", "c", "d", "e")]
 
 
+FINETUNE = {"finetune_d": "all", "finetune_d_fc": "fc", "finetune_small": "last"}
+
+
+@pytest.mark.parametrize("name", FINETUNE)
+def test_recipes_for_ones_own_classes_begin_with_oxfords_weights(name: str) -> None:
+    """With a new last layer, at 1e-3; the set decides the batch. They stand on no other run, and have no small one."""
+    recipe = load_recipe(name)
+    assert (recipe.init_from, recipe.last_layer, recipe.trainable) == ("vgg_d.oxford_in1k", "new", FINETUNE[name])
+    assert recipe.learning_rate == 1e-3
+    assert recipe.fit_batch
+    assert recipe.stands_on is None
+    assert load_recipe("vgg_d_s384").stands_on == "vgg_d_s256"
+    with pytest.raises(ValueError, match=r"begins with vgg_d\.oxford_in1k has no small one"):
+        load_recipe(f"{name}@small")
+
+
 def test_the_papers_runs_are_there() -> None:
     """Tables 3, 4, 6 and 8, the Glorot variants, a modern recipe for each net, and those of the digits."""
     glorot = {f"vgg_{net}_s256_glorot" for net in "bcde"}
     digits = {"digits_vgg_a", "pasted_digits_a", "pasted_digits_a_scr"}
-    assert {*PAPERS, *MODERN, *BOXES} | glorot | digits == set(recipe_names())
+    assert {*PAPERS, *MODERN, *BOXES} | glorot | digits | set(FINETUNE) == set(recipe_names())
 
 
 @pytest.mark.parametrize("name", BOXES)

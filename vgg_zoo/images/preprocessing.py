@@ -25,14 +25,17 @@ class Colours:
         mean: RGB in 0–255.
         eigenvalues: Of the covariance of RGB in [0, 1], times 255: Krizhevsky's λ for pixels in 0–255.
         eigenvectors: One row for each of R, G, B; columns are the components.
+        deviation: What RGB minus the mean is divided by, in 0–255. The paper's nets divide by nothing, 1; weights of
+            others may have learned from divided images.
 
     Raises:
-        ValueError: Not so many numbers, one that is not finite, or a mean outside 0–255.
+        ValueError: Not so many numbers, one that is not finite, a mean outside 0–255, or a deviation of 0 or below.
     """
 
     mean: tuple[float, ...]
     eigenvalues: tuple[float, ...]
     eigenvectors: tuple[tuple[float, ...], ...]
+    deviation: tuple[float, ...] = (1.0, 1.0, 1.0)
 
     def __post_init__(self) -> None:
         rows = self.eigenvectors if isinstance(self.eigenvectors, tuple) else ()
@@ -42,6 +45,13 @@ class Colours:
             raise ValueError(f"eigenvalues must be three finite numbers; got {self.eigenvalues!r}")
         if len(rows) != 3 or not all(map(_three_numbers, rows)):
             raise ValueError(f"eigenvectors must be three rows of three finite numbers; got {self.eigenvectors!r}")
+        if not _three_numbers(self.deviation) or min(self.deviation) <= 0:
+            raise ValueError(f"deviation must be three numbers above 0; got {self.deviation!r}")
+
+    @property
+    def divides(self) -> bool:
+        """Whether images are divided by anything."""
+        return self.deviation != (1.0, 1.0, 1.0)
 
 
 def _three_numbers(values: object) -> bool:
@@ -244,6 +254,18 @@ def subtract_mean(pixels: Tensor, mean: tuple[float, ...], dtype: torch.dtype = 
     """
     images = pixels.to(dtype)
     return images - constant_like(images, mean)
+
+
+def net_input(pixels: Tensor, colours: Colours, dtype: torch.dtype = torch.float32) -> Tensor:
+    """The input of a net that learned from such colours: RGB in 0–255 minus their mean, over their deviation.
+
+    Args:
+        pixels: (B, 3, H, W), uint8.
+        colours: Of the images that the net learns from, or that its weights learned from.
+        dtype: Of the result.
+    """
+    images = subtract_mean(pixels, colours.mean, dtype)
+    return images / constant_like(images, colours.deviation) if colours.divides else images
 
 
 def colour_shifts(amounts: Tensor, colours: Colours) -> Tensor:

@@ -201,19 +201,40 @@ def of_counts(folder: Path, counts: Sequence[int]) -> datasets.Dataset:
 
 
 @pytest.mark.parametrize(
-    ("counts", "message"),
+    ("counts", "held", "alone"),
     [
-        ([10, 1], r"1 of its 2 classes, '1', have one image only"),
-        ([1] * 7, r"7 of its 7 classes, '0', '1', '2', '3', '4', \.\.\., have one image only"),
-        ([1], "1 of its 1 classes, '0', have one image only"),
-        ([2] * 8, "of its 16 images that is 4, fewer than one of each of its 8 classes; 36 images would do"),
-        ([4] * 8, "of its 32 images that is 7, fewer than one of each of its 8 classes; 36 images would do"),
+        ([10, 1], [2, 0], "'1'"),
+        ([1, 1, 1, 3], [0, 0, 0, 1], "'0', '1', '2'"),
+        ([2] * 8, [1] * 8, None),
+        ([4] * 8, [1] * 8, None),
+        ([2, 4, 13, 1], [1, 1, 3, 0], "'3'"),
     ],
 )
-def test_too_few_images_to_hold_out_are_told(tmp_path: Path, counts: Sequence[int], message: str) -> None:
-    """By the data set, the classes and the way out, in place of scikit-learn's words."""
+def test_of_a_small_set_one_image_of_each_class_is_held_out(
+    tmp_path: Path, counts: Sequence[int], held: Sequence[int], alone: str | None
+) -> None:
+    """At least, the same ones every time; a class of one image is trained on, and that is said."""
     of_counts(tmp_path / "set", counts)
-    expected = rf"^data set '{tmp_path / 'set'}' has no validation split.*{message}\. .*--validation-split"
+    training, tested = load_splits(str(tmp_path / "set"))
+    labels = [split.rows.with_format("numpy")["label"][:] for split in (training, tested)]
+    assert np.bincount(labels[1], minlength=len(counts)).tolist() == held
+    assert np.bincount(labels[0], minlength=len(counts)).tolist() == list(np.subtract(counts, held))
+    pixels = [{tuple(split.pixels(index)[0, 0]) for index in range(len(split))} for split in (training, tested)]
+    assert not pixels[0] & pixels[1]
+    assert {tuple(image[0, 0]) for image in map(load_splits(str(tmp_path / "set"))[1].pixels, range(sum(held)))} == (
+        pixels[1]
+    )
+    said = " ".join(training.notes)
+    assert f"of {sum(counts)}, a fifth and at least one of each class, are held out" in said
+    assert alone is None or f"classes of one image are trained on and not tested: {alone}" in said
+
+
+@pytest.mark.parametrize("counts", [[1] * 7, [1]])
+def test_a_set_with_nothing_to_hold_out_is_refused(tmp_path: Path, counts: Sequence[int]) -> None:
+    """By the data set and the way out, in place of scikit-learn's words."""
+    of_counts(tmp_path / "set", counts)
+    message = rf"each class of its {len(counts)} has one image only\. Add images, or"
+    expected = rf"^data set '{tmp_path / 'set'}' has no validation split.*{message} .*--validation-split"
     with pytest.raises(ValueError, match=expected):
         load_splits(str(tmp_path / "set"))
 

@@ -12,10 +12,10 @@ from recipes.data.splits import load_splits
 from recipes.recipe import load_recipe
 from recipes.runtime.processes import make_accelerator
 from recipes.training.batches import Batch, GlobalBatches, TrainingCrops
+from recipes.training.beginning import random_net
 from recipes.training.classes import Classification
 from recipes.training.feed import Feed
 from recipes.training.learner import Learner, Limits
-from recipes.training.setup import random_net
 from tests.recipes.commands import TINY
 from vgg_zoo.images.preprocessing import IMAGENET_COLOURS
 

@@ -17,6 +17,7 @@ from recipes.evaluation import error_rates
 from recipes.evaluation.error_rates import posteriors
 from recipes.runtime.command import begin_processes
 from recipes.runtime.signals import STOP, StoppedError
+from recipes.training.beginning import random_net
 from recipes.training.checkpoint import Checkpoints, load_checkpoint
 from recipes.training.loop import Training
 from recipes.training.objective import Splits
@@ -47,7 +48,8 @@ def make(digits: Splits, tmp_path: Path) -> Make:
         folder.path.mkdir()
         options = train.parse([*words, "--output", str(folder.path), *more])
         accelerator = begin_processes(options)
-        return assemble(recipe, options, digits, IMAGENET_COLOURS, None, folder, accelerator)
+        net = random_net(recipe, 10)
+        return assemble(recipe, options, digits, net, IMAGENET_COLOURS, folder, accelerator)
 
     return made
 
