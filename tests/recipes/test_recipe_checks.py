@@ -175,6 +175,8 @@ def test_a_file_that_gives_no_recipe_is_named(tmp_path: Path, body: str, message
         ({"eigenvalues": (1.0, NAN, 1.0)}, "eigenvalues must be three finite numbers"),
         ({"eigenvectors": ((1.0, 0.0, 0.0),) * 2}, "eigenvectors must be three rows"),
         ({"eigenvectors": ((1.0, 0.0, "0"),) * 3}, "eigenvectors must be three rows"),
+        ({"deviation": (1.0, 1.0, 0.0)}, "deviation must be three numbers above 0"),
+        ({"deviation": (1.0, 1.0)}, "deviation must be three numbers above 0"),
     ],
 )
 def test_colours_are_numbers(changes: dict[str, Any], message: str) -> None:

@@ -1,5 +1,6 @@
 """Batches that do not depend on processes, workers, or where a run was interrupted."""
 
+from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 
@@ -146,6 +147,8 @@ def test_the_nets_input_is_the_crop_shifted_minus_the_mean(digits: tuple[Labelle
     assert difference.mean((2, 3)).std(0).min() > 0.5
     assert batch.colours[:, :3].std() == pytest.approx(1, abs=0.3)
     assert batch.colours[:, 3:].abs().max() <= 1
+    divided = training_images(batch, recipe, replace(IMAGENET_COLOURS, deviation=(58.0, 57.0, 50.0)), torch.float64)
+    torch.testing.assert_close(divided * torch.tensor([58.0, 57.0, 50.0]).view(1, 3, 1, 1), images)
 
 
 def test_jitter_goes_by_the_last_three_draws() -> None:

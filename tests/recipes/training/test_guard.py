@@ -44,6 +44,12 @@ def test_a_loss_that_is_no_number_ends_the_run(loss: float) -> None:
         Guard(math.log(10)).sits_at_chance(7, loss)
 
 
+def test_images_that_the_weights_want_divided_are_no_wrong_scale() -> None:
+    """The scale is that of the pixels, whatever they were divided by."""
+    assert diagnosis(small(), IMAGES / 58, 0.01).startswith("the input scale: the images' deviation is 1.2")
+    assert "input scale" not in diagnosis(small(), IMAGES / 58, 0.01, divided=58.0)
+
+
 @pytest.mark.parametrize(
     ("images", "arguments", "cause"),
     [

@@ -1,6 +1,7 @@
 """What a step does beyond its arithmetic: memory that is too small, precision, and waiting for a GPU."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -26,8 +27,10 @@ Make = Callable[..., tuple[Learner, Batch]]
 def make() -> Make:
     """A learner of the tiny recipe on 64 digits, and its first batch."""
 
-    def made(precision: str = "fp32", compiled: bool = False, **limits: Any) -> tuple[Learner, Batch]:
-        recipe, accelerator = load_recipe(TINY), make_accelerator(precision=precision)
+    def made(
+        precision: str = "fp32", compiled: bool = False, changes: dict[str, Any] | None = None, **limits: Any
+    ) -> tuple[Learner, Batch]:
+        recipe, accelerator = replace(load_recipe(TINY), **changes or {}), make_accelerator(precision=precision)
         batches = GlobalBatches(1437, recipe.batch_size, recipe.seed, 0, 1)
         net = random_net(recipe, 10).to(Limits(precision=precision).dtype)
         loss = Classification(recipe).loss
@@ -100,6 +103,23 @@ def test_a_step_waits_for_no_gpu(precision: str, make: Make) -> None:
     with Waits():
         for step in (1, 2):
             learner.step(step, batch)
+
+
+@pytest.mark.parametrize("trainable", ["all", "last"])
+def test_a_new_last_layer_learns_at_its_own_rate(trainable: str, make: Make) -> None:
+    """Its first step is ten times as long; that of the other layers is the same, or none where they are frozen."""
+    steps = []
+    for factor in (1.0, 10.0):
+        new = {"last_layer": "new", "init_from": "x", "trainable": trainable, "new_layer_rate": factor}
+        learner, batch = make("fp64", changes=new)
+        before = {name: value.clone() for name, value in learner.net.named_parameters()}
+        learner.step(0, batch)
+        steps.append({name: value.detach() - before[name] for name, value in learner.net.named_parameters()})
+    plain, fast = steps
+    for name, step in plain.items():
+        frozen = trainable == "last" and not name.startswith("head.")
+        assert bool(step.any()) != frozen
+        torch.testing.assert_close(fast[name], step * (10 if name.startswith("head.") else 1))
 
 
 def test_what_is_tested_is_what_is_saved_in_the_precision_of_the_run(make: Make) -> None:

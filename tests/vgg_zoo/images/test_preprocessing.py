@@ -1,6 +1,7 @@
 """Rescaling, crops and the mean, against PIL on the whole image and torchvision."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from vgg_zoo.images.preprocessing import (
     colour_shifts,
     crop_rescaled,
     jitter_colours,
+    net_input,
     rescale,
     rescaled_size,
     resized_crop,
@@ -132,6 +134,18 @@ def test_only_the_mean_is_subtracted() -> None:
     images = subtract_mean(pixels, IMAGENET_MEAN)
     assert torch.equal(images[0, 2], pixels[0, 2].float() - 103.939)
     assert images.max() > 100
+
+
+def test_a_net_that_learned_from_divided_images_gets_them() -> None:
+    """As torchvision normalises them; the paper's own are bit-identical to those without a deviation."""
+    pixels = torch.from_numpy(PHOTO.copy()).permute(2, 0, 1)[None]
+    deviation = (58.395, 57.12, 57.375)
+    found = net_input(pixels, replace(IMAGENET_COLOURS, deviation=deviation))
+    expected = reference.normalize(
+        pixels / 255, [value / 255 for value in IMAGENET_MEAN], [value / 255 for value in deviation]
+    )
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+    assert torch.equal(net_input(pixels, IMAGENET_COLOURS), subtract_mean(pixels, IMAGENET_MEAN))
 
 
 def test_the_colour_shift_is_krizhevskys() -> None:
