@@ -94,6 +94,7 @@ class Recipe:
         self._check_values()
         for each in fields(self):
             check_finite(each.name, getattr(self, each.name))
+        self._check_beginning()
         check_net(self.model, self.model_args, self.crop_size)
 
     def _check_values(self) -> None:
@@ -126,7 +127,6 @@ class Recipe:
             raise ValueError(f"{self.model} cannot learn {self.objective}: nets that predict boxes end in _box")
         if self.objective == "boxes" and self.crop != "paper":
             raise ValueError(f"boxes are learned from the paper's crops alone; got crop {self.crop!r}")
-        self._check_beginning()
         if self.milestones is not None and [0, *self.milestones] != sorted({0, *self.milestones}):
             raise ValueError(f"milestones must be epochs above 0 in rising order; got {self.milestones}")
         if self.ema_decay is not None and not 0 < self.ema_decay < 1:
