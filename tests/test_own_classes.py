@@ -95,7 +95,7 @@ def test_the_page_has_the_commands_that_are_run() -> None:
 def test_from_a_folder_of_photos_to_a_published_classifier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every command of the page; Oxford's trunk is far better than a random one, which learns next to nothing.
 
-    Three seeds gave the errors in the page's last section; the bounds are far from all of them.
+    The page's last section has the errors of three runs; the bounds are far from all of them.
     """
     made_photos(tmp_path, monkeypatch)
     oxford, random = trunk(tmp_path / "oxford", True), trunk(tmp_path / "random", False)
