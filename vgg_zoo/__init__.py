@@ -5,6 +5,7 @@ and the same names with `_box`, which predict boxes (Appendix A). Everything els
 """
 
 from importlib import import_module
+from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any
 
 from vgg_zoo import entrypoints as entrypoints
@@ -15,6 +16,7 @@ from vgg_zoo.model import VGG
 
 if TYPE_CHECKING:
     from vgg_zoo.evaluation import DenseEvaluator, Fusion, fuse
+    from vgg_zoo.explanation import Explanation, explain
     from vgg_zoo.fast.net import fast_inference
     from vgg_zoo.features import ImageDescriptor as ImageDescriptor
     from vgg_zoo.localisation import Localiser
@@ -26,9 +28,11 @@ __all__ = [
     "BoxVGG",
     "Configuration",
     "DenseEvaluator",
+    "Explanation",
     "Fusion",
     "Localiser",
     "__version__",
+    "explain",
     "fast_inference",
     "fuse",
     "initialise",
@@ -39,19 +43,24 @@ __version__ = "0.1.0"
 
 _LATER = {
     **{"DenseEvaluator": "evaluation", "Fusion": "evaluation", "fuse": "evaluation"},
+    **{"Explanation": "explanation", "explain": "explanation"},
     **{"fast_inference": "fast.net", "Localiser": "localisation", "verify_weights": "pretrained"},
     "ImageDescriptor": "features",  # needs scikit-learn, an extra, and so is not in __all__
 }
 """Public names by their modules."""
 
 
-def __getattr__(name: str) -> Any:
-    """Import what is asked for; from then on it is a plain attribute."""
-    if name not in _LATER:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = globals()[name] = getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
-    return found
+if not TYPE_CHECKING:  # a type checker would take every misspelt name for one of these
+
+    def __getattr__(name: str) -> Any:
+        """Import what is asked for; from then on it is a plain attribute."""
+        if name not in _LATER:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        found = globals()[name] = getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
+        return found
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LATER})
+    """The public names and the modules, and nothing that this file itself uses."""
+    modules = {module.name for module in iter_modules(__path__) if not module.name.startswith("_")}
+    return sorted({*__all__, *_LATER, *modules, "__doc__", "__file__", "__name__", "__path__"})

@@ -38,7 +38,7 @@ from PIL import Image, ImageColor
 
 from vgg_zoo.entrypoints import predicts
 from vgg_zoo.evaluation import GRID, PROTOCOLS, DenseEvaluator
-from vgg_zoo.explain import SHOWN, Explanation, PlacedMap, explain
+from vgg_zoo.explanation import SHOWN, Explanation, PlacedMap, explain
 from vgg_zoo.fast.bf16 import check_precision
 from vgg_zoo.images.decoding import BadImageError, Pixels, read_pixels
 from vgg_zoo.images.preprocessing import rescaled_size
@@ -482,7 +482,7 @@ class Page:
         chosen = {**kept.settings, "scales": scales, "protocol": protocol, "flip": flip}
         evaluator, photo = DenseEvaluator(kept.model, **chosen, precision=kept.precision), photo_of(path)
         check_cost(evaluator, *photo.shape[:2])
-        explanation = explain(evaluator, photo)
+        explanation = explain(photo, evaluator)
         return replace(explanation, photo=enlarged(explanation.photo))
 
     def paint(self, result: Explanation | None, shown_class: int | None, shown_scale: int | None) -> Updates:

@@ -27,8 +27,7 @@ from recipes.data.splits import load_splits
 from recipes.runtime.command import command, command_parser
 from recipes.runtime.launchers import launch
 from vgg_zoo.evaluation import DenseEvaluator
-from vgg_zoo.explain import draw
-from vgg_zoo.explain import explain as explained
+from vgg_zoo.explanation import explain as explained
 from vgg_zoo.images.preprocessing import centre_crop, subtract_mean
 from vgg_zoo.results import read_results
 
@@ -98,7 +97,7 @@ def explain(net: Path, pixels: Any, scales: list[int], folder: Path) -> Path:
     """Draw the digit, and where the net sees its classes in it."""
     digit, picture = folder / "digit.png", folder / "explained.png"
     Image.fromarray(pixels).resize((240, 240), Image.Resampling.BICUBIC).save(digit)
-    draw(explained(DenseEvaluator(str(net), tuple(scales), flip=False), digit), picture)
+    explained(digit, DenseEvaluator(str(net), tuple(scales), flip=False)).draw(picture)
     return digit
 
 

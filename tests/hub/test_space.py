@@ -29,7 +29,7 @@ from PIL import Image
 from tests.helpers import small, training_results
 from vgg_zoo.devices import bf16_of_cpu
 from vgg_zoo.evaluation import DenseEvaluator
-from vgg_zoo.explain import PlacedMap, explain
+from vgg_zoo.explanation import PlacedMap, explain
 from vgg_zoo.fast import bf16
 from vgg_zoo.images.decoding import BadImageError
 
@@ -192,7 +192,7 @@ def test_the_cost_of_a_test_is_bounded() -> None:
 
 
 def test_the_heat_has_the_colours_of_the_explanations() -> None:
-    """As matplotlib overlays them in `vgg_zoo.explain`, within what eleven colours instead of 256 leave open."""
+    """As matplotlib overlays them in `vgg_zoo.explanation`, within what eleven colours instead of 256 leave open."""
     photo = np.asarray(Image.open(PHOTO))
     rng = np.random.default_rng(0)
     places = {"rows": np.array([0.2, 0.5, 0.8]), "columns": np.array([0.1, 0.3, 0.6, 0.9])}
@@ -541,7 +541,7 @@ def test_a_photo_is_tested_and_explained(page: Page, folders: list[Path]) -> Non
     expect(page.locator("#results")).to_be_visible()
     check_classes(page, folders[0])
 
-    explanation = explain(DenseEvaluator.from_pretrained(folders[0]), PHOTO)
+    explanation = explain(PHOTO, DenseEvaluator.from_pretrained(folders[0]))
     heat = page.locator("#heat img")
     for place, scale in ((None, None), (4, 2), (4, 0), (0, 0), (0, 2)):
         if place is None:  # without a click: the likeliest class on the finest map

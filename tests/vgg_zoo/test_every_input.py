@@ -19,7 +19,7 @@ from PIL import Image
 
 import vgg_zoo
 from tests.helpers import small
-from vgg_zoo import descriptors, explain
+from vgg_zoo import descriptors
 from vgg_zoo.descriptors import DenseDescriptor
 from vgg_zoo.evaluation import DenseEvaluator, Fusion
 from vgg_zoo.features import ImageDescriptor
@@ -95,7 +95,7 @@ USES: dict[str, Callable[[Any, Any], Any]] = {
         Localiser(box_net(), DenseEvaluator(net, SCALES), 64).draw(image).size
     ),
     "explain": lambda net, image: torch.from_numpy(
-        np.sort(explain.explain(DenseEvaluator(net, SCALES), image, 9).maps[0].posteriors, 0)
+        np.sort(vgg_zoo.explain(image, net, 9, scales=SCALES).maps[0].posteriors, 0)
     ),
     "DenseDescriptor.of_rescaled": lambda net, image: DenseDescriptor(net, scales=SCALES).of_rescaled(
         [at_scales(decoded(image), SCALES)]

@@ -16,7 +16,7 @@ from torch import nn
 from tests.helpers import small
 from vgg_zoo.descriptors import DenseDescriptor, feature_maps
 from vgg_zoo.evaluation import DenseEvaluator
-from vgg_zoo.explain import explain
+from vgg_zoo.explanation import explain
 from vgg_zoo.images.inputs import at_scales
 from vgg_zoo.inference import inference_view
 from vgg_zoo.localisation import Localiser
@@ -43,7 +43,7 @@ USES: dict[str, Callable[[Any], Any]] = {
     "class score map": lambda net: DenseEvaluator(net, (256,)).class_score_map(PHOTO, 256),
     "descriptors": lambda net: DenseDescriptor(net, scales=(256,)).of_rescaled([at_scales(PHOTO, (256,))]),
     "feature maps": lambda net: feature_maps(net, X, ["fc7"])["fc7"],
-    "explanation": lambda net: explain(DenseEvaluator(net, (256,)), PHOTO).maps[0].posteriors,
+    "explanation": lambda net: explain(PHOTO, net, scales=256).maps[0].posteriors,
     "boxes": lambda net: Localiser(BOX_NET, net, (256,))(PHOTO)[0].box,
 }
 

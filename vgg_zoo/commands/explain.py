@@ -5,8 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from vgg_zoo.evaluation import DenseEvaluator
-from vgg_zoo.explain import draw, explain, figure_class
+from vgg_zoo.explanation import explain, figure_class
 from vgg_zoo.images.pictures import decoded_photo, picture_of
 
 
@@ -23,8 +22,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         figure_class()  # what is missing is said before the net is fetched and run
         output = picture_of(options.photo, options.output, "explained")
         pixels = decoded_photo(options.photo)
-        explanation = explain(DenseEvaluator(options.model, options.scales), pixels, options.top)
-        draw(explanation, output)
+        explanation = explain(pixels, options.model, options.top, scales=options.scales)
+        explanation.draw(output)
     except (ValueError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -1,5 +1,6 @@
 """What `vgg-zoo explain` draws, where, and what it refuses."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -13,11 +14,12 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 from timm.models import save_for_hf
 
+import vgg_zoo
 from tests.forked import run_forked
 from tests.helpers import small
 from vgg_zoo.commands.explain import main
 from vgg_zoo.evaluation import DenseEvaluator
-from vgg_zoo.explain import PlacedMap, draw, explain, window_centres
+from vgg_zoo.explanation import PlacedMap, explain, window_centres
 from vgg_zoo.images.decoding import BadImageError
 
 BRIGHT, DARK = 3, 1
@@ -117,7 +119,7 @@ def test_the_map_of_a_photo_is_placed_by_its_rescaled_size(
     brightness: Any, size: tuple[int, int], ceil_mode: bool
 ) -> None:
     """Windows of 64 pixels, from the upper left corner on; Caffe's pooling may add one across the border."""
-    (placed,) = explain(DenseEvaluator(brightness, (150,), ceil_mode=ceil_mode), with_patch(*size, (0, 9, 0, 9))).maps
+    (placed,) = explain(with_patch(*size, (0, 9, 0, 9)), DenseEvaluator(brightness, 150, ceil_mode=ceil_mode)).maps
     for centres, side in zip((placed.rows, placed.columns), size, strict=True):
         rescaled = int(150 * side / min(size))
         cells = (-(-rescaled // 32) if ceil_mode else rescaled // 32) - 1
@@ -127,7 +129,7 @@ def test_the_map_of_a_photo_is_placed_by_its_rescaled_size(
 @pytest.mark.parametrize("box", [(0, 80, 0, 80), (0, 80, 240, 320), (120, 200, 0, 80), (120, 200, 240, 320)])
 def test_the_heat_is_over_the_bright_corner(brightness: Any, box: tuple[int, int, int, int]) -> None:
     """The hottest pixels lie in the corner, those of another class outside; the net's one patch is 64 of 160 pixels."""
-    explanation = explain(DenseEvaluator(brightness, (160,)), with_patch(200, 320, box), top=2)
+    explanation = explain(with_patch(200, 320, box), brightness, top=2, scales=160)
     assert [name for name, _ in explanation.predictions] == [str(BRIGHT), str(DARK)]
     (placed,) = explanation.maps
     bright, dark = placed.over(200, 320)
@@ -140,7 +142,7 @@ def test_the_heat_is_over_the_bright_corner(brightness: Any, box: tuple[int, int
 
 def test_the_heat_is_hottest_at_the_windows_centre(brightness: Any) -> None:
     """A patch of exactly one window, at twice the size: rows 64–128 and columns 96–160 of the rescaled photo."""
-    (placed,) = explain(DenseEvaluator(brightness, (192,)), with_patch(384, 640, (128, 256, 192, 320))).maps
+    (placed,) = explain(with_patch(384, 640, (128, 256, 192, 320)), brightness, scales=192).maps
     heat = placed.over(384, 640)[0]
     y, x = np.unravel_index(heat.argmax(), heat.shape)
     assert abs(y + 0.5 - 192) <= 0.5
@@ -151,21 +153,21 @@ def test_what_is_drawn_is_the_soft_max_at_every_place(brightness: Any) -> None:
     """Of the evaluator's map, at every scale; the classes are the evaluator's, with its flips."""
     picture = load_sample_image("flower.jpg")[:200, :300]
     evaluator = DenseEvaluator(brightness, (64, 128))
-    explanation = explain(evaluator, picture, top=4)
+    explanation = explain(picture, evaluator, top=4)
     assert list(explanation.predictions) == evaluator.predict([picture], top=4)[0]
     for placed, scale in zip(explanation.maps, (64, 128), strict=True):
         expected = evaluator.class_score_map(picture, scale).softmax(0)
         assert placed.scale == scale
         for (name, _), one in zip(explanation.predictions, placed.posteriors, strict=True):
             np.testing.assert_allclose(one, expected[int(name)], atol=1e-6)
-    assert len(explain(evaluator, picture, top=50).predictions) == 5
+    assert len(explain(picture, evaluator, top=50).predictions) == 5
 
 
 def test_classes_of_one_name_are_told_apart(brightness: Any) -> None:
     """ImageNet has two cranes; the maps are those of the right ones."""
     net = set_to_brightness(small("vgg_d"))
     net.pretrained_cfg["label_names"] = ["crane"] * 5
-    explanation = explain(DenseEvaluator(net, (64,)), with_patch(64, 64, (0, 64, 0, 64)), top=2)
+    explanation = explain(with_patch(64, 64, (0, 64, 0, 64)), net, top=2, scales=64)
     assert explanation.maps[0].posteriors[:, 0, 0].tolist() == pytest.approx([p for _, p in explanation.predictions])
 
 
@@ -174,7 +176,7 @@ def test_timms_own_nets_are_explained() -> None:
     """Full size: windows of 224 pixels."""
     torch.manual_seed(0)
     net = timm.create_model("vgg11", num_classes=3)
-    (placed,) = explain(DenseEvaluator(net, (256,)), load_sample_image("china.jpg")).maps
+    (placed,) = explain(load_sample_image("china.jpg"), net, scales=256).maps
     assert placed.posteriors.shape == (3, 2, 5)
     np.testing.assert_allclose(placed.rows, [112 / 256, 144 / 256])
     np.testing.assert_allclose(placed.columns, (112 + 32 * np.arange(5)) / 383)
@@ -185,14 +187,13 @@ def test_the_png_is_of_sensible_size(brightness: Any, shape: tuple[int, int], tm
     """Whatever the photo's shape, with names that matplotlib would read as formulas; nothing else is left behind."""
     net = set_to_brightness(small("vgg_d"))
     net.pretrained_cfg["label_names"] = ["$x^$, dollar", "", "a name " * 20, "_{", "tench, Tinca tinca"]
-    draw(
-        explain(DenseEvaluator(net, (64, 128)), load_sample_image("china.jpg")[: shape[0], : shape[1]]),
-        tmp_path / "a.png",
-    )
+    photo = load_sample_image("china.jpg")[: shape[0], : shape[1]]
+    drawn = explain(photo, net, scales=(64, 128)).draw(tmp_path / "a.png")
     assert [file.name for file in tmp_path.iterdir()] == ["a.png"]
     with Image.open(tmp_path / "a.png") as picture:
         picture.load()
         assert picture.format == "PNG"
+        assert np.array_equal(np.asarray(picture.convert("RGB")), np.asarray(drawn))
         assert 600 < picture.width < 2500
         assert 500 < picture.height < 3000
         assert np.ptp(np.asarray(picture.convert("L"))) > 200
@@ -200,7 +201,7 @@ def test_the_png_is_of_sensible_size(brightness: Any, shape: tuple[int, int], tm
 
 def test_a_large_photo_is_drawn_small(brightness: Any) -> None:
     """24 megapixels become at most 1024 pixels a side."""
-    explanation = explain(DenseEvaluator(brightness, (64,)), np.full((4000, 6000, 3), 90, np.uint8))
+    explanation = explain(np.full((4000, 6000, 3), 90, np.uint8), brightness, scales=64)
     assert explanation.photo.shape == (683, 1024, 3)
 
 
@@ -208,10 +209,10 @@ def test_a_large_photo_is_drawn_small(brightness: Any) -> None:
 def test_matplotlibs_global_state_is_left_alone(brightness: Any, tmp_path: Path) -> None:
     """Neither pyplot nor a window system is needed."""
     code = (
-        "import sys; import vgg_zoo.explain; assert 'matplotlib' not in sys.modules; import numpy as np; "
-        "from vgg_zoo.explain import Explanation, PlacedMap, draw; one = np.full(1, 0.5); "
+        "import sys; import vgg_zoo.explanation; assert 'matplotlib' not in sys.modules; import numpy as np; "
+        "from vgg_zoo.explanation import Explanation, PlacedMap; one = np.full(1, 0.5); "
         "placed = PlacedMap(scale=64, posteriors=np.ones((1, 1, 1)), rows=one, columns=one); "
-        "draw(Explanation(photo=np.zeros((9, 9, 3), np.uint8), predictions=(('a', 1.0),), maps=(placed,)), 'a.png'); "
+        "Explanation(photo=np.zeros((9, 9, 3), np.uint8), predictions=(('a', 1.0),), maps=(placed,)).draw('a.png'); "
         "assert 'matplotlib' in sys.modules and 'matplotlib.pyplot' not in sys.modules"
     )
     root = Path(__file__).resolve().parents[2]
@@ -302,7 +303,7 @@ def test_what_is_no_image_is_named(
     assert main(["text.jpg", "--model", str(folder)]) == 1
     assert capsys.readouterr().err == "error: text.jpg: no image format that Pillow knows\n"
     with pytest.raises(BadImageError, match="no image format"):
-        explain(DenseEvaluator(brightness, (64,)), "text.jpg")
+        explain("text.jpg", brightness, scales=64)
 
 
 def test_a_folder_of_another_net_is_refused(photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -335,14 +336,32 @@ def test_missing_matplotlib_is_named(
 
 def test_a_failed_write_leaves_nothing(brightness: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither half a file nor the temporary one; what was there stays."""
-    from matplotlib.figure import Figure
 
-    def fail(self: Figure, path: Path, **options: Any) -> None:
-        path.write_bytes(b"half")
+    def fail(self: Path, data: bytes) -> None:
+        with self.open("wb") as writing:
+            writing.write(data[:10])
         raise OSError("disk full")
 
-    monkeypatch.setattr(Figure, "savefig", fail)
+    explanation = explain(with_patch(64, 64, (0, 9, 0, 9)), brightness, scales=64)
     (tmp_path / "a.png").write_bytes(b"before")
+    monkeypatch.setattr(Path, "write_bytes", fail)
     with pytest.raises(OSError, match="disk full"):
-        draw(explain(DenseEvaluator(brightness, (64,)), with_patch(64, 64, (0, 9, 0, 9))), tmp_path / "a.png")
+        explanation.draw(tmp_path / "a.png")
     assert [file.read_bytes() for file in tmp_path.iterdir()] == [b"before"]
+
+
+def test_the_public_function_takes_what_an_evaluator_takes(folder: Path, photo: Path) -> None:
+    """A folder, a net or an evaluator, which has its own scales; the data are plain."""
+    by_folder = vgg_zoo.explain(photo, folder, 2, scales=[64])
+    by_evaluator = vgg_zoo.explain(str(photo), DenseEvaluator(folder, 64), 2)
+    assert by_folder.to_dict() == by_evaluator.to_dict()
+    told = json.loads(json.dumps(by_folder.to_dict()))
+    assert [tuple(row.values()) for row in told["predictions"]] == list(by_folder.predictions)
+    assert np.array_equal(told["maps"][0]["posteriors"], by_folder.maps[0].posteriors)
+    assert {key: len(told["maps"][0][key]) for key in ("rows", "columns")} == dict(
+        zip(("rows", "columns"), by_folder.maps[0].posteriors.shape[1:], strict=True)
+    )
+    with pytest.raises(ValueError, match=r"the evaluator has its scales, \(64,\); give them there"):
+        vgg_zoo.explain(photo, DenseEvaluator(folder, 64), scales=96)
+    with pytest.raises(ValueError, match="top must be at least 1, the likeliest class; got 0"):
+        vgg_zoo.explain(photo, folder, 0)

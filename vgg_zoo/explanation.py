@@ -11,7 +11,9 @@ mark the centres. The maps are those of the photo itself; the posteriors beside 
 rule averaged over the mirrored photo and the scales too, and of class scores that were averaged before the soft-max.
 """
 
+import io
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ from vgg_zoo.images.inputs import Input, decoded
 from vgg_zoo.images.preprocessing import rescaled_size
 from vgg_zoo.receptive import field_of
 from vgg_zoo.weights.files import whole
+from vgg_zoo.weights.settings import Net
 
 SHOWN = 1024
 """Pixels of the longer side of the photo that is drawn, at the most."""
@@ -68,21 +71,61 @@ class Explanation:
     predictions: tuple[tuple[str, float], ...]
     maps: tuple[PlacedMap, ...]
 
+    def draw(self, path: str | Path | None = None) -> Image.Image:
+        """The picture that `vgg_zoo.explanation` describes.
 
-def explain(evaluator: DenseEvaluator, image: Input, top: int = 5) -> Explanation:
+        Args:
+            path: Of a PNG to write as well, whole or not at all.
+
+        Raises:
+            ImportError: matplotlib is missing.
+            OSError: The file cannot be written.
+        """
+        figure, written = _Drawing(self).figure, io.BytesIO()
+        figure.savefig(written, format="png", dpi=_DPI)
+        if path is not None:
+            with whole(Path(path)) as writing:
+                writing.write_bytes(written.getvalue())
+        return Image.open(written).convert("RGB")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Predictions and maps as plain data, which `json.dumps` takes; the photo by its size alone."""
+        return {
+            "photo": {"height": self.photo.shape[0], "width": self.photo.shape[1]},
+            "predictions": [{"class": name, "posterior": posterior} for name, posterior in self.predictions],
+            "maps": [
+                {
+                    "scale": placed.scale,
+                    "posteriors": placed.posteriors.tolist(),
+                    "rows": placed.rows.tolist(),
+                    "columns": placed.columns.tolist(),
+                }
+                for placed in self.maps
+            ],
+        }
+
+
+def explain(
+    image: Input, model: Net | DenseEvaluator, top: int = 5, *, scales: Sequence[int] | int | None = None
+) -> Explanation:
     """The likeliest classes of an image, and their posteriors at every position of the class score map of every scale.
 
     Args:
-        evaluator: Its scales are those of the maps; its posteriors decide which classes are likeliest.
-        image: A PIL image, a path, or an (H, W, 3) array of RGB in 0–255; decoded once.
+        image: A PIL image, a path, an (H, W, 3) array of RGB in 0–255, or whatever else `Input` names; decoded once.
+        model: A net, a folder or a name, as `DenseEvaluator` takes them; or a `DenseEvaluator`, whose posteriors decide
+            which classes are likeliest.
         top: How many classes; no more than the net has.
+        scales: Q of the maps in pixels; None takes the evaluator's, or what is usual for the net.
 
     Raises:
-        ValueError: `top` is below 1.
+        ValueError: `top` is below 1, scales beside an evaluator, which has its own, or what `DenseEvaluator` refuses.
         BadImageError: An image that cannot be decoded.
     """
     if top < 1:
         raise ValueError(f"top must be at least 1, the likeliest class; got {top}")
+    if isinstance(model, DenseEvaluator) and scales is not None:
+        raise ValueError(f"the evaluator has its scales, {model.scales}; give them there, or explain its net instead")
+    evaluator = model if isinstance(model, DenseEvaluator) else DenseEvaluator(model, scales)
     pixels = decoded(image)
     names = evaluator.class_names
     values, classes = evaluator([pixels])[0].topk(min(top, len(names)))
@@ -122,18 +165,6 @@ def _weights(centres: Values, length: int) -> Values:
     """(length, positions): how much each position counts at the middle of each of `length` pixels; rows sum to 1."""
     middles = (np.arange(length) + 0.5) / length
     return np.stack([np.interp(middles, centres, one) for one in np.eye(len(centres))], axis=1)
-
-
-def draw(explanation: Explanation, path: str | Path) -> None:
-    """Write the PNG that this module describes, whole or not at all.
-
-    Raises:
-        ImportError: matplotlib is missing.
-        OSError: The file cannot be written.
-    """
-    figure = _Drawing(explanation).figure
-    with whole(Path(path)) as writing:
-        figure.savefig(writing, format="png", dpi=_DPI)
 
 
 _DPI = 110
