@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> None:
 
     def load() -> tuple[DenseDescriptor, LabelledImages]:
         chosen = {name: getattr(args, name) for name in CHOSEN}
-        descriptor = DenseDescriptor(args.model, **chosen, precision=args.copy_precision)
+        descriptor = DenseDescriptor(args.model, **chosen, device=None, precision=args.copy_precision)
         source = data_source(args)
         split = load_splits(source)[0] if args.training else load_test_split(source, labelled=not args.unlabelled)
         return descriptor, split

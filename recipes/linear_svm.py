@@ -117,7 +117,7 @@ def descriptor_of(args: argparse.Namespace, protocol: SvmProtocol, model: str) -
     settings |= {name: value for name in ("scales", "flip", "ceil_mode") if (value := getattr(args, name)) is not None}
     settings |= {"combine": args.combine or protocol.combine, "l2": args.l2}
     settings |= {"exact": args.exact, "precision": args.copy_precision}
-    return DenseDescriptor(model, args.layer, most_pixels=args.most_pixels, **settings)
+    return DenseDescriptor(model, args.layer, most_pixels=args.most_pixels, device=None, **settings)
 
 
 def compute(

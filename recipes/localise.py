@@ -88,6 +88,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def make_localiser(args: argparse.Namespace) -> Localiser:
     """The localiser that the command asks for."""
     how: dict[str, Any] = {"most_pixels": args.most_pixels, "exact": args.exact, "precision": args.copy_precision}
+    how["device"] = None  # each process moves them to its own
     evaluators = [DenseEvaluator(model, args.classifier_scales, **how) for model in args.classifier]
     return Localiser(
         [model for model, _ in args.nets],

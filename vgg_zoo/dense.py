@@ -207,11 +207,40 @@ def _trim() -> None:
         trim(0)
 
 
+def of_each(
+    of_rescaled: Callable[[Sequence[Rescaled | None]], Tensor],
+    images: Iterable[Rescaled | None],
+    device: torch.device,
+    bar: Any = None,
+) -> Tensor:
+    """What a function makes of any number of images, drawn one by one, in bounded memory.
+
+    Args:
+        of_rescaled: (n, ...) of n images at their scales; None among them is one that cannot be decoded.
+        images: At their scales.
+        device: Of the net, which decides how many wait for it.
+        bar: Of `vgg_zoo.images.each.progress`; moved on when images have been through the net.
+
+    Raises:
+        ValueError: There is none.
+    """
+    found = []
+    for part in in_parts(images, _BYTES_A_PIXEL * default_most_pixels(device)):
+        found.append(of_rescaled(part))
+        if bar is not None:
+            bar.update(len(part))
+        _trim()
+    if not found:
+        raise ValueError("no images; give at least one PIL image, path or array")
+    return torch.cat(found)
+
+
 class DenseNet(ABC):
     """A net, and how it is applied to whole images at several scales (Sect. 3.2). A subclass says to what end.
 
     Attributes:
         model: The net, in its owner's mode.
+        named: The net and its weights in `repr`.
         scales: Q, smallest sides in pixels.
         flip: Average with the mirrored image.
         ceil_mode: Pools round their size up.
@@ -225,6 +254,7 @@ class DenseNet(ABC):
     def __init__(
         self,
         model: Any,
+        named: str,
         chosen: Mapping[str, Any],
         settings_from: str,
         side: int,
@@ -239,7 +269,7 @@ class DenseNet(ABC):
             raise ValueError(f"scales must be smallest sides of at least {side} pixels{what}; got {scales}")
         if most_pixels is not None and most_pixels < side**2:
             raise ValueError(f"most_pixels must be at least {side}², the smallest image; got {most_pixels}")
-        self.model, self.scales, self.flip = model, scales, bool(chosen["flip"])
+        self.model, self.named, self.scales, self.flip = model, named, scales, bool(chosen["flip"])
         self.ceil_mode, self.exact, self.precision = bool(chosen["ceil_mode"]), bool(exact), precision
         self.settings_from = settings_from
         self._side, self._most_pixels = side, None if most_pixels is None else int(most_pixels)
@@ -271,27 +301,13 @@ class DenseNet(ABC):
         """Everything but the net, as plain data."""
 
     def __repr__(self) -> str:
-        architecture = self.model.pretrained_cfg.get("architecture", type(self.model).__name__)
         settings = ", ".join(f"{name}={value!r}" for name, value in self.settings.items())
-        return f"{type(self).__name__}({architecture}, {settings}; settings from {self.settings_from})"
+        how = f"arithmetic={self.arithmetic!r}, device={str(self.device)!r}; settings from {self.settings_from}"
+        return f"{type(self).__name__}({self.named}, {settings}, {how})"
 
     @abstractmethod
     def of_rescaled(self, images: Sequence[Rescaled | None]) -> Tensor:
         """(N, numbers) of images at every scale; None gives a row of NaN."""
-
-    def of_each(self, images: Iterable[Rescaled | None]) -> Tensor:
-        """The same of any number of images, drawn one by one, in bounded memory.
-
-        Raises:
-            ValueError: There is none.
-        """
-        found = []
-        for part in in_parts(images, _BYTES_A_PIXEL * default_most_pixels(self.device)):
-            found.append(self.of_rescaled(part))
-            _trim()
-        if not found:
-            raise ValueError("no images; give at least one PIL image, path or array")
-        return torch.cat(found)
 
     def batches(self, images: Sequence[Rescaled | None]) -> Iterator[tuple[int, Tensor, list[int]]]:
         """Of images at every scale: the place of the scale, a batch of one shape on the net's device, and its places.

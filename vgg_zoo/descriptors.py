@@ -17,7 +17,7 @@ from vgg_zoo.images.inputs import Rescaled, net_input
 from vgg_zoo.inference import inference_view
 from vgg_zoo.layers import check_is_vgg, hidden_map, layer_maps, layer_of, layers_of, smallest_side, trunk_modules
 from vgg_zoo.model import input_channels
-from vgg_zoo.pretrained import pretrained_net
+from vgg_zoo.pretrained import described, net_of
 from vgg_zoo.weights.settings import Net, settled
 
 InputRange = tuple[float, float] | str
@@ -43,6 +43,7 @@ class DenseDescriptor(DenseNet):
         l2: "scale" normalises each scale's descriptor before they are combined, "final" the combined one.
         ceil_mode: Max-pools round their size up, as Caffe's did.
         most_pixels: That go through the net at once; None as of `DenseEvaluator`.
+        device: As of `DenseEvaluator`.
         exact: Use the net itself. Otherwise, in float32 on a CPU, `fast_inference`'s copy of it does the work.
         precision: As of `DenseEvaluator`.
 
@@ -62,10 +63,11 @@ class DenseDescriptor(DenseNet):
         *,
         ceil_mode: bool | None = None,
         most_pixels: int | None = None,
+        device: torch.device | str | None = "auto",
         exact: bool = False,
         precision: str | None = None,
     ) -> None:
-        model: Any = net if isinstance(net, nn.Module) else pretrained_net(net)
+        model = net_of(net, device)
         check_is_vgg(model, classifies=False)
         self.layer = layer_of(model, layer)
         for name, value, options in (("combine", combine, COMBINE), ("l2", l2, L2)):
@@ -74,7 +76,7 @@ class DenseDescriptor(DenseNet):
         chosen, settings_from = settled({"scales": scales, "flip": flip, "ceil_mode": ceil_mode}, net)
         what = f" for {layer}" + self.layer.fully_connected * " (layers of the trunk take 32)"
         side = smallest_side(model, self.layer)
-        super().__init__(model, chosen, settings_from, side, what, most_pixels, exact, precision)
+        super().__init__(model, described(net), chosen, settings_from, side, what, most_pixels, exact, precision)
         self.combine, self.l2 = combine, l2
 
     @property

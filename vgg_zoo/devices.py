@@ -35,6 +35,29 @@ def default_most_pixels(device: torch.device) -> int:
     return 2 ** (min(max(pixels, LEAST_PIXELS), _MOST_PIXELS).bit_length() - 1)
 
 
+def device_for(wanted: torch.device | str | None, loaded: bool) -> torch.device | None:
+    """Where a net is to go; None: it stays.
+
+    Args:
+        wanted: A device, "cuda:1"; "auto", where a net that we load goes to the GPU if CUDA has one, and a module stays
+            where its owner put it; None, where every net stays.
+        loaded: Whether the net was loaded by us.
+
+    Raises:
+        ValueError: No such device here.
+    """
+    if wanted is None or wanted == "auto":
+        return torch.device("cuda") if wanted and loaded and torch.cuda.is_available() else None
+    here = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
+    try:
+        device = torch.device(wanted)
+        torch.empty(0, device=device)
+    # What PyTorch raises depends on the device and on how it was built.
+    except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
+        raise ValueError(f"there is no device {wanted!r} here; choose from auto, {', '.join(here)}") from error
+    return device
+
+
 def total_memory(device: torch.device) -> int:
     """Bytes of a GPU's memory; 0 of a CPU and of what tells none."""
     if device.type == "mps":

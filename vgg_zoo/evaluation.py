@@ -1,8 +1,7 @@
 """Evaluation (Sect. 3.2 and 4): dense, multi-scale, multi-crop, and fusion, by averaging posteriors."""
 
 import json
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,15 +9,15 @@ from typing import Any
 import torch
 from huggingface_hub import hf_hub_download
 from timm.data import ImageNetInfo
-from torch import Tensor, nn
+from torch import Tensor
 
+from vgg_zoo.classifier import Classifier
 from vgg_zoo.dense import DenseNet, even_parts, score_maps
-from vgg_zoo.images.decoding import BadImageError, Pixels
-from vgg_zoo.images.inputs import Input, Rescaled, at_scales, decode_each, decoded, several, size_of
+from vgg_zoo.images.inputs import Input, Rescaled, as_scales, decoded, of_scales
 from vgg_zoo.images.preprocessing import rescale
 from vgg_zoo.layers import check_is_vgg, smallest_side
 from vgg_zoo.model import outputs_of, own_class_names
-from vgg_zoo.pretrained import pretrained_net
+from vgg_zoo.pretrained import described, net_of
 from vgg_zoo.weights.files import whole
 from vgg_zoo.weights.folder import save_folder
 from vgg_zoo.weights.settings import SETTINGS_FILE, Net, read_settings, settled
@@ -26,10 +25,8 @@ from vgg_zoo.weights.settings import SETTINGS_FILE, Net, read_settings, settled
 GRID = 5
 """Crops a side in multi-crop evaluation; 5 × 5 × 2 flips are the paper's 50 a scale."""
 
-Posteriors = Callable[[Sequence[Input]], Tensor]
 
-
-class DenseEvaluator(DenseNet):
+class DenseEvaluator(DenseNet, Classifier):
     """The paper's evaluation of a net as a function from images to class posteriors (Sect. 3.2).
 
     Every image is rescaled isotropically to each test scale Q. "dense" applies the net to the whole of it, averages the
@@ -48,6 +45,8 @@ class DenseEvaluator(DenseNet):
         most_pixels: That go through the net at once. Smaller images are batched up to it; the trunk runs over a larger
             image in tiles of so many pixels. None: 2**20 on a CPU; on a GPU what suits its memory, up to 2**24
             (`vgg_zoo.devices.default_most_pixels`).
+        device: Where the net goes: a device, "cuda:1"; "auto", a net given by name or folder goes to the GPU that CUDA
+            has, if any, and a module stays where it is; None, it stays, on the CPU where it is loaded here.
         exact: Use the net itself. Otherwise, in float32 on a CPU, `fast_inference`'s copy of it does the work, several
             times as fast and equal up to rounding; it is made again when the weights have changed.
         precision: "bf16", on a CPU with AMX or AVX512-BF16: a copy whose FC layers, and with AMX convolutions, multiply
@@ -74,10 +73,11 @@ class DenseEvaluator(DenseNet):
         softmax_first: bool | None = None,
         ceil_mode: bool | None = None,
         most_pixels: int | None = None,
+        device: torch.device | str | None = "auto",
         exact: bool = False,
         precision: str | None = None,
     ) -> None:
-        net: Any = model if isinstance(model, nn.Module) else pretrained_net(model)
+        net = net_of(model, device)
         check_is_vgg(net)
         given = {"scales": scales, "flip": flip, "protocol": protocol}
         given |= {"softmax_first": softmax_first, "ceil_mode": ceil_mode}
@@ -85,7 +85,8 @@ class DenseEvaluator(DenseNet):
         if chosen["protocol"] not in PROTOCOLS:
             raise ValueError(f"unknown protocol {chosen['protocol']!r}; choose from {', '.join(PROTOCOLS)}")
         self.side = smallest_side(net)
-        super().__init__(net, chosen, settings_from, self.side, ", the net's crop", most_pixels, exact, precision)
+        what = ", the net's crop"
+        super().__init__(net, described(model), chosen, settings_from, self.side, what, most_pixels, exact, precision)
         self.protocol, self.softmax_first = str(chosen["protocol"]), bool(chosen["softmax_first"])
 
     @property
@@ -103,39 +104,6 @@ class DenseEvaluator(DenseNet):
     def class_names(self) -> list[str]:
         """In the order of the posteriors: the net's own, ImageNet's for 1000 classes, or numbers."""
         return class_names_of(self.model)
-
-    @torch.inference_mode()
-    def __call__(self, images: Iterable[Input], strict: bool = True) -> Tensor:
-        """Posteriors of images of any sizes.
-
-        Args:
-            images: PIL images, paths, (H, W, 3) arrays of RGB in 0–255, or whatever else `Input` names; drawn one by
-                one, so that a generator of any length goes through in bounded memory.
-            strict: Raise at an image that cannot be decoded; otherwise its row is NaN and a warning names it.
-
-        Returns:
-            (N, num_classes), float32, on the CPU; rows sum to 1. They depend on the image alone, not on the others.
-
-        Raises:
-            ValueError: No images.
-            BadImageError: An image that cannot be decoded, by its place and name.
-        """
-        return self.of_each(self._rescaled(images, strict))
-
-    def _rescaled(self, images: Iterable[Input], strict: bool) -> Iterator[Rescaled | None]:
-        """Each image at every scale; None, with a warning, of one that cannot be decoded, unless `strict`."""
-
-        def prepare(pixels: Pixels, named: str, beside: None) -> Rescaled:
-            return at_scales(pixels, self.scales)
-
-        for named, found in decode_each(((image, None) for image in several(images)), prepare, size_of):
-            if not isinstance(found, BadImageError):
-                yield found
-            elif strict:
-                raise BadImageError(f"{named}: {found}") from found
-            else:
-                warnings.warn(f"{named} is left out: {found}", stacklevel=3)
-                yield None
 
     @torch.inference_mode()
     def of_rescaled(self, images: Sequence[Sequence[Tensor] | None]) -> Tensor:
@@ -163,15 +131,6 @@ class DenseEvaluator(DenseNet):
             (num_classes, h, w), float32, on the CPU; h = ⌊H/32⌋ − 6 for the paper's nets.
         """
         return self.maps(rescale(decoded(image), scale)[None])[0].float().cpu()
-
-    def predict(self, images: Iterable[Input], top: int = 5) -> list[list[tuple[str, float]]]:
-        """The likeliest classes of each image, with their posteriors, in falling order."""
-        names = self.class_names
-        values, indices = self(images).topk(min(top, len(names)))
-        return [
-            [(names[index], value) for index, value in zip(row, scores, strict=True)]
-            for row, scores in zip(indices.tolist(), values.tolist(), strict=True)
-        ]
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write timm's folder of the net, and these settings beside it."""
@@ -263,28 +222,58 @@ PROTOCOLS: dict[str, tuple[Callable[[DenseEvaluator, Tensor], Tensor], ...]] = {
 """Functions from images of one shape to posteriors, which a protocol averages."""
 
 
-class Fusion:
+class Fusion(Classifier):
     """Several nets as one: the mean of their posteriors (Sect. 4.4), each net with its own scales and protocol.
 
     Args:
         evaluators: At least one, or nets, folders or names as `DenseEvaluator` takes them; the classes of all must be
             the same.
+        scales: Q of the nets that are no evaluators, as of `DenseEvaluator`; likewise `device`.
+        device: As of `DenseEvaluator`.
 
     Raises:
-        ValueError: None, or different numbers of classes.
+        ValueError: None, different numbers of classes, or what `DenseEvaluator` refuses.
+        OSError: Weights cannot be fetched.
     """
 
-    def __init__(self, evaluators: Sequence[DenseEvaluator | Net]) -> None:
-        given = [evaluators] if isinstance(evaluators, str | Path | nn.Module | DenseEvaluator) else list(evaluators)
-        self.evaluators = [each if isinstance(each, DenseEvaluator) else DenseEvaluator(each) for each in given]
+    def __init__(
+        self,
+        evaluators: DenseEvaluator | Net | Sequence[DenseEvaluator | Net],
+        scales: Sequence[int] | int | None = None,
+        *,
+        device: torch.device | str | None = "auto",
+    ) -> None:
+        given: list[Any] = list(evaluators) if isinstance(evaluators, list | tuple) else [evaluators]
+        made = [each for each in given if isinstance(each, DenseEvaluator)]
+        if made and scales is not None:
+            raise ValueError(
+                f"the evaluators have their scales, {made[0].scales}; give nets in their place, or no scales"
+            )
+        self.evaluators = [
+            each if isinstance(each, DenseEvaluator) else DenseEvaluator(each, scales, device=device) for each in given
+        ]
         classes = {outputs_of(evaluator.model) for evaluator in self.evaluators}
         if len(classes) != 1:
             raise ValueError(f"a fusion takes evaluators of the same classes; got {len(given)}, of {sorted(classes)}")
+        self.scales = as_scales(sorted({scale for evaluator in self.evaluators for scale in evaluator.scales}))
 
-    def __call__(self, images: Iterable[Input], strict: bool = True) -> Tensor:
-        """(N, num_classes) posteriors; rows sum to 1. The images are kept until every net has seen all of them."""
-        again = list(several(images))
-        return fuse([evaluator(again, strict) for evaluator in self.evaluators])
+    @property
+    def device(self) -> torch.device:
+        """Of the first net."""
+        return self.evaluators[0].device
+
+    @property
+    def class_names(self) -> list[str]:
+        """Those of the first net."""
+        return self.evaluators[0].class_names
+
+    def of_rescaled(self, images: Sequence[Rescaled | None]) -> Tensor:
+        """(N, num_classes) posteriors of images at `scales`; None gives a row of NaN."""
+        return fuse([each.of_rescaled(of_scales(images, self.scales, each.scales)) for each in self.evaluators])
+
+    def __repr__(self) -> str:
+        lines = "".join(f"\n    {evaluator!r}," for evaluator in self.evaluators)
+        return f"Fusion({lines}\n)"
 
 
 def fuse(scores: Sequence[Tensor]) -> Tensor:

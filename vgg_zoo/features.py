@@ -5,8 +5,7 @@ than imitate: what makes an estimator changes between versions (tags, routing, H
 only imported when `vgg_zoo.ImageDescriptor` is first asked for; `vgg_zoo.descriptors` does not need scikit-learn.
 """
 
-import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from copy import copy
 from pathlib import Path
 from typing import Any
@@ -23,28 +22,33 @@ except ImportError as error:
         "vgg_zoo.descriptors.DenseDescriptor, which needs no scikit-learn"
     ) from error
 
+from vgg_zoo.dense import of_each
 from vgg_zoo.descriptors import DenseDescriptor, InputRange, feature_maps
-from vgg_zoo.images.decoding import BadImageError, Pixels
+from vgg_zoo.images.decoding import Pixels
+from vgg_zoo.images.each import Each, check_on_error, progress
 from vgg_zoo.images.inputs import (
     Box,
     Input,
     Rescaled,
     at_scales,
-    decode_each,
+    count_of,
     decoded,
     part_in_box,
     size_of,
     with_boxes,
 )
 from vgg_zoo.images.preprocessing import rescale
-from vgg_zoo.pretrained import pretrained_net
-
-ON_ERROR = ("raise", "nan")
+from vgg_zoo.pretrained import net_of
 
 _DESCRIPTORS = ("layer", "scales", "combine", "flip", "l2", "ceil_mode", "most_pixels", "exact", "precision")
 """Parameters that are arguments of `DenseDescriptor`."""
 
 Descriptors = np.ndarray[Any, np.dtype[np.float32]]
+
+_MOST_NETS = 4
+
+_unpickled: dict[str, nn.Module] = {}
+"""Nets of the estimators that this process has unpickled: a worker would else load one for each of its tasks."""
 
 
 class ImageDescriptor(TransformerMixin, BaseEstimator):
@@ -55,8 +59,9 @@ class ImageDescriptor(TransformerMixin, BaseEstimator):
     stacked. Nothing is learned: `fit` only checks the parameters. `sklearn.pipeline.FeatureUnion` stacks two nets.
 
     Clones share the net, which nothing changes. A pickle holds the parameters: a net that was given by name or folder
-    is loaded again where it is needed; a module is part of the pickle, and the caches of `Pipeline(memory=...)` know it
-    again only in the same process.
+    is loaded again where it is needed, once for each process, such as each worker of `n_jobs=2`; a module is part of
+    the pickle, so that every task has a copy, and the caches of `Pipeline(memory=...)` know it again only in the same
+    process. Under `joblib.parallel_config("threading")` all share the one net.
 
     Args:
         model: A name that timm loads with its weights, the folder of a trained net, or a net, whose mode stays.
@@ -74,7 +79,9 @@ class ImageDescriptor(TransformerMixin, BaseEstimator):
         ceil_mode: Max-pools round their size up, as Caffe's and so Oxford's did.
         most_pixels: That go through the net at once. Smaller images are batched up to it, larger ones go in tiles.
             None: 2**20 on a CPU; on a GPU what suits its memory.
-        device: Where the net goes, "cuda"; None leaves it where it is, on the CPU where it is loaded by name.
+        show_progress: A bar with rate and, where the number of images is known, the time that is left.
+        device: Where the net goes: a device, "cuda:1"; "auto", a net given by name or folder goes to the GPU that CUDA
+            has, if any, and a module stays where it is; None, it stays, on the CPU where it is loaded here.
         exact: Use the net itself. Otherwise, in float32 on a CPU, `fast_inference`'s copy of it does the work, several
             times as fast and equal up to rounding. `feature_maps` always uses the net itself.
         precision: "bf16", on a CPU with AMX or AVX512-BF16: FC layers, and with AMX convolutions, multiply bfloat16.
@@ -91,9 +98,10 @@ class ImageDescriptor(TransformerMixin, BaseEstimator):
         l2: str = "scale",
         *,
         on_error: str = "raise",
+        show_progress: bool = False,
         ceil_mode: bool | None = None,
         most_pixels: int | None = None,
-        device: str | None = None,
+        device: torch.device | str | None = "auto",
         exact: bool = False,
         precision: str | None = None,
     ) -> None:
@@ -104,6 +112,7 @@ class ImageDescriptor(TransformerMixin, BaseEstimator):
         self.flip = flip
         self.l2 = l2
         self.on_error = on_error
+        self.show_progress = show_progress
         self.ceil_mode = ceil_mode
         self.most_pixels = most_pixels
         self.device = device
@@ -141,12 +150,17 @@ class ImageDescriptor(TransformerMixin, BaseEstimator):
         """
         descriptor = self._descriptor()
         images, boxed = with_boxes(X, boxes)
-        problems: list[str] = []
-        found = descriptor.of_each(self._rescaled(images, boxed, descriptor.scales, problems))
-        rows = found.view(-1, descriptor.size * (2 if boxed else 1))
-        if problems:
-            names = "; ".join(problems)
-            warnings.warn(f"{len(problems)} of {len(rows)} images are rows of NaN: {names}", stacklevel=2)
+        parts = 2 if boxed else 1
+
+        def prepare(pixels: Pixels, named: str, box: Box | None) -> list[Rescaled]:
+            found = [pixels] if box is None else [pixels, part_in_box(pixels, box, named)]
+            return [at_scales(part, descriptor.scales) for part in found]
+
+        each = Each(images, prepare, lambda found: sum(map(size_of, found)), self.on_error)
+        rescaled = (part for found in each for part in found or [None] * parts)
+        with progress(count_of(X), self.show_progress, parts) as bar:
+            rows = of_each(descriptor.of_rescaled, rescaled, descriptor.device, bar).view(-1, descriptor.size * parts)
+        each.warn(len(rows))
         return rows.numpy()
 
     def feature_maps(
@@ -195,38 +209,23 @@ class ImageDescriptor(TransformerMixin, BaseEstimator):
         channels = range(descriptor.layer.channels)
         return np.array([f"{self.layer}{scale}_{channel}" for scale in scales for channel in channels], dtype=object)
 
-    def _rescaled(
-        self, images: Iterable[tuple[Input, Box | None]], boxed: bool, scales: Sequence[int], problems: list[str]
-    ) -> Iterator[Rescaled | None]:
-        """Each image at every scale, with boxes followed by its box; None where it cannot be decoded."""
-
-        def prepare(pixels: Pixels, named: str, box: Box | None) -> list[Rescaled]:
-            parts = [pixels] if box is None else [pixels, part_in_box(pixels, box, named)]
-            return [at_scales(part, scales) for part in parts]
-
-        for named, found in decode_each(images, prepare, lambda parts: sum(map(size_of, parts))):
-            if not isinstance(found, BadImageError):
-                yield from found
-                continue
-            if self.on_error == "raise":
-                raise BadImageError(f"{named}: {found}") from found
-            problems.append(f"{named}: {found}")
-            yield from [None, None] if boxed else [None]
-
     def _descriptor(self) -> DenseDescriptor:
         """What does the work, from parameters that may have been set since the last time."""
-        if self.on_error not in ON_ERROR:
-            raise ValueError(f"unknown on_error {self.on_error!r}; choose from {', '.join(ON_ERROR)}")
-        return DenseDescriptor(self._net(), **{name: getattr(self, name) for name in _DESCRIPTORS})
+        check_on_error(self.on_error)
+        return DenseDescriptor(self._net(), device=None, **{name: getattr(self, name) for name in _DESCRIPTORS})
 
     def _net(self) -> nn.Module:
         """The net, loaded once for this estimator and all its clones."""
         net: Any = self.model
         if isinstance(net, str | Path):
-            if str(net) not in self._nets:
-                self._nets[str(net)] = pretrained_net(net)
-            net = self._nets[str(net)]
-        return net if self.device is None else net.to(self.device)
+            folder = Path(net)  # one that is trained again has another time
+            key = f"{net} {folder.stat().st_mtime_ns}" if folder.is_dir() else str(net)
+            if key not in self._nets:
+                while len(self._nets) >= _MOST_NETS:
+                    self._nets.pop(next(iter(self._nets)))
+                self._nets[key] = net_of(net, self.device)
+            net = self._nets[key]
+        return net_of(net, self.device)
 
     def __sklearn_clone__(self) -> "ImageDescriptor":
         clone = copy(self)
@@ -235,6 +234,10 @@ class ImageDescriptor(TransformerMixin, BaseEstimator):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_nets": {}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._nets = _unpickled
 
     def __sklearn_is_fitted__(self) -> bool:
         return True

@@ -4,29 +4,45 @@ For each of the likeliest classes, every place of the nets' maps gives a box; bo
 box is taken whose windows have the highest class scores (the paper's second testing protocol).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from numbers import Integral
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from vgg_zoo.boxes.frame import boxes_of_map, cut, in_pixels
 from vgg_zoo.boxes.merging import CLOSE, merge
 from vgg_zoo.boxes.net import BoxVGG
-from vgg_zoo.dense import score_maps
+from vgg_zoo.dense import of_each, score_maps
 from vgg_zoo.devices import widest
 from vgg_zoo.entrypoints import BOX_NETS
-from vgg_zoo.evaluation import DenseEvaluator, Fusion, fuse
-from vgg_zoo.fast.copies import check_can_be
+from vgg_zoo.evaluation import DenseEvaluator, Fusion
+from vgg_zoo.fast.copies import arithmetic, check_can_be
 from vgg_zoo.fast.net import FastVGG
-from vgg_zoo.images.inputs import Input, Rescaled, as_scales, at_scales, batches_of_one_shape, decoded
+from vgg_zoo.images.decoding import Pixels
+from vgg_zoo.images.each import Each, progress
+from vgg_zoo.images.inputs import (
+    Array,
+    Input,
+    Inputs,
+    One,
+    Rescaled,
+    as_scales,
+    at_scales,
+    batches_of_one_shape,
+    count_of,
+    decoded,
+    is_one,
+    of_scales,
+    several,
+    size_of,
+)
 from vgg_zoo.images.pictures import draw_boxes
 from vgg_zoo.layers import smallest_side
 from vgg_zoo.model import outputs_of, own_class_names
-from vgg_zoo.pretrained import pretrained_net
+from vgg_zoo.pretrained import described, net_of
 from vgg_zoo.receptive import field_of
 from vgg_zoo.weights.settings import Net, localise_settings
 
@@ -66,6 +82,7 @@ class Localiser:
         ceil_mode: Max-pools round their size up in all maps of windows; for the image's classes the classifier has its
             own setting. None likewise, else no.
         most_pixels: That go through a net at once; None as of `DenseEvaluator`.
+        device: Of all nets, the classifier's too where it is no evaluator; as of `DenseEvaluator`.
         exact: Run the nets themselves, not their fast copies; the classifier has its own setting.
         precision: Of the nets, as of `DenseEvaluator`; the classifier has its own setting.
 
@@ -85,16 +102,19 @@ class Localiser:
         close: float | None = None,
         ceil_mode: bool | None = None,
         most_pixels: int | None = None,
+        device: torch.device | str | None = "auto",
         exact: bool = False,
         precision: str | None = None,
     ) -> None:
-        models = [model] if isinstance(model, nn.Module | str | Path) else list(model)
-        self.nets = [box_net(each) for each in models]
+        models: list[Any] = list(model) if isinstance(model, list | tuple) else [model]
+        self.nets = [box_net(each, device) for each in models]
+        self.named = [described(each) for each in models]
         kept = [localise_settings(each) for each in models]
         alone = kept[0] if len(kept) == 1 else {}  # boxes of several nets are merged together, so by no net's own
         close = alone.get("close", CLOSE) if close is None else close
         ceil_mode = alone.get("ceil_mode", False) if ceil_mode is None else ceil_mode
-        self.evaluators = _evaluators(classifier)
+        self.classifier = classifier if isinstance(classifier, Fusion) else Fusion(classifier, device=device)
+        self.evaluators = self.classifier.evaluators
         self.side = smallest_side(self.evaluators[0].model)
         _check_windows([*self.nets, *(evaluator.model for evaluator in self.evaluators)])
         self.scales_of_nets = _scales_of(self.nets, scales, kept, self.side)
@@ -123,7 +143,7 @@ class Localiser:
     def scales(self) -> list[int]:
         """Every Q that an image is needed at, for the classifier or for boxes, in rising order."""
         of_nets = {scale for scales in self.scales_of_nets for scale in scales}
-        return sorted(of_nets.union(*(evaluator.scales for evaluator in self.evaluators)))
+        return sorted(of_nets.union(self.classifier.scales))
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -136,22 +156,65 @@ class Localiser:
             "ceil_mode": self.ceil_mode,
         }
 
-    def __call__(self, image: Input) -> list[Found]:
-        """The likeliest classes of an image, the likeliest first, each with its box.
+    def __repr__(self) -> str:
+        names = ", ".join(self.named)
+        how = ", ".join(f"{name}={value!r}" for name, value in self.settings.items() if name != "classifier")
+        computed = arithmetic(self.nets[0], self.exact, self.precision)
+        device = str(next(self.nets[0].parameters()).device)
+        how += f", arithmetic={computed!r}, device={device!r}"
+        return f"Localiser({names}, {how},\n    classifier={self.classifier!r})"
+
+    @overload
+    def __call__(  # type: ignore[overload-overlap]  # a path is no iterable of images, though one of letters
+        self, images: One, *, on_error: str = "raise", show_progress: bool = False
+    ) -> list[Found]: ...
+
+    @overload
+    def __call__(self, images: Array, *, on_error: str = "raise", show_progress: bool = False) -> Any: ...
+
+    @overload
+    def __call__(
+        self, images: Inputs, *, on_error: str = "raise", show_progress: bool = False
+    ) -> list[list[Found]]: ...
+
+    def __call__(self, images: Any, *, on_error: str = "raise", show_progress: bool = False) -> Any:
+        """The likeliest classes of each image, the likeliest first, each with its box.
 
         Args:
-            image: A PIL image, a path, an (H, W, 3) array of RGB in 0–255, or whatever else `Input` names.
+            images: One, or several, as of `DenseEvaluator`; likewise `on_error`, where an image that cannot be decoded
+                has no classes, and `show_progress`.
+
+        Returns:
+            A list for each image; of one image its list.
 
         Raises:
-            BadImageError: It cannot be decoded.
+            ValueError: As of `DenseEvaluator`.
+            BadImageError: An image that cannot be decoded.
         """
-        pixels = decoded(image)
-        rows = self.of_rescaled([at_scales(pixels, self.scales)])[0]
-        boxes = in_pixels(rows[:, 2:], *pixels.shape[:2])
-        return [
-            Found(self.class_names[int(row[0])], float(row[1]), tuple(box.tolist()))
-            for row, box in zip(rows, boxes, strict=True)
-        ]
+        one = is_one(images)
+        given = [images] if one else images
+        sizes: list[tuple[int, int]] = []
+        each = Each(
+            ((image, None) for image in several(given)), self._prepare, lambda found: size_of(found[1]), on_error
+        )
+
+        def rescaled() -> Iterator[Rescaled | None]:
+            for found in each:
+                size, image = (0, 0), None
+                if found is not None:
+                    size, image = found
+                sizes.append(size)
+                yield image
+
+        with progress(count_of(given), show_progress) as bar:
+            rows = of_each(self.of_rescaled, rescaled(), self.evaluators[0].device, bar)
+        each.warn(len(rows))
+        names = self.class_names
+        found = [_found(names, row, size) for row, size in zip(rows, sizes, strict=True)]
+        return found[0] if one else found
+
+    def _prepare(self, pixels: Pixels, named: str, beside: None) -> tuple[tuple[int, int], Rescaled]:
+        return (pixels.shape[0], pixels.shape[1]), at_scales(pixels, self.scales)
 
     def draw(self, image: Input, top: int = 1) -> Image.Image:
         """The upright image with the boxes of its `top` likeliest classes, their names and their posteriors."""
@@ -167,7 +230,8 @@ class Localiser:
         Returns:
             (N, top, 6), float64: class, posterior, and left, top, right, bottom as fractions of the image's sides.
         """
-        posteriors, classes = self._posteriors(images).topk(self.top)
+        of_classifier = of_scales(images, self.scales, self.classifier.scales)
+        posteriors, classes = self.classifier.of_rescaled(of_classifier).topk(self.top)
         found = torch.full((len(images), self.top, 6), torch.nan, dtype=torch.float64)
         candidates = self._candidates(images, classes)
         for place, parts in candidates.items():
@@ -175,14 +239,6 @@ class Localiser:
             best = [merge(*of_class, self.close).boxes[0] for of_class in zip(boxes, scores, strict=True)]
             found[place] = torch.cat([classes[place, :, None], posteriors[place, :, None], cut(torch.stack(best))], 1)
         return found
-
-    def _posteriors(self, images: Sequence[Rescaled | None]) -> Tensor:
-        """(N, classes) posteriors of the images, the mean over the classifiers."""
-
-        def needed(image: Rescaled | None, evaluator: DenseEvaluator) -> Rescaled | None:
-            return None if image is None else [image[self.scales.index(scale)] for scale in evaluator.scales]
-
-        return fuse([each.of_rescaled([needed(image, each) for image in images]) for each in self.evaluators])
 
     def _candidates(self, images: Sequence[Rescaled | None], classes: Tensor) -> dict[int, list[tuple[Tensor, Tensor]]]:
         """By the place of the image: boxes (top, windows, 4) of each net and scale, and the classes' scores there."""
@@ -198,15 +254,6 @@ class Localiser:
                         found.setdefault(number, []).append(of_image)
         return found
 
-    def _boxes(self, net: BoxVGG, batch: Tensor, classes: Tensor) -> Tensor:
-        """(B, top, windows, 4) boxes of the classes (B, top) in a batch of one shape."""
-        maps = score_maps(net, batch, self.ceil_mode, self.most_pixels, self.exact, self.precision)
-        outputs = net.by_box(maps).cpu().double()
-        if net.regression == "pcr":
-            outputs = outputs[torch.arange(len(outputs))[:, None], classes]
-        boxes = boxes_of_map(outputs, height=batch.shape[2], width=batch.shape[3], side=self.side)
-        return boxes.expand(-1, self.top, -1, -1)
-
     def _window_posteriors(self, batch: Tensor, classes: Tensor) -> Tensor:
         """(B, top, h, w) of the classes (B, top): the soft-max at every position, the mean over the classifiers."""
         found = []
@@ -217,14 +264,33 @@ class Localiser:
             found.append(posteriors.gather(1, wanted).cpu().double())  # of 1,000 classes few are fetched
         return torch.stack(found).mean(0)
 
+    def _boxes(self, net: BoxVGG, batch: Tensor, classes: Tensor) -> Tensor:
+        """(B, top, windows, 4) boxes of the classes (B, top) in a batch of one shape."""
+        maps = score_maps(net, batch, self.ceil_mode, self.most_pixels, self.exact, self.precision)
+        outputs = net.by_box(maps).cpu().double()
+        if net.regression == "pcr":
+            outputs = outputs[torch.arange(len(outputs))[:, None], classes]
+        boxes = boxes_of_map(outputs, height=batch.shape[2], width=batch.shape[3], side=self.side)
+        return boxes.expand(-1, self.top, -1, -1)
 
-def box_net(model: Net) -> BoxVGG:
-    """A net that predicts boxes: itself, or that of a folder or name.
+
+def _found(names: Sequence[str], rows: Tensor, size: tuple[int, int]) -> list[Found]:
+    """Of an image of so many pixels; nothing of one that could not be decoded."""
+    boxes = in_pixels(rows[:, 2:], *size)
+    return [
+        Found(names[int(row[0])], float(row[1]), tuple(box.tolist()))
+        for row, box in zip(rows, boxes, strict=True)
+        if not row.isnan().any()
+    ]
+
+
+def box_net(model: Net, device: torch.device | str | None = "auto") -> BoxVGG:
+    """A net that predicts boxes: itself, or that of a folder or name; the device as of `DenseEvaluator`.
 
     Raises:
         ValueError: It predicts none.
     """
-    net: Any = model if isinstance(model, nn.Module) else pretrained_net(model)
+    net = net_of(model, device)
     if isinstance(net, FastVGG):
         raise ValueError("a fast_inference copy; give the net that it was made of, which is copied here by itself")
     if isinstance(net, BoxVGG) and net.boxes == 0:
@@ -240,14 +306,6 @@ def box_net(model: Net) -> BoxVGG:
 def training_scale(net: BoxVGG) -> int:
     """S in pixels, as the net's config tells it: a crop is `crop_pct` of it."""
     return round(smallest_side(net) / float(net.pretrained_cfg["crop_pct"]))
-
-
-def _evaluators(classifier: Net | DenseEvaluator | Fusion) -> list[DenseEvaluator]:
-    if isinstance(classifier, Fusion):
-        return classifier.evaluators
-    if isinstance(classifier, DenseEvaluator):
-        return [classifier]
-    return [DenseEvaluator(classifier)]
 
 
 def _scales_of(

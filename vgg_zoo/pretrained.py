@@ -5,8 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import timm
+import torch
 from timm.models import get_pretrained_cfg
+from torch import nn
 
+from vgg_zoo.devices import device_for
 from vgg_zoo.entrypoints import BOX_NETS, NETS
 from vgg_zoo.json_files import read_object
 from vgg_zoo.weights.folder import CONFIG, WEIGHTS
@@ -33,6 +36,36 @@ def pretrained_net(source: str | Path) -> Any:
     """
     check_source(source)
     return timm.create_model(name_for_timm(source), pretrained=True).eval()
+
+
+def net_of(model: nn.Module | str | Path, device: torch.device | str | None = "auto") -> Any:
+    """The net that is meant: what every class that takes a net calls.
+
+    Args:
+        model: A net, which stays as it is; or a folder or name, as of `pretrained_net`.
+        device: Where it goes: a device, "cuda:1"; "auto", a net that is loaded here to the GPU if CUDA has one, and a
+            module nowhere; None, nowhere.
+
+    Raises:
+        ValueError: Something else, no such device, or what `pretrained_net` refuses.
+        OSError: The weights cannot be fetched.
+    """
+    given: Any = model  # a caller without a type checker
+    if not isinstance(given, nn.Module | str | Path):
+        said = f"got a {type(given).__name__}" + "; several nets are a vgg_zoo.Fusion" * isinstance(given, list | tuple)
+        raise ValueError(f"a net is a module, a folder or a name with weights, such as 'vgg_d.tv_in1k'; {said}")
+    loaded = isinstance(model, str | Path)
+    place = device_for(device, loaded)
+    net: Any = pretrained_net(model) if isinstance(model, str | Path) else model
+    return net if place is None else net.to(place)
+
+
+def described(model: nn.Module | str | Path) -> str:
+    """A net and its weights as a `repr` shows them: a name or folder tells both, a module its architecture alone."""
+    if isinstance(model, nn.Module):
+        cfg: Any = getattr(model, "pretrained_cfg", None) or {}
+        return f"{cfg.get('architecture') or type(model).__name__} with the weights of the module that was given"
+    return repr(str(model))
 
 
 def check_source(source: str | Path) -> None:

@@ -139,7 +139,7 @@ class Nets:
             raise ValueError(f"there is no net {name!r} here; there are {', '.join(self.settings)}")
         with self._lock:  # a second request waits rather than loading the same half gigabyte
             if name not in self._loaded:
-                self._loaded[name] = DenseEvaluator(name, **self.settings[name], precision=self.precision)
+                self._loaded[name] = DenseEvaluator(name, **self.settings[name], device=None, precision=self.precision)
             return self._loaded[name]
 
     def scales(self, name: str) -> list[int]:

@@ -86,7 +86,7 @@ def load_net(
         most_pixels: That go through the net at once; None as suits its device.
         chosen: Settings of the evaluator; None takes the net's own.
     """
-    evaluator = DenseEvaluator(model, most_pixels=most_pixels, **chosen)
+    evaluator = DenseEvaluator(model, most_pixels=most_pixels, device=None, **chosen)
     trained = sorted(set(train_scales or ())) or usual_settings(model).train_scales
     if trained is None and evaluator.model.pretrained_cfg.get("tag") == OXFORD_TAG:
         trained = list(JITTERED)

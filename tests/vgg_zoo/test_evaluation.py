@@ -124,8 +124,8 @@ def test_bad_images_are_named(model: Any, tmp_path: Path) -> None:
     evaluator = DenseEvaluator(model, (64,))
     with pytest.raises(BadImageError, match=r"image 1 \(.*bad.jpg\): no image format"):
         evaluator(images)
-    with pytest.warns(UserWarning, match=r"image 1 \(.*bad.jpg\) is left out"):
-        scores = evaluator(images, strict=False)
+    with pytest.warns(UserWarning, match=r"1 of 3 images are rows of NaN: image 1 \(.*bad.jpg\): no image format"):
+        scores = evaluator(images, on_error="nan")
     assert scores[1].isnan().all()
     torch.testing.assert_close(scores[[0, 2]], evaluator(images[::2]))
 
@@ -152,8 +152,11 @@ def test_wrong_inputs_are_named(model: Any) -> None:
         evaluator([])
     with pytest.raises(ValueError, match=r"got an array of \(64, 64, 3\) float64; multiply floats in 0–1 by 255"):
         evaluator([np.zeros((64, 64, 3))])
-    with pytest.raises(ValueError, match="got a Tensor"):
-        evaluator([torch.zeros(3, 64, 64)])  # type: ignore[list-item]
+    with pytest.raises(
+        ValueError,
+        match=r"got a tensor of \(3, 64, 64\) torch.float32; of floats in 0–1 give",
+    ):
+        evaluator([torch.zeros(3, 64, 64)])
 
 
 def test_the_likeliest_classes_come_with_their_names(model: Any) -> None:
@@ -197,8 +200,8 @@ def test_a_fusion_names_bad_images_or_leaves_them_out(model: Any) -> None:
     )
     with pytest.raises(BadImageError):
         fusion(images)
-    with pytest.warns(UserWarning, match="image 1 is left out"):
-        found = fusion(images, strict=False)
+    with pytest.warns(UserWarning, match="1 of 2 images are rows of NaN: image 1: "):
+        found = fusion(images, on_error="nan")
     assert found.isnan().all(1).tolist() == [False, True]
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.utils.data import DataLoader
 
 import vgg_zoo
 from tests.helpers import small
@@ -31,17 +32,18 @@ SCALES = (64, 75)
 
 # The kinds of image, as one and, where several are taken, as a list of it; a column holds two.
 IMAGES = """
-                              path str PIL array grey bytes undecoded tensor chw float empty list none
-DenseEvaluator()                 +   +   +     +    +     +         +      -   -     -     -    -    -
-DenseEvaluator.predict           +   +   +     +    +     +         +      -   -     -     -    -    -
-DenseEvaluator.class_score_map   +   +   +     +    +     +         +      -   -     -     -    -    -
-Fusion()                         +   +   +     +    +     +         +      -   -     -     -    -    -
-ImageDescriptor.transform        +   +   +     +    +     +         +      -   -     -     -    -    -
-ImageDescriptor.feature_maps     +   +   +     +    +     +         +      +   -     -     -    -    -
-Localiser()                      +   +   +     +    +     +         +      -   -     -     -    -    -
-Localiser.draw                   +   +   +     +    +     +         +      -   -     -     -    -    -
-explain                          +   +   +     +    +     +         +      -   -     -     -    -    -
-descriptors.feature_maps         -   -   -     -    -     -         -      +   -     -     -    -    -
+                              path str PIL array grey bytes undecoded chw_uint8 tensor chw float empty list none
+DenseEvaluator()                 +   +   +     +    +     +         +         +      +   -     -     -    -    -
+DenseEvaluator.predict           +   +   +     +    +     +         +         +      +   -     -     -    -    -
+DenseEvaluator.class_score_map   +   +   +     +    +     +         +         +      -   -     -     -    -    -
+Fusion()                         +   +   +     +    +     +         +         +      +   -     -     -    -    -
+Fusion.predict                   +   +   +     +    +     +         +         +      +   -     -     -    -    -
+ImageDescriptor.transform        +   +   +     +    +     +         +         +      +   -     -     -    -    -
+ImageDescriptor.feature_maps     +   +   +     +    +     +         +         -      +   -     -     -    -    -
+Localiser()                      +   +   +     +    +     +         +         +      +   -     -     -    -    -
+Localiser.draw                   +   +   +     +    +     +         +         +      -   -     -     -    -    -
+explain                          +   +   +     +    +     +         +         +      -   -     -     -    -    -
+descriptors.feature_maps         -   -   -     -    -     -         -         -      +   -     -     -    -    -
 """
 
 # The net's own mode, its arithmetic and the number of threads that use it at once.
@@ -51,6 +53,7 @@ DenseEvaluator()                 +     +        +        +       +      +
 DenseEvaluator.predict           +     +        +        +       +      +
 DenseEvaluator.class_score_map   +     +        +        +       +      +
 Fusion()                         +     +        +        +       +      +
+Fusion.predict                   +     +        +        +       +      +
 ImageDescriptor.transform        +     +        +        +       +      +
 ImageDescriptor.feature_maps     +     +        +        +       +      +
 Localiser()                      +     +        +        +       +      +
@@ -60,7 +63,10 @@ DenseDescriptor.of_rescaled      +     +        +        +       +      +
 descriptors.feature_maps         +     +        +        +       +      +
 """
 
-SEVERAL = {"DenseEvaluator()", "DenseEvaluator.predict", "Fusion()", "ImageDescriptor.transform"}
+EITHER = {"DenseEvaluator()", "DenseEvaluator.predict", "Fusion()", "Fusion.predict", "Localiser()"}
+"""Take one image, or several in an iterable."""
+
+SEVERAL = EITHER | {"ImageDescriptor.transform"}
 """Take images in an iterable."""
 
 ELSEWHERE = {"VGG", "BoxVGG", "fast_inference", "initialise", "initialise_from", "fuse", "verify_weights"}
@@ -74,22 +80,30 @@ def box_net() -> Any:
     return small("vgg_a_box", num_classes=5)
 
 
-def numbers_of(found: list[tuple[str, float]]) -> Any:
-    """Posteriors by the class, whose order nearly equal ones may change."""
+def numbers_of(found: Any) -> Any:
+    """Posteriors by the class, whose order nearly equal ones may change; a row for each of several images."""
+    if isinstance(found[0], list):
+        return torch.stack([numbers_of(each) for each in found])
     return torch.tensor([value for _, value in sorted(found)])
+
+
+def in_pairs(found: Any) -> Any:
+    """Without the boxes."""
+    return [in_pairs(each) if isinstance(each, list) else each[:2] for each in found]
 
 
 USES: dict[str, Callable[[Any, Any], Any]] = {
     "DenseEvaluator()": lambda net, images: DenseEvaluator(net, SCALES)(images),
-    "DenseEvaluator.predict": lambda net, images: numbers_of(DenseEvaluator(net, SCALES).predict(images, 9)[0]),
+    "DenseEvaluator.predict": lambda net, images: numbers_of(DenseEvaluator(net, SCALES).predict(images, 9)),
     "DenseEvaluator.class_score_map": lambda net, image: DenseEvaluator(net, SCALES).class_score_map(image, 75),
     "Fusion()": lambda net, images: Fusion([DenseEvaluator(net, SCALES), DenseEvaluator(net, 64)])(images),
+    "Fusion.predict": lambda net, images: numbers_of(Fusion([net, net], SCALES).predict(images, 9)),
     "ImageDescriptor.transform": lambda net, images: torch.from_numpy(
         ImageDescriptor(net, scales=SCALES).transform(images)
     ),
     "ImageDescriptor.feature_maps": lambda net, image: ImageDescriptor(net).feature_maps(image, "conv3_1")["conv3_1"],
-    "Localiser()": lambda net, image: torch.tensor(
-        [found.score for found in sorted(Localiser(box_net(), DenseEvaluator(net, SCALES), 64)(image))]
+    "Localiser()": lambda net, images: numbers_of(
+        in_pairs(Localiser(box_net(), DenseEvaluator(net, SCALES), 64)(images))
     ),
     "Localiser.draw": lambda net, image: torch.tensor(
         Localiser(box_net(), DenseEvaluator(net, SCALES), 64).draw(image).size
@@ -124,6 +138,7 @@ def kinds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "grey": np.asarray(Image.fromarray(PHOTO).convert("L")),
         "bytes": path.read_bytes(),
         "undecoded": {"bytes": path.read_bytes(), "path": None},
+        "chw_uint8": tensor[0],
         "tensor": tensor,
         "chw": PHOTO.transpose(2, 0, 1),
         "float": PHOTO / 255,
@@ -167,10 +182,18 @@ def test_columns_of_datasets(net: Any, kinds: dict[str, Any], symbol: str) -> No
     """Decoded by us, as lists, generators and stacks are."""
     table = datasets.Dataset.from_dict({"image": [kinds["undecoded"]] * 2}).cast_column("image", datasets.Image())
     expected = USES[symbol](net, [PHOTO, PHOTO])
-    for several in (table["image"], (PHOTO for _ in range(2)), np.stack([PHOTO, PHOTO]), (kinds["PIL"],) * 2):
+    formatted = [table.with_format(kind)["image"] for kind in ("torch", "numpy")]
+    batches = DataLoader([(kinds["chw_uint8"], 3)] * 2, batch_size=2)  # type: ignore[arg-type]
+    stacks = (np.stack([PHOTO, PHOTO]), torch.cat([kinds["tensor"]] * 2))
+    generator = (PHOTO for _ in range(2))
+    for several in (table["image"], *formatted, batches, generator, *stacks, (kinds["PIL"],) * 2):
         if not isinstance(several, tuple):  # a tuple of two is an image with its box to ImageDescriptor's pairs
             torch.testing.assert_close(USES[symbol](net, several), expected, rtol=0, atol=0)
-    for one in ("path", "str", "PIL", "array", "grey", "bytes", "undecoded"):
+    for one in ("path", "str", "PIL", "array", "grey", "bytes", "undecoded", "chw_uint8"):
+        if symbol in EITHER:
+            same = kinds["PIL"].convert("L") if one == "grey" else PHOTO
+            torch.testing.assert_close(USES[symbol](net, kinds[one]), USES[symbol](net, [same])[0], rtol=0, atol=0)
+            continue
         with pytest.raises(ValueError, match="where several are expected; give a list of one"):
             USES[symbol](net, kinds[one])
 
@@ -208,7 +231,7 @@ def test_no_public_name_is_left_out() -> None:
     """What `vgg_zoo` exports is in the tables, or takes no image."""
     listed = {name.split(".")[0].removesuffix("()") for name in USES}
     public = {name for name in vgg_zoo.__all__ if callable(getattr(vgg_zoo, name))} | {"ImageDescriptor"}
-    assert public - listed - ELSEWHERE == {"Configuration"}
+    assert public - listed - ELSEWHERE == {"Configuration", "Explanation"}
     for kind in (DenseEvaluator, ImageDescriptor, Localiser):
         methods = inspect.getmembers(kind, inspect.isfunction)
         takes = {

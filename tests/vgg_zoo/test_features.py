@@ -1,6 +1,7 @@
 """`ImageDescriptor`: what it takes, boxes, damaged images, and its life inside scikit-learn."""
 
 import io
+import os
 import pickle
 import subprocess
 import sys
@@ -9,19 +10,24 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import joblib
 import numpy as np
+import pandas
 import pytest
 import torch
+import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_sample_image
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.svm import LinearSVC
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn.utils.validation import check_array
+from timm.data import create_transform, resolve_data_config
 
 import vgg_zoo
 import vgg_zoo.features
@@ -250,8 +256,8 @@ def test_a_name_and_a_folder_are_loaded_once_for_all_clones(
 ) -> None:
     """Cross-validation clones the estimator for every fold; the pickle has no weights and loads them again."""
     loaded: list[str] = []
-    load = vgg_zoo.features.pretrained_net
-    monkeypatch.setattr(vgg_zoo.features, "pretrained_net", lambda name: loaded.append(str(name)) or load(name))
+    load = vgg_zoo.pretrained.pretrained_net
+    monkeypatch.setattr(vgg_zoo.pretrained, "pretrained_net", lambda name: loaded.append(str(name)) or load(name))
     images, labels = parts()
     descriptor = ImageDescriptor(folder, scales=(64,))
     scores = cross_val_score(make_pipeline(descriptor, LinearSVC()), images, labels, cv=3)
@@ -261,7 +267,8 @@ def test_a_name_and_a_folder_are_loaded_once_for_all_clones(
     data = pickle.dumps(descriptor)
     assert len(data) < 2000
     np.testing.assert_array_equal(pickle.loads(data).transform(images), descriptor.transform(images))  # noqa: S301
-    assert len(loaded) == 2
+    pickle.loads(data).transform(images)  # noqa: S301
+    assert len(loaded) == 2  # once for all that this process unpickles
     assert clone(descriptor.set_params(model=Path(folder))).fit([]).get_params()["model"] == Path(folder)
 
 
@@ -356,6 +363,76 @@ def test_maps_of_an_image_file_at_its_size_and_rescaled(net: Any, tmp_path: Path
     assert descriptor.feature_maps(tensor)["conv2_1"].requires_grad
     with pytest.raises(ValueError, match="scale=70 is for images"):
         descriptor.feature_maps(tensor, scale=70)
+
+
+def test_a_column_of_paths_beside_others(net: Any, tmp_path: Path) -> None:
+    """In a ColumnTransformer, its columns named, as a table of pandas where that is asked for."""
+    images, _ = parts(3)
+    files = [tmp_path / f"{place}.png" for place in range(3)]
+    for file, image in zip(files, images, strict=True):
+        file.write_bytes(png(image))
+    table = pandas.DataFrame({"photo": [str(file) for file in files], "age": [3.0, 1.0, 2.0]}, index=["a", "b", "c"])
+    descriptor = ImageDescriptor(net, scales=64)
+    for column in ("photo", ["photo"]):
+        columns = ColumnTransformer([("vgg", descriptor, column), ("as is", "passthrough", ["age"])])
+        found = columns.set_output(transform="pandas").fit_transform(table)
+        assert found.columns.tolist() == [*(f"vgg__fc7_{number}" for number in range(24)), "as is__age"]
+        assert found.index.tolist() == ["a", "b", "c"]
+        np.testing.assert_array_equal(found.to_numpy()[:, :24].astype(np.float32), descriptor.transform(images))
+        assert columns.get_feature_names_out().tolist() == found.columns.tolist()
+    with pytest.raises(ValueError, match=r"a table of 2 columns; give its column of images, table\[name\]"):
+        descriptor.transform(table)
+
+
+def identities(descriptor: ImageDescriptor) -> tuple[int, int]:
+    """Process and net."""
+    return os.getpid(), id(descriptor._net())
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # joblib's own, of forks beside threads
+def test_two_jobs_share_weights(net: Any, folder: str) -> None:
+    """A process of joblib loads a net once for all of its tasks; threads share one; the scores are those of one job."""
+    images, labels = parts()
+    pipeline = make_pipeline(ImageDescriptor(folder, scales=64), LinearSVC())
+    scores = cross_val_score(pipeline, images, labels, cv=3)
+    np.testing.assert_array_equal(cross_val_score(pipeline, images, labels, cv=3, n_jobs=2), scores)
+    found = joblib.Parallel(n_jobs=2)(joblib.delayed(identities)(ImageDescriptor(folder)) for _ in range(8))
+    assert len(set(found)) == len({process for process, _ in found}) <= 2
+    assert os.getpid() not in dict(found)
+    with joblib.parallel_config("threading", n_jobs=2):
+        np.testing.assert_array_equal(cross_val_score(pipeline, images, labels, cv=3), scores)
+        descriptor = ImageDescriptor(folder)
+        shared = joblib.Parallel()(joblib.delayed(identities)(clone(descriptor)) for _ in range(8))
+    assert len(set(shared)) == 1
+
+
+def test_a_folder_that_was_trained_again_is_read_again(net: Any, tmp_path: Path) -> None:
+    """Also by an estimator that has loaded it before."""
+    DenseEvaluator(net, 64).save_pretrained(tmp_path)
+    descriptor, images = ImageDescriptor(tmp_path, scales=64), parts(1)[0]
+    before = descriptor.transform(images)
+    other = small("vgg_a", width_multiplier=0.2)
+    DenseEvaluator(other, 64).save_pretrained(tmp_path)
+    os.utime(tmp_path, ns=(1, 1))  # where the clock is coarse
+    after = descriptor.transform(images)
+    np.testing.assert_array_equal(after, ImageDescriptor(other, scales=64).transform(images))
+    assert not np.array_equal(before, after)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # transformers' own
+def test_transformers_pipeline_takes_a_published_folder(net: Any, tmp_path: Path) -> None:
+    """With the class names, and the posteriors of timm's own transform."""
+    net.pretrained_cfg["label_names"] = ["owl", "cat", "dog", "hen", "cow"]
+    DenseEvaluator(net, 64).save_pretrained(tmp_path)
+    photo = Image.fromarray(PHOTOS[0])
+    classify = transformers.pipeline("image-classification", model=str(tmp_path), device="cpu")
+    found = {row["label"]: row["score"] for row in classify(photo, top_k=5)}
+    transform = create_transform(**resolve_data_config(model=net))
+    with torch.inference_mode():
+        posteriors = net(transform(photo)[None])[0].softmax(0).tolist()
+    assert found == pytest.approx(dict(zip(net.pretrained_cfg["label_names"], posteriors, strict=True)), abs=1e-5)
 
 
 class OnNumbers(ImageDescriptor):

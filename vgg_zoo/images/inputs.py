@@ -19,10 +19,22 @@ from torch import Tensor, nn
 from vgg_zoo.devices import constant_like, stacked_on
 from vgg_zoo.images.decoding import BadImageError, Pixels, pixels_of, read_pixels, whatever_it_warns_of
 from vgg_zoo.images.preprocessing import rescale
+from vgg_zoo.images.urls import fetched, is_url
 from vgg_zoo.model import input_channels
 
-Input = Image.Image | str | Path | bytes | Mapping[str, Any] | Pixels
-"""A PIL image, a path, a file's bytes, an undecoded image of `datasets`, or an (H, W, 3) or (H, W) array of uint8."""
+Input = Image.Image | str | Path | bytes | Mapping[str, Any] | Pixels | Tensor
+"""A PIL image, a path, an http(s) address, a file's bytes, an undecoded image of `datasets`, an (H, W, 3) or (H, W)
+array of uint8, or a (3, H, W) or (1, H, W) tensor of uint8."""
+
+One = Image.Image | str | Path | bytes | Mapping[str, Any]
+"""Those of `Input` that are never several."""
+
+Array = np.ndarray[Any, Any] | Tensor
+"""One image, or a stack of images, as its shape says."""
+
+Inputs = Iterable[Input]
+"""Images, drawn one by one. A tensor among them of four dimensions, (B, 3, H, W), is a batch, as a `DataLoader` gives
+it, also with its labels behind it."""
 
 _AHEAD, _AHEAD_BYTES = 32, 2**26
 """Images that are decoded before the net needs them: so many, and of so many bytes, at the most."""
@@ -47,13 +59,36 @@ def decoded(image: Input) -> Pixels:
         # Decoders for damaged files raise almost anything: Pillow documents no closed list.
         except Exception as error:
             raise BadImageError(f"{type(error).__name__}: {error}") from error
-    if isinstance(image, str | Path | bytes):
-        return read_pixels(image)
     if isinstance(image, Mapping) and image.keys() >= {"bytes", "path"}:  # a column of `datasets`, undecoded
-        return read_pixels(image["bytes"] if image["bytes"] is not None else image["path"])
+        return decoded(image["bytes"] if image["bytes"] is not None else image["path"])
+    if isinstance(image, str | Path | bytes):
+        return read_pixels(fetched(image) if isinstance(image, str) and is_url(image) else image)
+    if isinstance(image, Tensor):
+        return pixels_of(Image.fromarray(_checked_array(_checked_tensor(image))))
     if not isinstance(image, np.ndarray):
-        raise ValueError(f"an image is a PIL image, a path, or an (H, W, 3) array of uint8; got a {_kind(image)}")
+        raise ValueError(
+            f"an image is a PIL image, a path, or an (H, W, 3) array of uint8; got a {_kind(image)}"
+            + "; of a table of `datasets` give its column of images, table[name]" * isinstance(image, Mapping)
+        )
     return pixels_of(Image.fromarray(_checked_array(image)))
+
+
+def _checked_tensor(image: Tensor) -> Pixels:
+    """(C, H, W) of uint8, PyTorch's order, as an array (H, W, C)."""
+    said = f"a tensor of {tuple(image.shape)} {image.dtype}"
+    if image.dtype != torch.uint8:
+        raise ValueError(
+            f"an image as a tensor has uint8, 0–255, before any normalisation; got {said}"
+            + "; of floats in 0–1 give (image * 255).round().to(torch.uint8)" * image.is_floating_point()
+        )
+    if image.ndim != 3 or image.shape[0] not in (1, 3, 4):
+        last = image.ndim == 3 and image.shape[2] in (1, 3, 4)
+        raise ValueError(
+            f"an image as a tensor is (3, H, W) or (1, H, W); got {said}"
+            + "; for (H, W, C) give image.permute(2, 0, 1)" * last
+            + "; of a batch give image[0]" * (image.ndim == 4)
+        )
+    return image.detach().permute(1, 2, 0).cpu().numpy()
 
 
 def _checked_array(image: np.ndarray[Any, Any]) -> Pixels:
@@ -126,31 +161,64 @@ def decode_each(
         threads.shutdown(cancel_futures=True)
 
 
+def is_one(images: Any) -> bool:
+    """Whether something is one image, which a loop would take for a sequence of letters or of rows."""
+    if isinstance(images, np.ndarray):
+        of_paths = images.dtype.kind in "OUS"
+        return not of_paths and (
+            images.ndim < 3 or (images.ndim == 3 and any(side in (1, 3, 4) for side in images.shape[::2]))
+        )
+    if isinstance(images, Tensor):
+        return images.ndim < 4
+    return isinstance(images, str | Path | bytes | Image.Image | Mapping) or not hasattr(images, "__iter__")
+
+
 def several(images: Any) -> Any:
-    """The images, those of a `datasets` column undecoded: a damaged file is then ours to name.
+    """The images one by one, those of a `datasets` column undecoded: a damaged file is then ours to name.
 
     Raises:
-        ValueError: One image, which a loop would take for a sequence of letters or of rows.
+        ValueError: One image, or a table of several columns.
     """
     if hasattr(images, "columns") and hasattr(images, "iloc"):  # pandas, which need not be installed
         if len(images.columns) != 1:
             raise ValueError(f"a table of {len(images.columns)} columns; give its column of images, table[name]")
         return images.iloc[:, 0]
-    one = isinstance(images, str | Path | bytes | Image.Image | Mapping) or not hasattr(images, "__iter__")
-    if isinstance(images, np.ndarray) and images.dtype.kind in "OUS":
-        images = images.ravel()  # of paths, or a column of a table
-    elif isinstance(images, np.ndarray):
-        one = images.ndim < 3 or (images.ndim == 3 and any(side in (1, 3, 4) for side in images.shape[::2]))
-    if one:
+    if is_one(images):
         raise ValueError(f"one image (a {_kind(images)}) where several are expected; give a list of one: [image]")
+    if isinstance(images, np.ndarray):
+        return images.ravel() if images.dtype.kind in "OUS" else images  # of paths, or a column of a table
     datasets = sys.modules.get("datasets")  # without it imported there is no column
-    if datasets is None or not isinstance(images, datasets.arrow_dataset.Column):
-        return images
-    source, name = images.source, images.column_name
-    plain = isinstance(source, datasets.Dataset) and source.format["type"] is None  # no transform of the user's
+    if datasets is not None and isinstance(images, datasets.arrow_dataset.Column):
+        return _undecoded(images, datasets)
+    return _out_of_batches(images)
+
+
+def _undecoded(column: Any, datasets: Any) -> Any:
+    """A column of images undecoded, whatever its format; as it is if it has a transform of the user's."""
+    source, name = column.source, column.column_name
+    plain = isinstance(source, datasets.Dataset) and source.format["type"] != "custom"
     if not plain or not isinstance(source.features[name], datasets.Image):
-        return images
-    return source.select_columns([name]).cast_column(name, datasets.Image(decode=False))[name]
+        return column
+    bare = source.with_format(None).select_columns([name])
+    return bare.cast_column(name, datasets.Image(decode=False))[name]
+
+
+def _out_of_batches(images: Iterable[Any]) -> Iterator[Any]:
+    for image in images:
+        labelled = isinstance(image, list | tuple) and len(image) > 0 and isinstance(image[0], Tensor)
+        batch = image[0] if labelled else image
+        if isinstance(batch, Tensor) and batch.ndim == 4:
+            yield from batch
+        else:
+            yield image
+
+
+def count_of(images: Any) -> int | None:
+    """How many images there are, where they tell it: those of a `DataLoader`'s data set, not its batches."""
+    try:
+        return len(getattr(images, "dataset", images))
+    except TypeError:  # a generator
+        return None
 
 
 def as_scales(scales: Any) -> tuple[int, ...]:
@@ -171,6 +239,12 @@ def as_scales(scales: Any) -> tuple[int, ...]:
 def at_scales(pixels: Pixels, scales: Sequence[int]) -> list[Tensor]:
     """An image (H, W, 3) rescaled isotropically to each smallest side Q (Sect. 3.2), each (3, H, W) of uint8."""
     return [rescale(pixels, scale) for scale in scales]
+
+
+def of_scales(images: Sequence[Rescaled | None], there: Sequence[int], wanted: Sequence[int]) -> list[Rescaled | None]:
+    """Images at some of the scales that they are there at."""
+    places = [there.index(scale) for scale in wanted]
+    return [None if image is None else [image[place] for place in places] for image in images]
 
 
 def size_of(image: Rescaled) -> int:
