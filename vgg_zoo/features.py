@@ -5,6 +5,7 @@ than imitate: what makes an estimator changes between versions (tags, routing, H
 only imported when `vgg_zoo.ImageDescriptor` is first asked for; `vgg_zoo.descriptors` does not need scikit-learn.
 """
 
+import threading
 from collections.abc import Iterable, Sequence
 from copy import copy
 from pathlib import Path
@@ -46,6 +47,9 @@ _DESCRIPTORS = ("layer", "scales", "combine", "flip", "l2", "ceil_mode", "most_p
 Descriptors = np.ndarray[Any, np.dtype[np.float32]]
 
 _MOST_NETS = 4
+
+_loading = threading.Lock()
+"""A second thread waits rather than loading the same half gigabyte."""
 
 _unpickled: dict[str, nn.Module] = {}
 """Nets of the estimators that this process has unpickled: a worker would else load one for each of its tasks."""
@@ -220,11 +224,12 @@ class ImageDescriptor(TransformerMixin, BaseEstimator):
         if isinstance(net, str | Path):
             folder = Path(net)  # one that is trained again has another time
             key = f"{net} {folder.stat().st_mtime_ns}" if folder.is_dir() else str(net)
-            if key not in self._nets:
-                while len(self._nets) >= _MOST_NETS:
-                    self._nets.pop(next(iter(self._nets)))
-                self._nets[key] = net_of(net, self.device)
-            net = self._nets[key]
+            with _loading:
+                if key not in self._nets:
+                    while len(self._nets) >= _MOST_NETS:
+                        self._nets.pop(next(iter(self._nets)))
+                    self._nets[key] = net_of(net, self.device)
+                net = self._nets[key]
         return net_of(net, self.device)
 
     def __sklearn_clone__(self) -> "ImageDescriptor":
