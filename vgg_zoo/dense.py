@@ -207,29 +207,41 @@ def _trim() -> None:
         trim(0)
 
 
+def in_turn(
+    of_rescaled: Callable[[Sequence[Rescaled | None]], Tensor], images: Iterable[Rescaled | None], device: torch.device
+) -> Iterator[Tensor]:
+    """What a function makes of any number of images, drawn one by one, of some after the other: none is kept.
+
+    Args:
+        of_rescaled: (n, ...) of n images at their scales; None among them is one that cannot be decoded.
+        images: At their scales.
+        device: Of the net, which decides how many wait for it.
+    """
+    for part in in_parts(images, _BYTES_A_PIXEL * default_most_pixels(device)):
+        yield of_rescaled(part)
+        _trim()
+
+
 def of_each(
     of_rescaled: Callable[[Sequence[Rescaled | None]], Tensor],
     images: Iterable[Rescaled | None],
     device: torch.device,
     bar: Any = None,
 ) -> Tensor:
-    """What a function makes of any number of images, drawn one by one, in bounded memory.
+    """The same of all of them, (N, ...).
 
     Args:
-        of_rescaled: (n, ...) of n images at their scales; None among them is one that cannot be decoded.
-        images: At their scales.
-        device: Of the net, which decides how many wait for it.
+        of_rescaled, images, device: As of `in_turn`.
         bar: Of `vgg_zoo.images.each.progress`; moved on when images have been through the net.
 
     Raises:
         ValueError: There is none.
     """
     found = []
-    for part in in_parts(images, _BYTES_A_PIXEL * default_most_pixels(device)):
-        found.append(of_rescaled(part))
+    for rows in in_turn(of_rescaled, images, device):
+        found.append(rows)
         if bar is not None:
-            bar.update(len(part))
-        _trim()
+            bar.update(len(rows))
     if not found:
         raise ValueError("no images; give at least one PIL image, path or array")
     return torch.cat(found)

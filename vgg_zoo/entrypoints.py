@@ -1,7 +1,7 @@
 """The timm adapter: one row of `default_cfgs` for each set of weights, and one registered function for each net."""
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import timm
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
@@ -38,26 +38,53 @@ def _cfg(**kwargs: Any) -> dict[str, Any]:
     }
 
 
-def _torchvision_cfg(hub_name: str, top1: float, top5: float) -> dict[str, Any]:
-    """torchvision's own training, as timm publishes it; `top1` and `top5` are accuracies of timm's results file."""
+class Reported(NamedTuple):
+    """Errors on ILSVRC-2012's validation images, in percent, as the source of some weights reports them.
+
+    Attributes:
+        top1: Of the likeliest class.
+        top5: Of the five likeliest.
+        test: How they were measured.
+    """
+
+    top1: float
+    top5: float
+    test: str
+
+
+REPORTED = {
+    "vgg_a.tv_in1k": Reported(30.95, 11.37, "one 224-pixel crop"),
+    "vgg_b.tv_in1k": Reported(30.05, 10.74, "one 224-pixel crop"),
+    "vgg_d.tv_in1k": Reported(28.41, 9.6, "one 224-pixel crop"),
+    "vgg_e.tv_in1k": Reported(27.6, 9.12, "one 224-pixel crop"),
+    "vgg_d.oxford_in1k": Reported(24.8, 7.5, "dense at Q = 256, 384, 512"),
+    "vgg_e.oxford_in1k": Reported(24.8, 7.5, "dense at Q = 256, 384, 512"),
+}
+"""torchvision's by timm's results file, the paper's by its Table 4."""
+
+
+def _torchvision_cfg(name: str, hub_name: str) -> dict[str, Any]:
+    """torchvision's own training, as timm publishes it."""
+    top1, top5, test = REPORTED[name]
     return _cfg(
         hf_hub_id=f"timm/{hub_name}.tv_in1k",
         license="bsd-3-clause",
         origin_url="https://github.com/pytorch/vision",
-        description=f"torchvision's training, not the paper's: {top1}% top-1, {top5}% top-5 on one 224-pixel crop",
+        description=f"torchvision's training, not the paper's: {top1}% top-1 and {top5}% top-5 error on {test}",
     )
 
 
-def _oxford_cfg(net: str) -> dict[str, Any]:
+def _oxford_cfg(name: str) -> dict[str, Any]:
     """The paper's own weights, as Oxford publishes them."""
+    top1, top5, test = REPORTED[name]
     return _cfg(
-        url=OXFORD[net].url,
+        url=OXFORD[name.partition(".")[0]].url,
         mean=tuple(value / 255 for value in IMAGENET_MEAN),
         std=(1 / 255, 1 / 255, 1 / 255),
         license="cc-by-4.0",
         origin_url="https://www.robots.ox.ac.uk/~vgg/research/very_deep/",
-        description="the net that the paper measured, trained with S in [256; 512]: 24.8% top-1 and 7.5% top-5 error, "
-        "dense at Q = 256, 384, 512 (Table 4)",
+        description=f"the net that the paper measured, trained with S in [256; 512]: {top1}% top-1 and {top5}% top-5 "
+        f"error, {test} (Table 4)",
     )
 
 
@@ -79,15 +106,15 @@ BOX_NETS = tuple(f"{net}_box" for net in NETS)
 """That predict boxes (Appendix A). The paper's own are D, with `regression="scr"` and `"pcr"`."""
 
 _OWN: dict[str, dict[str, Any]] = {
-    "vgg_a.tv_in1k": _torchvision_cfg("vgg11", 69.05, 88.63),
+    "vgg_a.tv_in1k": _torchvision_cfg("vgg_a.tv_in1k", "vgg11"),
     "vgg_a_lrn.untrained": untrained_cfg(),
-    "vgg_b.tv_in1k": _torchvision_cfg("vgg13", 69.95, 89.26),
+    "vgg_b.tv_in1k": _torchvision_cfg("vgg_b.tv_in1k", "vgg13"),
     "vgg_b_shallow.untrained": untrained_cfg(),
     "vgg_c.untrained": untrained_cfg(),
-    "vgg_d.tv_in1k": _torchvision_cfg("vgg16", 71.59, 90.40),
-    "vgg_d.oxford_in1k": _oxford_cfg("vgg_d"),
-    "vgg_e.tv_in1k": _torchvision_cfg("vgg19", 72.40, 90.88),
-    "vgg_e.oxford_in1k": _oxford_cfg("vgg_e"),
+    "vgg_d.tv_in1k": _torchvision_cfg("vgg_d.tv_in1k", "vgg16"),
+    "vgg_d.oxford_in1k": _oxford_cfg("vgg_d.oxford_in1k"),
+    "vgg_e.tv_in1k": _torchvision_cfg("vgg_e.tv_in1k", "vgg19"),
+    "vgg_e.oxford_in1k": _oxford_cfg("vgg_e.oxford_in1k"),
     **{f"{net}.untrained": untrained_cfg() for net in BOX_NETS},  # nobody has published weights of any
 }
 

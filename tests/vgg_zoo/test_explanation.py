@@ -1,4 +1,4 @@
-"""What `vgg-zoo explain` draws, where, and what it refuses."""
+"""Where a net sees which class: the maps, where they lie, and the picture of them."""
 
 import json
 import subprocess
@@ -12,12 +12,9 @@ import timm
 import torch
 from PIL import Image
 from sklearn.datasets import load_sample_image
-from timm.models import save_for_hf
 
 import vgg_zoo
-from tests.forked import run_forked
 from tests.helpers import small
-from vgg_zoo.commands.explain import main
 from vgg_zoo.evaluation import DenseEvaluator
 from vgg_zoo.explanation import PlacedMap, explain, window_centres
 from vgg_zoo.images.decoding import BadImageError
@@ -47,22 +44,6 @@ def set_to_brightness(net: Any) -> Any:
 def brightness() -> Any:
     """A net D whose window is 64 pixels and whose scores are known."""
     return set_to_brightness(small("vgg_d"))
-
-
-@pytest.fixture(scope="module")
-def folder(brightness: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same net, kept with its scales."""
-    path = tmp_path_factory.mktemp("net")
-    DenseEvaluator(brightness, (64, 96)).save_pretrained(path)
-    return path
-
-
-@pytest.fixture
-def photo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A photo in the current folder, a new one."""
-    monkeypatch.chdir(tmp_path)
-    Image.fromarray(load_sample_image("china.jpg")).save("china.jpg")
-    return Path("china.jpg")
 
 
 def with_patch(height: int, width: int, box: tuple[int, int, int, int]) -> np.ndarray[Any, Any]:
@@ -219,119 +200,6 @@ def test_matplotlibs_global_state_is_left_alone(brightness: Any, tmp_path: Path)
     environment = {"PYTHONPATH": str(root), "MPLCONFIGDIR": str(tmp_path), "HF_HUB_OFFLINE": "1"}
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True)
     assert (tmp_path / "a.png").is_file()
-
-
-def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """The command in a process of its own."""
-    return run_forked(["-m", "vgg_zoo", "explain", *arguments], cwd=Path.cwd())
-
-
-@pytest.mark.slow
-def test_the_command_writes_a_png(folder: Path, photo: Path) -> None:
-    """Beside the current folder's files; it prints the classes."""
-    done = run(photo, "--model", folder, "--scales", "96", "128", "--top", "3")
-    assert (done.returncode, done.stderr) == (0, "")
-    *classes, last = done.stdout.splitlines()
-    assert last == "see china.explained.png"
-    expected = DenseEvaluator(str(folder), (96, 128)).predict([photo], top=3)[0]
-    assert classes == [f"{posterior:.3f}  {name}" for name, posterior in expected]
-    with Image.open("china.explained.png") as picture:
-        assert picture.width > 600
-
-
-def test_an_error_is_one_line(folder: Path) -> None:
-    """Without a traceback, with exit code 1."""
-    done = run("nowhere.jpg", "--model", folder)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("error: nowhere.jpg: the file cannot be read")
-    assert len(done.stderr.splitlines()) == 1
-
-
-def test_only_a_named_output_is_replaced(folder: Path, photo: Path) -> None:
-    """The default one is not; an explicit one is."""
-    output = Path("china.explained.png")
-    output.write_bytes(b"mine")
-    assert main([str(photo), "--model", str(folder)]) == 1
-    assert output.read_bytes() == b"mine"
-    assert main([str(photo), "--model", str(folder), "--output", str(output)]) == 0
-    assert output.read_bytes().startswith(b"\x89PNG")
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["--model", "vgg_dd"], "there is no net 'vgg_dd' and no folder of this name; near it are vgg_d, "),
-        (["--model", "some/folder"], "there is no net 'some/folder' and no folder of this name; the nets are vgg_a, "),
-        (["--model", "vgg_c"], "there are no weights 'vgg_c': nobody has published any for this net"),
-        (["--model", "vgg_d.oxford"], "there are no weights 'vgg_d.oxford': it has oxford_in1k, tv_in1k"),
-        (["--model", "resnet18"], "resnet18 is no VGG; choose one of the zoo's or timm's own: vgg_a, "),
-        (["--model", "."], "is no folder of a trained net: it has no config.json"),
-        (["--scales", "63", "96"], "scales must be smallest sides of at least 64 pixels, the net's crop; got (63, 96)"),
-        (["--top", "0"], "top must be at least 1, the likeliest class; got 0"),
-        (["--output", "nowhere/a.png"], "there is no folder nowhere to write a.png to"),
-        (["--output", "a.jpg"], "a.jpg does not end in .png"),
-        (["--output", "folder.png"], "folder.png is a folder"),
-    ],
-)
-def test_wrong_options_are_named(
-    folder: Path, photo: Path, options: list[str], message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """With what there is; nothing is written."""
-    Path("folder.png").mkdir()
-    before = sorted(Path().iterdir())
-    assert main([str(photo), "--model", str(folder), *options]) == 1
-    error = capsys.readouterr().err
-    assert error.startswith("error: ")
-    assert message in error
-    assert sorted(Path().iterdir()) == before
-
-
-def test_the_photo_is_not_replaced(folder: Path, photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Even if it is named as the output."""
-    Image.open(photo).save("china.png")
-    before = Path("china.png").read_bytes()
-    assert main(["china.png", "--model", str(folder), "--output", "./china.png"]) == 1
-    assert "china.png is the photo" in capsys.readouterr().err
-    assert Path("china.png").read_bytes() == before
-
-
-def test_what_is_no_image_is_named(
-    brightness: Any, folder: Path, photo: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """By the command with its file, by the function as `vgg_zoo.images.decoding` does."""
-    Path("text.jpg").write_text("no image")
-    assert main(["text.jpg", "--model", str(folder)]) == 1
-    assert capsys.readouterr().err == "error: text.jpg: no image format that Pillow knows\n"
-    with pytest.raises(BadImageError, match="no image format"):
-        explain("text.jpg", brightness, scales=64)
-
-
-def test_a_folder_of_another_net_is_refused(photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """No VGG; or no weights."""
-    save_for_hf(timm.create_model("resnet18", num_classes=2), "resnet")
-    assert main([str(photo), "--model", "resnet"]) == 1
-    assert "error: a ResNet cannot be applied densely: it takes a net of the zoo" in capsys.readouterr().err
-    for weights in Path("resnet").glob("*.*"):
-        if weights.name != "config.json":
-            weights.unlink()
-    assert main([str(photo), "--model", "resnet"]) == 1
-    assert "error: resnet has no weights, only config.json; model.safetensors is missing" in capsys.readouterr().err
-
-
-def test_weights_out_of_reach_are_an_error(photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The tests are offline."""
-    assert main([str(photo), "--model", "hf-hub:nobody/nothing"]) == 1
-    assert capsys.readouterr().err.startswith("error: ")
-
-
-def test_missing_matplotlib_is_named(
-    folder: Path, photo: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """With the command that installs it."""
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    assert main([str(photo), "--model", str(folder)]) == 1
-    assert capsys.readouterr().err == "error: drawing needs matplotlib: pip install 'vgg-zoo[recipes]'\n"
-    assert list(Path().iterdir()) == [photo]
 
 
 def test_a_failed_write_leaves_nothing(brightness: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,6 @@ import vgg_zoo
 from tests.helpers import SMALL
 from vgg_zoo import BoxVGG, DenseEvaluator, Fusion, Localiser
 from vgg_zoo.boxes.merging import merge
-from vgg_zoo.commands.localise import main as localise
 from vgg_zoo.images.inputs import at_scales, net_input
 from vgg_zoo.images.preprocessing import rescale
 from vgg_zoo.weights.folder import save_folder
@@ -197,25 +196,6 @@ def test_what_a_localiser_cannot_take_is_refused() -> None:
         Localiser([], good)
     with pytest.raises(ValueError, match="xyz"):
         timm.create_model("vgg_a_box", regression="xyz", device="meta")
-
-
-def test_the_command_prints_and_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A photo, two folders, a PNG; a typing error is one line."""
-    photo = tmp_path / "photo.png"
-    Image.fromarray(image()).save(photo)
-    about = {"tag": "x", "licence": None, "mean": (0, 0, 0), "input_size": (3, 64, 64), "crop_pct": 64 / 72}
-    save_folder(box_net(), tmp_path / "box", **about)  # type: ignore[arg-type]
-    DenseEvaluator(classifier(), [64]).save_pretrained(tmp_path / "classifier")
-    output = tmp_path / "found.png"
-    words = [str(photo), "--model", str(tmp_path / "box"), "--classifier", str(tmp_path / "classifier")]
-    assert localise([*words, "--output", str(output), "--top", "2"]) == 0
-    with Image.open(output) as picture:
-        assert picture.size == (130, 90)
-    printed = capsys.readouterr().out.splitlines()
-    assert len(printed) == 3
-    assert str(output) in printed[-1]
-    assert localise([*words[:-1], str(tmp_path / "clasifier"), "--output", str(output)]) == 1
-    assert "clasifier" in capsys.readouterr().err
 
 
 @torch.inference_mode()

@@ -1,12 +1,10 @@
-"""Pictures that commands write of a photo: where they go, and boxes drawn on them."""
+"""Boxes drawn on a photo."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from vgg_zoo.images.decoding import BadImageError, Pixels
-from vgg_zoo.images.inputs import decoded
+from vgg_zoo.images.decoding import Pixels
 
 COLOURS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4")
 
@@ -46,38 +44,3 @@ def _label(
     y = corner[1] - bottom if corner[1] >= bottom else corner[1]
     draw.rectangle((x + left, y + top, x + right, y + bottom), fill=colour)
     draw.text((x, y), text, fill="white", font=font)
-
-
-def decoded_photo(photo: Path) -> Pixels:
-    """The photo's pixels, (H, W, 3).
-
-    Raises:
-        ValueError: It cannot be decoded; the message has its name.
-    """
-    try:
-        return decoded(photo)
-    except BadImageError as error:
-        raise ValueError(f"{photo}: {error}") from error
-
-
-def picture_of(photo: Path, output: Path | None, what: str) -> Path:
-    """Where a command writes its picture, checked before anything is computed.
-
-    Args:
-        photo: That it is of.
-        output: What the user named, to be replaced if it is there; None is "PHOTO.what.png" here.
-        what: That name's middle.
-
-    Raises:
-        ValueError: No PNG, no such folder, the photo itself, or a file that nobody named.
-    """
-    path = output or Path(f"{photo.stem}.{what}.png")
-    if path.suffix.lower() != ".png":
-        raise ValueError(f"{path} does not end in .png, and a PNG is what is written")
-    if not path.parent.is_dir():
-        raise ValueError(f"there is no folder {path.parent} to write {path.name} to")
-    if path.is_dir() or (path.exists() and path.samefile(photo)):
-        raise ValueError(f"{path} is {'a folder' if path.is_dir() else 'the photo'}; name another file with --output")
-    if output is None and path.exists():
-        raise ValueError(f"{path} is there already; name it with --output to replace it, or name another file")
-    return path

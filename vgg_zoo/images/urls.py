@@ -32,17 +32,17 @@ def fetched(url: str) -> bytes:
 
     Raises:
         BadImageError: Another scheme, no answer, an error of the server, more than `MOST_BYTES`, or more than `SECONDS`
-            seconds. The message has the address and the reason.
+            seconds. The message has the reason; the caller names the image.
     """
     try:
         return _bytes_at(url, monotonic() + SECONDS)
     except urllib.error.HTTPError as error:
         error.close()
-        raise BadImageError(f"{url}: the server says {error.code} {error.reason}") from error
+        raise BadImageError(f"the server says {error.code} {error.reason}") from error
     except urllib.error.URLError as error:  # one that names its reason
-        raise BadImageError(f"{url} cannot be fetched: {_reason(error.reason)}") from error
+        raise BadImageError(f"it cannot be fetched: {_reason(error.reason)}") from error
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise BadImageError(f"{url} cannot be fetched: {_reason(error)}") from error
+        raise BadImageError(f"it cannot be fetched: {_reason(error)}") from error
 
 
 def _bytes_at(url: str, end: float) -> bytes:

@@ -236,7 +236,7 @@ def _checked_names(
 def _sentence(source: Path, info: SourceInfo, model: VGG, folder: Path, head: str, taken: str) -> str:
     name = str(model.pretrained_cfg["architecture"])
     head = (f"{model.num_classes} outputs" if model.num_classes else "no last layer") + head
-    doubt = "; net A-LRN has the same weights (--net vgg_a_lrn)" if name == "vgg_a" else ""
+    doubt = "; net A-LRN has the same weights (--architecture vgg_a_lrn)" if name == "vgg_a" else ""
     return (
         f"{source} ({info.kind}) is net {model.configuration.name} of Table 1 with {head}{doubt}.\n{taken}\n"
         f'Written to {folder}: timm.create_model("local-dir:{folder}", pretrained=True) after `import vgg_zoo`.'

@@ -40,6 +40,12 @@ def cache_folder() -> Path:
     return cached_assets_path("vgg_zoo", namespace="oxford", subfolder="caffe")
 
 
+def cached_conversion(net: str) -> Path | None:
+    """The safetensors file of Oxford's weights of "vgg_d" or "vgg_e" in the cache; None where it is not there yet."""
+    converted = (cache_folder() / OXFORD[net].name).with_suffix(".safetensors")
+    return converted if _is_conversion_of(OXFORD[net], converted) else None
+
+
 def oxford_weights(net: str, given: Path | None = None, folder: Path | None = None) -> Path:
     """The safetensors file of Oxford's weights, made if it is not in the cache.
 

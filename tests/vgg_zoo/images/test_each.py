@@ -145,7 +145,7 @@ def test_addresses_are_images(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     def fetch(url: str) -> bytes:
         asked.append(url)
         if url.endswith("gone.png"):
-            raise BadImageError(f"{url}: the server says 404 Not Found")
+            raise BadImageError("the server says 404 Not Found")
         return (tmp_path / "a.png").read_bytes()
 
     monkeypatch.setattr(vgg_zoo.images.inputs, "fetched", fetch)

@@ -78,21 +78,19 @@ def test_other_schemes_are_refused(url: str, server: str) -> None:
 
 @pytest.mark.parametrize("url", ["file:///etc/hostname", "ftp://localhost/a.jpg"])
 def test_a_redirection_to_another_scheme_is_refused(url: str, server: str) -> None:
-    """Named with both addresses."""
-    with pytest.raises(BadImageError) as error:
+    """Named with the other address."""
+    with pytest.raises(BadImageError, match=f"it cannot be fetched: it redirects to {url}"):
         fetched(f"{server}/to/{url}")
-    assert str(error.value).startswith(f"{server}/to/{url}")
-    assert "redirect" in str(error.value).lower()
 
 
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("/nowhere", "/nowhere: the server says 404 Not Found"),
-        ("/short", "/short cannot be fetched: the connection ended after 1,000 of 1,280,000 bytes"),
+        ("/nowhere", "the server says 404 Not Found"),
+        ("/short", "it cannot be fetched: the connection ended after 1,000 of 1,280,000 bytes"),
     ],
 )
-def test_errors_name_address_and_reason(path: str, message: str, server: str) -> None:
+def test_errors_name_the_reason(path: str, message: str, server: str) -> None:
     """Of the server, and of the connection."""
     with pytest.raises(BadImageError, match=message):
         fetched(server + path)
@@ -100,7 +98,7 @@ def test_errors_name_address_and_reason(path: str, message: str, server: str) ->
 
 def test_nobody_there_is_named(server: str) -> None:
     """A port where nothing listens, and an address that is none."""
-    with pytest.raises(BadImageError, match=r"http://127\.0\.0\.1:1/a\.jpg cannot be fetched: .*refused"):
+    with pytest.raises(BadImageError, match="it cannot be fetched: .*refused"):
         fetched("http://127.0.0.1:1/a.jpg")
     for url in ("http://", "http://[", "http://a b/c.jpg", "http://a:b/c.jpg"):
         with pytest.raises(BadImageError, match="cannot be fetched: "):
@@ -111,7 +109,7 @@ def test_nobody_there_is_named(server: str) -> None:
 def test_too_large_a_file_is_refused(path: str, server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """By its length, or when more has come."""
     monkeypatch.setattr(urls, "MOST_BYTES", 2**20)
-    with pytest.raises(BadImageError, match=f"{path} cannot be fetched: it has more than 1 MiB; fetch it yourself"):
+    with pytest.raises(BadImageError, match="it cannot be fetched: it has more than 1 MiB; fetch it yourself"):
         fetched(server + path)
 
 

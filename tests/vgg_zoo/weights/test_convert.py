@@ -1,6 +1,7 @@
-"""`vgg-zoo convert`: folders that timm loads, round trips through timm and torchvision, memory, refusals."""
+"""`convert`: folders that timm loads, round trips through timm and torchvision, memory, refusals."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,6 @@ from torch import Tensor
 from tests.helpers import in_torchvisions_layout, small
 from tests.vgg_zoo.weights.formats import caffe, field, in_oxfords_layout, keras, matconvnet
 from tests.vgg_zoo.weights.test_read import weights
-from vgg_zoo.commands.convert import main
 from vgg_zoo.weights.convert import convert
 
 OXFORDS = ((0.4850, 0.4580, 0.4076), (0.0039, 0.0039, 0.0039))
@@ -43,13 +43,12 @@ def write(file: Path, kind: str, state_dict: dict[str, Tensor], net: str) -> Non
 
 @pytest.mark.parametrize("net", ["vgg_a", "vgg_b", "vgg_b_shallow", "vgg_c", "vgg_d", "vgg_e"])
 @pytest.mark.parametrize("kind", SOURCES)
-def test_timm_loads_what_was_converted(kind: str, net: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_timm_loads_what_was_converted(kind: str, net: str, tmp_path: Path) -> None:
     """The net is found and named, and the folder gives its logits, its preprocessing and nothing else."""
     expected = small(net)
     expected.load_state_dict(weights(net))
     write(tmp_path / "file", kind, expected.state_dict(), net)
-    main([str(tmp_path / "file"), "--to", str(tmp_path / "net")])
-    said = capsys.readouterr().out
+    said = convert(tmp_path / "file", tmp_path / "net")
     assert f"is net {expected.configuration.name} of Table 1 with 5 outputs" in said
     assert ("net A-LRN has the same weights" in said) == (net == "vgg_a")
     assert sorted(file.name for file in (tmp_path / "net").iterdir()) == ["config.json", "model.safetensors"]
@@ -78,16 +77,14 @@ def test_widths_channels_and_classes_are_found(changes: dict[str, Any], tmp_path
         assert torch.equal(loaded(images), expected(images))
 
 
-def test_options_override(tmp_path: Path) -> None:
+def test_arguments_override(tmp_path: Path) -> None:
     """Net, preprocessing, tag, licence, class names."""
     write(tmp_path / "file", "caffe", weights("vgg_a"), "vgg_a")
-    (tmp_path / "names").write_text("ant\nbee\ncat\ndog\neel\n")
-    options = ["--net", "vgg_a_lrn", "--tag", "mine", "--licence", "cc-by-4.0"]
-    options += ["--mean", "1", "2", "3", "--std", "51", "51", "51"]
-    main([str(tmp_path / "file"), "--to", str(tmp_path / "net"), *options, "--class-names", str(tmp_path / "names")])
+    given: dict[str, Any] = {"net": "vgg_a_lrn", "tag": "mine", "licence": "cc-by-4.0", "class_names": list("abcde")}
+    convert(tmp_path / "file", tmp_path / "net", mean=(1, 2, 3), deviation=(51, 51, 51), **given)
     cfg = timm.create_model(f"local-dir:{tmp_path / 'net'}", pretrained=True).pretrained_cfg
     assert (cfg["architecture"], cfg["tag"], cfg["license"]) == ("vgg_a_lrn", "mine", "cc-by-4.0")
-    assert (cfg["std"], cfg["label_names"]) == ([0.2] * 3, ["ant", "bee", "cat", "dog", "eel"])
+    assert (cfg["std"], cfg["label_names"]) == ([0.2] * 3, list("abcde"))
     assert cfg["mean"] == pytest.approx([1 / 255, 2 / 255, 3 / 255])
 
 
@@ -121,8 +118,8 @@ def test_torchvisions_features_are_a_trunk(tmp_path: Path) -> None:
     assert all(value.isfinite().all() for value in load_file(tmp_path / "net/model.safetensors").values())
 
 
-def refusals() -> dict[str, tuple[bytes, list[str], str]]:
-    """Files, options, and what the error says."""
+def refusals() -> dict[str, tuple[bytes, dict[str, Any], str]]:
+    """Files, arguments, and what the error says."""
     arrays = in_oxfords_layout(weights("vgg_d"), "vgg_d")
     whole = caffe(arrays)
     without = {key: value for key, value in arrays.items() if not key.startswith("conv4_2")}
@@ -130,37 +127,33 @@ def refusals() -> dict[str, tuple[bytes, list[str], str]]:
     infinite = arrays | {"conv3_1": np.full_like(arrays["conv3_1"], np.inf)}
     misshapen = arrays | {"conv2_1 bias": np.zeros(3, np.float32)}
     return {
-        "not a model": (b"hello", [], "like none of the known kinds"),
-        "cut short": (whole[:-100], [], "byte"),
-        "a layer less": (caffe(without), [], "missing: features.19.weight, features.19.bias"),
+        "not a model": (b"hello", {}, "like none of the known kinds"),
+        "cut short": (whole[:-100], {}, "byte"),
+        "a layer less": (caffe(without), {}, "missing: features.19.weight, features.19.bias"),
         "a layer renamed": (
             caffe(renamed),
-            [],
+            {},
             "unexpected: fc8_flowers.weight",
         ),
-        "a misshapen bias": (caffe(misshapen), [], "features.5.bias is 3 in the file and 13 in the net"),
-        "infinite": (caffe(infinite), [], "not finite: features.10.weight; fetch the file again"),
-        "another net": (whole, ["--net", "vgg_e"], "Their convolutions are those of configuration D"),
-        "an unknown net": (whole, ["--net", "vgg_f"], "unknown net 'vgg_f'; the zoo has vgg_a, "),
-        "a mean of two": (whole, ["--mean", "1", "2"], "takes 3 channels and --mean has 2 numbers"),
-        "a deviation of 0": (whole, ["--std", "1", "1", "0"], "--std must be above 0"),
-        "no names": (whole, ["--class-names", "/dev/null"], "0 class names for a net with 5 outputs"),
-        "no file of names": (whole, ["--class-names", "nowhere.txt"], "nowhere.txt"),
-        "no Caffe net": (field(2, field(4, b"x")), [], "no layer with weights"),
+        "a misshapen bias": (caffe(misshapen), {}, "features.5.bias is 3 in the file and 13 in the net"),
+        "infinite": (caffe(infinite), {}, "not finite: features.10.weight; fetch the file again"),
+        "another net": (whole, {"net": "vgg_e"}, "Their convolutions are those of configuration D"),
+        "an unknown net": (whole, {"net": "vgg_f"}, "unknown net 'vgg_f'; the zoo has vgg_a, "),
+        "a mean of two": (whole, {"mean": (1, 2)}, "takes 3 channels and --mean has 2 numbers"),
+        "a deviation of 0": (whole, {"deviation": (1, 1, 0)}, "--std must be above 0"),
+        "no names": (whole, {"class_names": []}, "0 class names for a net with 5 outputs"),
+        "no Caffe net": (field(2, field(4, b"x")), {}, "no layer with weights"),
     }
 
 
 @pytest.mark.parametrize("case", refusals())
-def test_refusals_are_one_line_and_write_nothing(case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Exit code 1 without a traceback, and no folder."""
-    content, options, message = refusals()[case]
+def test_refusals_are_one_line_and_write_nothing(case: str, tmp_path: Path) -> None:
+    """And no folder is made."""
+    content, arguments, message = refusals()[case]
     (tmp_path / "file").write_bytes(content)
-    assert main([str(tmp_path / "file"), "--to", str(tmp_path / "net"), *options]) == 1
-    said = capsys.readouterr()
-    (line,) = said.err.splitlines()
-    assert line.startswith("error: ")
-    assert message in line
-    assert said.out == ""
+    with pytest.raises(ValueError, match=re.escape(message)) as caught:
+        convert(tmp_path / "file", tmp_path / "net", **arguments)
+    assert len(str(caught.value).splitlines()) == 1
     assert [file.name for file in tmp_path.iterdir()] == ["file"]
 
 
@@ -185,19 +178,9 @@ def test_a_full_disk_leaves_nothing(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("vgg_zoo.weights.folder.save_for_hf", full)
-    assert main([str(tmp_path / "file"), "--to", str(tmp_path / "net")]) == 1
-    assert "No space left" in capsys.readouterr().err
+    with pytest.raises(OSError, match="No space left"):
+        convert(tmp_path / "file", tmp_path / "net")
     assert list((tmp_path / "net").iterdir()) == []
-
-
-@pytest.mark.slow
-def test_the_command_runs(tmp_path: Path) -> None:
-    """As `python -m`, with the error on stderr and exit code 1."""
-    command = [sys.executable, "-m", "vgg_zoo", "convert", str(tmp_path / "none"), "--to", str(tmp_path / "net")]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith(f"error: {tmp_path / 'none'} is not there")
-    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.slow

@@ -15,7 +15,6 @@ import vgg_zoo  # noqa: F401 (registers the nets)
 from tests.helpers import in_torchvisions_layout
 from tests.vgg_zoo.weights.formats import Arrays, caffe, in_oxfords_layout, keras, logits, matconvnet, prototxt
 from tests.vgg_zoo.weights.test_read import weights
-from vgg_zoo.commands.convert import main
 from vgg_zoo.weights.convert import convert
 
 CAFFES_MEAN = (103.939, 116.779, 123.68)
@@ -80,8 +79,7 @@ def test_oxfords_weights_under_torchvisions_names_are_recognised(
     if half:
         arrays = {key: value.astype(np.float16).astype(np.float32) for key, value in arrays.items()}
     torch.save(as_torchvisions(arrays, classifier), tmp_path / "x.pth")
-    assert main([str(tmp_path / "x.pth"), "--to", str(tmp_path / "net")]) == 0
-    said = capsys.readouterr().out
+    said = convert(tmp_path / "x.pth", tmp_path / "net")
     assert f"Input: colours BGR turned to RGB ({OXFORDS}), mean 123.68 116.779 103.939 ({OXFORDS})" in said
     found, config = converted(tmp_path / "net")
     assert_close(found, caffes_logits(arrays))
@@ -101,23 +99,23 @@ def test_oxfords_weights_for_rgb_are_recognised_too(tmp_path: Path) -> None:
 
 
 def test_an_unknown_state_dict_is_not_guessed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It is said what was assumed; --order bgr gives Caffe's input and logits."""
+    """It is said what was assumed; the order gives Caffe's input and logits."""
     arrays = of_caffe()
     torch.save(as_torchvisions(arrays), tmp_path / "x.pth")
-    main([str(tmp_path / "x.pth"), "--to", str(tmp_path / "net")])
+    said = convert(tmp_path / "x.pth", tmp_path / "net")
     line = (
         "Input: colours RGB (assumed), mean 123.675 116.28 103.53 (assumed), deviation 58.395 57.12 57.375 (assumed)."
     )
-    assert line in capsys.readouterr().out
+    assert line in said
     found, config = converted(tmp_path / "net")
     assert line in config["description"]
     expected = caffes_logits(arrays)
     assert np.abs(found - expected).max() > 0.5 * np.abs(expected).max()
-    main([str(tmp_path / "x.pth"), "--to", str(tmp_path / "bgr"), "--order", "bgr"])
+    said = convert(tmp_path / "x.pth", tmp_path / "bgr", order="bgr")
     line = (
         "Input: colours BGR turned to RGB (as given), mean 123.68 116.779 103.939 (assumed), deviation 1 1 1 (assumed)."
     )
-    assert line in capsys.readouterr().out
+    assert line in said
     found, config = converted(tmp_path / "bgr")
     assert_close(found, expected)
     assert line in config["description"]

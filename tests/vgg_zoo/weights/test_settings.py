@@ -14,7 +14,6 @@ from PIL import Image
 import vgg_zoo
 from recipes.evaluation.net import load_net
 from tests.helpers import small, training_results
-from vgg_zoo.commands import explain
 from vgg_zoo.descriptors import DenseDescriptor
 from vgg_zoo.evaluation import DenseEvaluator
 from vgg_zoo.features import ImageDescriptor
@@ -22,6 +21,7 @@ from vgg_zoo.localisation import Localiser
 from vgg_zoo.weights import settings
 from vgg_zoo.weights.folder import save_folder
 from vgg_zoo.weights.settings import usual_settings
+from vgg_zoo_cli.main import main
 
 SETTINGS = {"train_scales": [80, 96], "crop_size": 64, "flip": False}
 PHOTO = np.random.default_rng(0).integers(0, 256, (120, 150, 3), dtype=np.uint8)
@@ -71,13 +71,13 @@ def test_a_runs_own_settings_are_taken_everywhere(way: str, run: Path, tmp_path:
 
 
 def test_the_commands_take_them_too(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """`vgg-zoo explain` and `recipes/evaluate.py`; what is asked for overrides one setting and no other."""
+    """`vgg-zoo predict` and `recipes/evaluate.py`; what is asked for overrides one setting and no other."""
     photo = tmp_path / "photo.png"
     Image.fromarray(PHOTO).save(photo)
-    assert explain.main([str(photo), "--model", str(run), "--output", str(tmp_path / "a.png")]) == 0
-    found = capsys.readouterr().out.splitlines()[:-1]
+    assert main(["predict", str(photo), "--model", str(run)]) == 0
+    found = [line.split("\t")[1:] for line in capsys.readouterr().out.splitlines()[1:]]
     expected = DenseEvaluator(run, (80, 88, 96), flip=False).predict([photo])[0]
-    assert found == [f"{posterior:.3f}  {name}" for name, posterior in expected]
+    assert found == [[f"{posterior:.3f}", name] for name, posterior in expected]
     tested = load_net(str(run), None, 2**20, {"scales": [64], "flip": None})
     assert (tested.evaluator.scales, tested.evaluator.flip, tested.train_scales) == ((64,), False, [80, 96])
     assert tested.description()["settings_from"] == "results.json"

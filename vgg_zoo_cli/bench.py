@@ -1,0 +1,193 @@
+"""`vgg-zoo bench`: how fast this machine runs a net here, beside the other ways that are installed."""
+
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from vgg_zoo_cli import look
+from vgg_zoo_cli.command import Command
+from vgg_zoo_cli.names import NETS
+from vgg_zoo_cli.options import option
+
+Forward = Callable[[], Any]
+"""A pass over images that it holds: (B, classes) scores, a tensor."""
+
+TIMMS = {"vgg_a": "vgg11", "vgg_b": "vgg13", "vgg_d": "vgg16", "vgg_e": "vgg19"}
+CLOSE = 1e-3
+"""By how much scores may differ from the plain net's, beside the largest of them."""
+
+LEAST_ROUNDS = 3
+
+
+@click.command("bench", cls=Command, short_help="How fast this machine runs a net.")
+@option(
+    "--architecture",
+    group="Net",
+    type=click.Choice(NETS),
+    default="vgg_d",
+    help="A net of the zoo; its weights are random.",
+)
+@option(
+    "--side", group="Test", type=click.IntRange(32, 4096), default=224, metavar="PIXELS", help="Of the square images."
+)
+@option("--batch", group="Test", type=click.IntRange(1, 4096), default=1, metavar="N", help="Images in a pass.")
+@option(
+    "--seconds",
+    group="Test",
+    type=click.FloatRange(0, 3600),
+    default=20.0,
+    metavar="S",
+    help="To measure for, after preparing; three rounds at least.",
+)
+@option("--json", "as_json", group="Output", is_flag=True, help="Print JSON.")
+def command(architecture: str, side: int, batch: int, seconds: float, as_json: bool) -> int:
+    """How fast this machine's CPU runs a net: ours, beside what is installed.
+
+    The same random weights in float32, with as many threads for each, warm: medians of rounds in which they take turns.
+    Scores are compared before they are timed. What is missing is named. The figures are this machine's, of now.
+    """
+    import torch
+
+    from vgg_zoo.devices import cpu_name
+
+    look.title("bench", architecture, f"{batch} × {side} × {side}", f"{cpu_name()}, {torch.get_num_threads()} threads")
+    with torch.inference_mode(), _prepared(architecture, side, batch) as (forwards, missing):
+        times = _in_turn(forwards, seconds)
+    ours = statistics.median(times["vgg_zoo"])
+    rows = [_row(name, found, ours, batch) for name, found in times.items()]
+    if as_json:
+        click.echo(json.dumps({"net": architecture, "side": side, "batch": batch, "rows": rows, "missing": missing}))
+    else:
+        head = ("runs", "ms", "images/s", "× vgg_zoo", "rounds")
+        cells = [
+            (
+                row["runs"],
+                f"{row['ms']:.1f}",
+                f"{row['images_per_second']:.1f}",
+                f"{row['ratio']:.2f}",
+                str(row["rounds"]),
+            )
+            for row in rows
+        ]
+        look.table(head, cells, numbers=head[1:])
+    for name, why in missing.items():
+        look.note(f"{name} is left out: {why}")
+    look.note("These are one machine's figures, as busy as it is now; benchmarks/ has measured others")
+    return 0
+
+
+def _row(name: str, seconds: Sequence[float], ours: float, batch: int) -> dict[str, Any]:
+    median = statistics.median(seconds)
+    figures = {"ms": median * 1e3, "images_per_second": batch / median, "ratio": median / ours}
+    return {"runs": name, **figures, "rounds": len(seconds)}
+
+
+def _in_turn(forwards: Mapping[str, Forward], most_seconds: float) -> dict[str, list[float]]:
+    """Seconds of each, round by round, so that a slow spell of the machine falls on all of them."""
+    times: dict[str, list[float]] = {name: [] for name in forwards}
+    begin, rounds = time.perf_counter(), 0
+    while rounds < LEAST_ROUNDS or time.perf_counter() - begin < most_seconds:
+        for name, forward in forwards.items():
+            start = time.perf_counter()
+            forward()
+            times[name].append(time.perf_counter() - start)
+        rounds += 1
+    return times
+
+
+@contextmanager
+def _prepared(architecture: str, side: int, batch: int) -> Iterator[tuple[dict[str, Forward], dict[str, str]]]:
+    """Every way that works here, warm and checked against the plain net; and why each other one is left out."""
+    import timm
+    import torch
+
+    import vgg_zoo
+
+    torch.manual_seed(0)
+    net: Any = timm.create_model(architecture).eval()
+    images = torch.randn(batch, 3, side, side)
+    expected = net(images)
+    with tempfile.TemporaryDirectory() as folder:
+        ways: dict[str, Callable[[], Forward]] = {
+            "vgg_zoo": lambda: _module(vgg_zoo.fast_inference(net), images),
+            "vgg_zoo, the plain net": lambda: _module(net, images),
+            "timm": lambda: _timms(architecture, net, images),
+            "ONNX Runtime": lambda: _onnx_runtime(net, images, Path(folder)),
+            "OpenVINO": lambda: _openvino(net, images),
+        }
+        forwards: dict[str, Forward] = {}
+        missing: dict[str, str] = {}
+        for name, way in ways.items():
+            try:
+                forwards[name] = _checked(way(), expected)
+            except ImportError as error:
+                missing[name] = f"it needs {error.name}: pip install 'vgg-zoo[benchmarks]'"
+            # Other libraries' compilers raise whatever they like; one that fails must not hide the others' figures.
+            except Exception as error:
+                if name.startswith("vgg_zoo"):
+                    raise
+                missing[name] = " ".join(str(error).split())[:200] or type(error).__name__
+        yield forwards, missing
+
+
+def _checked(forward: Forward, expected: Any) -> Forward:
+    """The same, which has run once.
+
+    Raises:
+        ValueError: Its scores are other ones.
+    """
+    difference = float((forward() - expected).abs().max() / expected.abs().max())
+    if not difference <= CLOSE:
+        raise ValueError(f"its scores differ by {difference:.1%} from the plain net's")
+    return forward
+
+
+def _module(net: Any, images: Any) -> Forward:
+    return lambda: net(images)
+
+
+def _timms(architecture: str, net: Any, images: Any) -> Forward:
+    import timm
+
+    if architecture not in TIMMS:
+        raise ValueError(f"it has no such net, only {', '.join(TIMMS)}")
+    theirs = timm.create_model(TIMMS[architecture]).eval()
+    theirs.load_state_dict(net.state_dict())
+    return _module(theirs, images)
+
+
+def _onnx_runtime(net: Any, images: Any, folder: Path) -> Forward:
+    import onnxruntime
+    import torch
+
+    file = folder / "net.onnx"
+    torch.onnx.export(net, (images,), file, input_names=["images"], output_names=["scores"], dynamo=False)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = torch.get_num_threads(), 1
+    options.add_session_config_entry("session.force_spinning_stop", "1")  # not into the next one's time
+    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    given = {"images": images.numpy()}
+    return lambda: torch.from_numpy(session.run(["scores"], given)[0])
+
+
+def _openvino(net: Any, images: Any) -> Forward:
+    import openvino
+    import torch
+
+    settings = {
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        "INFERENCE_PRECISION_HINT": "f32",  # else it takes bfloat16 where the processor has it
+        "PERFORMANCE_HINT": "LATENCY",
+    }
+    model = openvino.convert_model(net, example_input=images)
+    model.reshape(list(images.shape))
+    compiled = openvino.Core().compile_model(model, "CPU", settings)
+    given = images.numpy()
+    return lambda: torch.from_numpy(compiled([given])[0])
