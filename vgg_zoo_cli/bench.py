@@ -4,6 +4,7 @@ import json
 import statistics
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,7 +36,7 @@ LEAST_ROUNDS = 3
     help="A net of the zoo; its weights are random.",
 )
 @option(
-    "--side", group="Test", type=click.IntRange(32, 4096), default=224, metavar="PIXELS", help="Of the square images."
+    "--side", group="Test", type=click.IntRange(224, 4096), default=224, metavar="PIXELS", help="Of the square images."
 )
 @option("--batch", group="Test", type=click.IntRange(1, 4096), default=1, metavar="N", help="Images in a pass.")
 @option(
@@ -126,7 +127,9 @@ def _prepared(architecture: str, side: int, batch: int) -> Iterator[tuple[dict[s
         missing: dict[str, str] = {}
         for name, way in ways.items():
             try:
-                forwards[name] = _checked(way(), expected)
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # exporters warn of what is deprecated in them
+                    forwards[name] = _checked(way(), expected)
             except ImportError as error:
                 missing[name] = f"it needs {error.name}: pip install 'vgg-zoo[benchmarks]'"
             # Other libraries' compilers raise whatever they like; one that fails must not hide the others' figures.

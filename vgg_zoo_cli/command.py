@@ -30,11 +30,11 @@ class Option(click.Option):
     """
 
     def __init__(
-        self, *names: Any, group: str, numbers: bool = False, silent: Sequence[str] = (), **settings: Any
+        self, names: Sequence[str], *, group: str, numbers: bool = False, silent: Sequence[str] = (), **settings: Any
     ) -> None:
         if numbers:
             settings["multiple"] = True
-        super().__init__(*names, **settings)
+        super().__init__([*names, *silent], **settings)
         self.group, self.numbers, self.silent = group, numbers, silent
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:

@@ -30,7 +30,7 @@ def test_the_machine_is_measured(run: Run, monkeypatch: pytest.MonkeyPatch) -> N
     """All that is installed; timm's has no A-LRN, which is said. Every ratio is to ours."""
     monkeypatch.setattr(bench, "_onnx_runtime", lambda *_: (_ for _ in ()).throw(ImportError(name="onnxruntime")))
     monkeypatch.setattr(bench, "_openvino", lambda *_: (_ for _ in ()).throw(RuntimeError("two\nlines")))
-    done = run("bench", "--architecture", "vgg_a_lrn", "--side", 64, "--seconds", 0, "--json")
+    done = run("bench", "--architecture", "vgg_a_lrn", "--seconds", 0, "--json")
     assert done.code == 0
     found = json.loads(done.out)
     assert [row["runs"] for row in found["rows"]] == ["vgg_zoo", "vgg_zoo, the plain net"]
