@@ -26,7 +26,12 @@ def test_the_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         folders = {name.split("/")[0] for name in archive.namelist()}
         assert folders == {"vgg_zoo", "vgg_zoo_cli", f"vgg_zoo-{vgg_zoo.__version__}.dist-info"}
-        names = {"vgg_zoo/weights/published.json", "vgg_zoo/fast/winograd.cpp", "vgg_zoo/fast/amx.cpp", "vgg_zoo/py.typed"}
+        names = {
+            "vgg_zoo/weights/published.json",
+            "vgg_zoo/fast/winograd.cpp",
+            "vgg_zoo/fast/amx.cpp",
+            "vgg_zoo/py.typed",
+        }
         assert names <= set(archive.namelist())
 
 

@@ -17,7 +17,6 @@ import vgg_zoo
 from tests.helpers import small
 from vgg_zoo.evaluation import DenseEvaluator
 from vgg_zoo.explanation import PlacedMap, explain, window_centres
-from vgg_zoo.images.decoding import BadImageError
 
 BRIGHT, DARK = 3, 1
 

@@ -98,7 +98,7 @@ def test_errors_name_the_reason(path: str, message: str, server: str) -> None:
 
 def test_nobody_there_is_named(server: str) -> None:
     """A port where nothing listens, and an address that is none."""
-    with pytest.raises(BadImageError, match="it cannot be fetched: .*refused"):
+    with pytest.raises(BadImageError, match=r"it cannot be fetched: .*refused"):
         fetched("http://127.0.0.1:1/a.jpg")
     for url in ("http://", "http://[", "http://a b/c.jpg", "http://a:b/c.jpg"):
         with pytest.raises(BadImageError, match="cannot be fetched: "):
