@@ -80,7 +80,7 @@ def command(
     def draw_one(photo: str, pixels: object, target: Path) -> None:
         found = localiser(pixels)  # type: ignore[call-overload]  # decoded_each's pixels
         with whole(target) as writing:
-            draw_boxes(pixels, found[:drawn]).save(writing, "PNG")  # type: ignore[call-overload]
+            draw_boxes(pixels, found[:drawn]).save(writing, "PNG")  # type: ignore[arg-type]
         lines.add(photo, [(f"{score:.3f}", *(f"{side:.0f}" for side in box), name) for name, score, box in found])
 
     return pictures_of(photos, targets, draw_one)

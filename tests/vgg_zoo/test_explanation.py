@@ -45,6 +45,22 @@ def brightness() -> Any:
     return set_to_brightness(small("vgg_d"))
 
 
+@pytest.fixture(scope="module")
+def folder(brightness: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same net, kept with its scales."""
+    path = tmp_path_factory.mktemp("net")
+    DenseEvaluator(brightness, (64, 96)).save_pretrained(path)
+    return path
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    """A photo's file."""
+    path = tmp_path / "china.jpg"
+    Image.fromarray(load_sample_image("china.jpg")).save(path)
+    return path
+
+
 def with_patch(height: int, width: int, box: tuple[int, int, int, int]) -> np.ndarray[Any, Any]:
     """A dark picture with a bright patch: upper, lower, left, right."""
     picture = np.zeros((height, width, 3), np.uint8)

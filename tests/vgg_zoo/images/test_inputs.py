@@ -110,7 +110,10 @@ def _failing() -> Iterator[str]:
         (np.zeros((4, 5, 2), np.uint8), r"got an array of \(4, 5, 2\)"),
         (np.zeros((4, 5, 3)), r"multiply floats in 0–1 by 255"),
         (np.zeros(7, np.uint8), r"got an array of \(7,\)"),
-        (torch.zeros(3, 4, 5), r"got a Tensor of \(3, 4, 5\) torch.float32"),
+        (
+            torch.zeros(3, 4, 5),
+            r"has uint8, 0–255, before any .*; got a tensor of \(3, 4, 5\) torch.float32",
+        ),
         ([np.zeros((4, 5, 3), np.uint8)], "got a list"),
         (None, "got a NoneType"),
     ],
