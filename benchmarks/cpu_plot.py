@@ -1,5 +1,6 @@
 """The results of `benchmarks.cpu` as a plot."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,14 +26,14 @@ def plot(results: Sequence[Result], path: Path) -> None:
 
     situation = next(each for each in SITUATIONS if any(result.situation == each for result in results))
     panels = rows(each for each in results if each.situation == situation)
-    across = min(3, len(panels))
+    across = min(3, math.ceil(math.sqrt(len(panels))))
     down = -(-len(panels) // across)
     figure = Figure(figsize=(4.5 * across, 1.6 * down + 1.2), layout="constrained")
-    axes = figure.subplots(down, across, squeeze=False).flat
+    axes = iter(figure.subplots(down, across, squeeze=False).flat)
     for found, panel in zip(panels, axes, strict=False):
         _panel(found, panel)
-    for panel in list(axes)[len(panels) :]:
-        panel.set_axis_off()
+    for left_over in axes:
+        left_over.set_axis_off()
     colours = {"ours": OURS, "in float32": FLOAT32, "may take bfloat16": OTHERS}
     patches = [Patch(color=colour, label=label) for label, colour in colours.items()]
     figure.legend(handles=patches, loc="outside lower center", ncols=len(patches), frameon=False)

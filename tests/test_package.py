@@ -51,10 +51,16 @@ def test_the_readmes_table_is_the_zoos() -> None:
     assert found == list(expected.values())
 
 
-@pytest.mark.parametrize("path", sorted(set(re.findall(r"\]\(((?!http|#)[^)]+)\)", README))))
-def test_the_readmes_links_lead_somewhere(path: str) -> None:
-    """Every file that the README links to is there."""
-    assert (ROOT / path).is_file()
+@pytest.mark.parametrize("page", ["README.md", *sorted(str(page.relative_to(ROOT)) for page in ROOT.glob("docs/*.md"))])
+def test_links_lead_somewhere(page: str) -> None:
+    """Every file that the README and the pages link to is there."""
+    paths = re.findall(r"\]\(((?!http|#)[^)#]+)[^)]*\)", (ROOT / page).read_text())
+    assert [path for path in paths if not (ROOT / page).parent.joinpath(path).exists()] == []
+
+
+def test_the_readme_is_short() -> None:
+    """The pages have the rest."""
+    assert len(README.splitlines()) <= 150
 
 
 def test_the_papers_map_names_code_and_tests_that_exist() -> None:

@@ -1,39 +1,39 @@
-"""The README's figures are those of `benchmarks/results/`."""
+"""The figures on speed of the README and of docs/speed.md are those of `benchmarks/results/`."""
 
 import re
 from pathlib import Path
 
 import pytest
 
-from benchmarks.cpu_table import in_float32, nearest, read_csv, rows
+from benchmarks.cpu_summary import MACHINES, claim, lines_of, table
+from benchmarks.timing import markdown
 
 ROOT = Path(__file__).resolve().parents[2]
-SPEED = (ROOT / "README.md").read_text().partition("\n## Speed\n")[2].partition("\n## ")[0]
-PROSE = " ".join(SPEED.split())
-MEASURED = {line for file in (ROOT / "benchmarks/results").glob("*.md") for line in file.read_text().splitlines()}
+README = (ROOT / "README.md").read_text().partition("\n## Speed\n")[2].partition("\n## ")[0]
+MEASURED = (ROOT / "docs/speed.md").read_text().partition("\n## Measured\n")[2]
+RESULTS = {line for file in (ROOT / "benchmarks/results").glob("*.md") for line in file.read_text().splitlines()}
 
 
-def test_every_line_was_measured() -> None:
-    """Each row of each table of the section on speed, digit by digit, in the output of a benchmark."""
-    rows = [line for line in SPEED.splitlines() if line.startswith("|")]
-    assert len(rows) > 10
-    assert [row for row in rows if row not in MEASURED] == []
+@pytest.mark.parametrize(("text", "least"), [(README, 5), (MEASURED, 40)])
+def test_every_line_was_measured(text: str, least: int) -> None:
+    """Each row of each table on speed, digit by digit, in the output of a benchmark."""
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert len(rows) > least
+    assert [row for row in rows if row not in RESULTS] == []
 
 
-def test_ours_is_the_fastest_where_and_by_as_much_as_is_said() -> None:
-    """Beside the nearest peer of each line, in float32 and among all, on machines that are named."""
-    results = read_csv(ROOT / "benchmarks/results/cpu.csv")
-    lines = [found for found in rows(results) if "ours" in found]
-    times = [nearest(found, float32=True).seconds / found["ours"].seconds for found in lines]  # type: ignore[union-attr]
-    said = f"{min(times):.2f} to {max(times):.2f} times as fast as its nearest peer"
-    assert f"ours is the fastest in float32 in {sum(each > 1 for each in times)} of {len(times)} lines, {said}" in PROSE
-    with_bf16 = [found for found in lines if not all(map(in_float32, found))]
-    also = sum(nearest(found, float32=False).seconds > found["ours"].seconds for found in with_bf16)  # type: ignore[union-attr]
-    assert f"also of those in bfloat16 in {also} of the {len(with_bf16)} lines that have any" in PROSE
-    assert all(each.machine.partition(",")[0] in SPEED for each in results)
+def test_the_summary_is_that_of_the_results() -> None:
+    """README's table and what is said of each machine."""
+    assert markdown(table()) in README
+    prose = " ".join(MEASURED.split())
+    for file, name in MACHINES.items():
+        lines = lines_of(file)
+        for ours in ("ours", "ours, bf16"):
+            if any(ours in line for line in lines):
+                assert f"{name}: `{ours}` is {claim(lines, ours)}" in prose
 
 
-@pytest.mark.parametrize("name", sorted(set(re.findall(r"python -m benchmarks\.(\w+)", SPEED))))
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"python -m benchmarks\.(\w+)", MEASURED))))
 def test_every_command_is_there(name: str) -> None:
-    """Each benchmark that the section names, and what it wrote."""
+    """Each benchmark that is named."""
     assert (ROOT / f"benchmarks/{name}.py").is_file()

@@ -236,14 +236,15 @@ def test_pretrained_weights_come_from_the_hubs_cache(tag: str, hub_cache: Path) 
 
 
 @pytest.mark.slow
-def test_the_readmes_python_runs(hub_cache: Path, tmp_path: Path) -> None:
-    """Every Python block of the README, as it stands, in one fresh interpreter each."""
+@pytest.mark.parametrize(("page", "least"), [("README.md", 2), ("docs/python.md", 4), ("docs/weights.md", 2)])
+def test_the_pages_python_runs(page: str, least: int, hub_cache: Path, tmp_path: Path) -> None:
+    """Every Python block, as it stands, in one fresh interpreter each."""
     from PIL import Image
 
     Image.new("RGB", (400, 300), (90, 120, 30)).save(tmp_path / "photo.jpg")
     Image.new("L", (300, 500), 60).save(tmp_path / "other.png")
-    blocks = (ROOT / "README.md").read_text().split("```python\n")[1:]
-    assert len(blocks) >= 3
+    blocks = (ROOT / page).read_text().split("```python\n")[1:]
+    assert len(blocks) >= least
     for block in blocks:
         code = f"import os\nos.chdir({str(tmp_path)!r})\n" + block.split("```")[0]
         done = python(code, HF_HUB_CACHE=str(hub_cache), HF_ASSETS_CACHE=str(hub_cache))
