@@ -23,7 +23,7 @@ demo: install ## train a small net on real digits, test it, load it with timm (a
 	@$(offline) $(bin)/python recipes/demo/demo.py --output runs/demo
 
 tour: install ## what else there is: crops, fusion, SVMs, localisation, a repository (after make demo)
-	@$(offline) $(bin)/python recipes/demo/tour.py --net runs/demo/net --output runs/tour
+	@$(offline) $(bin)/python recipes/demo/tour.py --model runs/demo/net --output runs/tour
 
 space: install ## the demo's net as a page for photos, in the browser (after make demo)
 	@$(offline) $(bin)/python hub/space/app.py --model runs/demo/net

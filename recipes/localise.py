@@ -1,7 +1,7 @@
 """Test nets that predict boxes as the paper does (Appendix A), each image exactly once.
 
-    python recipes/localise.py --protocol 1 --net runs/vgg_d_s384_pcr --data path/to/ILSVRC --output runs/box_s384
-    accelerate launch recipes/localise.py --net runs/vgg_d_s256_pcr 256 --net runs/vgg_d_s384_pcr 352 384 \\
+    python recipes/localise.py --protocol 1 --model runs/vgg_d_s384_pcr --data path/to/ILSVRC --output runs/box_s384
+    accelerate launch recipes/localise.py --model runs/vgg_d_s256_pcr 256 --model runs/vgg_d_s384_pcr 352 384 \\
         --classifier vgg_d.oxford_in1k vgg_e.oxford_in1k --data path/to/ILSVRC --output runs/boxes
 
 Protocol 1 takes the box of the true class from one centre crop: it compares nets that predict boxes. Protocol 2 finds
@@ -16,46 +16,23 @@ resumes when it is given again. recipes/tables.py shows the results as Tables 8 
 import argparse
 import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 if __name__ == "__main__":  # run as a script, Python looks for modules beside this file; the recipes are a package
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from accelerate import Accelerator
-from accelerate.utils import gather_object
-
-import vgg_zoo  # noqa: F401 (registers the nets)
-from recipes.data.agreement import check_same_images
-from recipes.data.box_splits import load_box_test_split
-from recipes.data.boxed_images import BoxedImages
-from recipes.data.images import Problem
-from recipes.data.source import about_data, add_data_options, column_options, data_source
-from recipes.evaluation.applied import Applied
-from recipes.evaluation.boxes import CentreCrops, FoundBoxes, RescaledWithBoxes, box_rates, localisation_errors
-from recipes.evaluation.class_order import outputs_of_classes, targets
-from recipes.evaluation.error_rates import share_of, wilson_interval
-from recipes.evaluation.net import arithmetic_in, description_of
-from recipes.evaluation.store import Store, fill
-from recipes.runtime.command import add_testing_options, begin_test, command, command_parser, weights_dtype
-from recipes.runtime.files import write_rows
-from recipes.runtime.output_folder import OutputFolder
-from recipes.runtime.processes import from_main, main_first
-from vgg_zoo.boxes.merging import CLOSE
-from vgg_zoo.boxes.net import BoxVGG
-from vgg_zoo.evaluation import DenseEvaluator, Fusion
-from vgg_zoo.images.inputs import net_input
-from vgg_zoo.layers import smallest_side
-from vgg_zoo.localisation import Localiser, box_net, training_scale
-from vgg_zoo.weights.settings import run_settings
+from recipes.data.options import add_data_options
+from recipes.names import CLOSE
+from recipes.runtime.command import command, command_parser
+from recipes.runtime.options import add_testing_options
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = command_parser(__doc__, output="the results")
-    parser.add_argument(
-        "--net",
+    net = parser.add_argument(
+        "--model",
+        dest="nets",
         nargs="+",
         action="append",
         required=True,
@@ -63,6 +40,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="a net that predicts boxes, and its test scales (default: in protocol 2 those of its localise.json, which "
         "a published net has; else the S that it was trained at); may be repeated",
     )
+    parser.add_alias("--net", net)
     parser.add_argument("--protocol", type=int, choices=(1, 2), default=2, help="1: true class, centre crop; 2: dense")
     parser.add_argument("--classifier", nargs="+", help="of protocol 2: names or folders of nets, averaged")
     parser.add_argument("--classifier-scales", type=int, nargs="+", metavar="Q", help="default: as its folder says")
@@ -75,143 +53,21 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add_data_options(parser)
     add_testing_options(parser, strict="used")
     args = parser.parse_args(arguments)
-    if any(not scale.isdecimal() for _, *scales in args.net for scale in scales):
-        parser.error(f"--net takes a folder or name, then test scales in pixels; got {args.net}")
-    args.nets = [(model, tuple(map(int, scales))) for model, *scales in args.net]
+    if any(not scale.isdecimal() for _, *scales in args.nets for scale in scales):
+        parser.error(f"--model takes a folder or name, then test scales in pixels; got {args.nets}")
+    args.nets = [(model, tuple(map(int, scales))) for model, *scales in args.nets]
     if args.protocol == 2 and not args.classifier:
         parser.error("--protocol 2 needs --classifier: the classes are those that it finds likeliest")
     if args.protocol == 1 and (args.classifier or len(args.nets) > 1 or len(args.nets[0][1]) > 1):
-        parser.error("--protocol 1 takes one --net at one scale and no --classifier: the class is given")
+        parser.error("--protocol 1 takes one --model at one scale and no --classifier: the class is given")
     return args
 
 
-def make_localiser(args: argparse.Namespace) -> Localiser:
-    """The localiser that the command asks for."""
-    how: dict[str, Any] = {"most_pixels": args.most_pixels, "exact": args.exact, "precision": args.copy_precision}
-    how["device"] = None  # each process moves them to its own
-    evaluators = [DenseEvaluator(model, args.classifier_scales, **how) for model in args.classifier]
-    return Localiser(
-        [model for model, _ in args.nets],
-        Fusion(evaluators),
-        [scales or None for _, scales in args.nets],
-        close=args.close,
-        ceil_mode=False,  # as hub.results.boxes says of what it publishes
-        **how,
-    )
-
-
-def described(model: str, net: BoxVGG, scales: tuple[int, ...]) -> dict[str, Any]:
-    """What results.json says of a net that predicts boxes."""
-    run = run_settings(model)
-    return {
-        **description_of(model, net),
-        "regression": net.regression,
-        "trainable": run.get("trainable"),
-        "train_scales": sorted(set(run.get("train_scales", ()))) or None,
-        "scales": list(scales),
-    }
-
-
-def description(
-    args: argparse.Namespace, nets: Sequence[BoxVGG], scales: Sequence[tuple[int, ...]], localiser: Localiser | None
-) -> dict[str, Any]:
-    """What results.json says of the test, of all nets and of how they are used."""
-    evaluators = localiser.evaluators if localiser else []
-    return {
-        "protocol": args.protocol,
-        "nets": [
-            described(model, net, of_net) for (model, _), net, of_net in zip(args.nets, nets, scales, strict=True)
-        ],
-        "classifiers": [
-            description_of(model, each) for model, each in zip(args.classifier or (), evaluators, strict=True)
-        ],
-        "close": localiser.close if localiser else None,
-    }
-
-
 def run(args: argparse.Namespace) -> None:
-    """Everything that the command does."""
-    folder, accelerator = begin_test(args)
+    """The work, imported once the options are read."""
+    from recipes.evaluation import localise
 
-    def load() -> tuple[Localiser | None, list[BoxVGG], BoxedImages]:
-        localiser = make_localiser(args) if args.protocol == 2 else None
-        nets = list(localiser.nets) if localiser else [box_net(args.nets[0][0])]
-        return localiser, nets, load_box_test_split(data_source(args))
-
-    localiser, nets, split = main_first(accelerator, load, "reading the nets and the data set")
-    check_same_images(accelerator, split)
-    scales = localiser.scales_of_nets if localiser else [args.nets[0][1] or (training_scale(nets[0]),)]
-    evaluators = localiser.evaluators if localiser else []
-    for net in (*nets, *(evaluator.model for evaluator in evaluators)):
-        net.to(accelerator.device, weights_dtype(args.precision))
-
-    def begin() -> dict[str, Any]:
-        about = description(args, nets, scales, localiser) | {"data": about_data(args, split)}
-        about |= arithmetic_in(evaluators[0] if evaluators else None, accelerator, args.precision)
-        identity = {"images": len(split), "columns": column_options(args), "precision": args.precision}
-        folder.begin({**about, **identity}, args.overwrite)
-        return about
-
-    content = from_main(accelerator, begin)
-    accelerator.print(
-        f"protocol {args.protocol} on {len(split)} images of {args.data}: "
-        + " + ".join(f"{net['model']} at Q = {net['scales']}" for net in content["nets"])
-        + f", {accelerator.num_processes} process(es) on {accelerator.device.type}"
-    )
-    classes = evaluators[0].model if evaluators else nets[0]
-    outputs = from_main(accelerator, lambda: outputs_of_classes(split.class_names, classes, args.class_index))
-    results, problems = (
-        found_classes(localiser, split, folder, accelerator, args, outputs)
-        if localiser
-        else true_class(nets[0], scales[0][0], split, accelerator, args.workers, outputs)
-    )
-    problems = sorted(set(problems))
-    if args.strict and problems:
-        raise ValueError(f"--strict: {problems[0]}")
-    if accelerator.is_main_process:
-        finish(folder, content, results, problems)
-    accelerator.end_training()
-
-
-def true_class(
-    net: BoxVGG, scale: int, split: BoxedImages, accelerator: Accelerator, workers: int, outputs: Sequence[int]
-) -> tuple[dict[str, Any], list[Problem]]:
-    """Protocol 1: the errors, and the images that cannot be used."""
-    crops = CentreCrops(split, scale, smallest_side(net))
-    share = share_of(crops, accelerator.process_index, accelerator.num_processes, workers)
-    found, problems = box_rates(Applied(net, accelerator), share, partial(net_input, net), accelerator, outputs)
-    interval = wilson_interval(found["box_error"], len(split))
-    return {**found, "box_error_interval": list(interval)}, gather_object(problems)
-
-
-def found_classes(
-    localiser: Localiser,
-    split: BoxedImages,
-    folder: OutputFolder,
-    accelerator: Accelerator,
-    args: argparse.Namespace,
-    outputs: Sequence[int],
-) -> tuple[dict[str, Any], list[Problem]]:
-    """Protocol 2: the errors, and the images that cannot be used."""
-    store = Store(folder.path / "boxes", len(split), FoundBoxes)
-    images = RescaledWithBoxes(split, localiser.scales)
-    fill(store, images, localiser.of_rescaled, accelerator, args.workers, args.strict)
-    found = store.read_all()
-    errors = localisation_errors(found.found, targets(found.labels, outputs), found.truth)
-    return errors.with_intervals(), found.problems
-
-
-def finish(folder: OutputFolder, content: dict[str, Any], results: dict[str, Any], problems: list[Problem]) -> None:
-    """Write everything, results.json last as the sign of the rest, and print the errors."""
-    if problems:
-        write_rows(folder.problems, problems)
-    data = content["data"] | {"images": results["images"], "unusable_images": len(problems)}
-    folder.write_results("boxes", content | {"data": data, "results": results})
-    errors = (f"{name.replace('_', ' ')} {value:.2%}" for name, value in results.items() if name.endswith("error"))
-    print(f"{', '.join(errors)} of {results['images']} images")
-    if problems:
-        print(f"{len(problems)} image(s) cannot be used and count as errors: {folder.problems} names them")
-    print(f"wrote results.json to {folder.path}")
+    localise.run(args)
 
 
 main = command(run, parse)

@@ -7,13 +7,12 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from recipes.names import SMALL, check_recipe_name
 from recipes.recipe_checks import MOST_SEED, check_finite, check_net, check_types, check_zoo, is_net
 from vgg_zoo.configurations import STRIDE
 from vgg_zoo.entrypoints import predicts
 from vgg_zoo.images.preprocessing import Colours
 
-CONFIGS = Path(__file__).parent / "configs"
-SMALL = "@small"
 OBJECTIVES = ("classes", "boxes")
 LAST_LAYER = ("kept", "new")
 TRAINABLE = ("all", "fc", "last")
@@ -191,31 +190,22 @@ def small(recipe: Recipe) -> Recipe:
     )
 
 
-def recipe_names() -> list[str]:
-    """The files of `recipes/configs/`: the folder is the registry."""
-    return sorted(path.stem for path in CONFIGS.glob("*.py") if path.stem != "__init__")
-
-
 def load_recipe(name: str) -> Recipe:
     """The recipe of `recipes/configs/NAME.py`, or of a file of one's own.
 
     Args:
-        name: One of `recipe_names()`, followed by "@small" for the `small` one; or the path of a file that ends in .py
-            and has a function `recipe()`.
+        name: One of `recipes.names.recipe_names()`, followed by "@small" for the `small` one; or the path of a file
+            that ends in .py and has a function `recipe()`.
 
     Raises:
         ValueError: No such recipe or file, or no such function in it; the message lists the recipes.
     """
+    check_recipe_name(name)
     stem, is_small = name.removesuffix(SMALL), name.endswith(SMALL)
     if stem.endswith(".py"):
         make = _function_of(Path(stem))
-    elif stem in recipe_names():
-        make = importlib.import_module(f"recipes.configs.{stem}").recipe
     else:
-        raise ValueError(
-            f"unknown recipe {name!r}; recipes/configs/ has {', '.join(recipe_names())}, each also with {SMALL} behind "
-            "its name; or give the path of a .py file"
-        )
+        make = importlib.import_module(f"recipes.configs.{stem}").recipe
     recipe = _made(name, make)
     return small(recipe) if is_small else recipe
 
@@ -234,8 +224,6 @@ def _made(name: str, make: Callable[[], Any]) -> Recipe:
 
 
 def _function_of(path: Path) -> Any:
-    if not path.is_file():
-        raise ValueError(f"no recipe file {str(path)!r}")
     make = runpy.run_path(str(path)).get("recipe")
     if not callable(make):
         raise ValueError(f"{str(path)!r} has no function recipe() that returns a Recipe")

@@ -1,7 +1,5 @@
 """Changes of a recipe from the command line: `--set epochs=20 learning_rate=1e-3 model_args.drop_rate=0.2`."""
 
-import argparse
-import difflib
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -9,26 +7,13 @@ from dataclasses import fields, replace
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin
 
+from command_line.parser import MistypedError, near
 from recipes.recipe import Recipe
 from recipes.recipe_checks import check_type
 from vgg_zoo.images.preprocessing import Colours
 
 _KINDS = {field.name: field.type for field in fields(Recipe)}
 _ARGUMENTS = "model_args"
-
-
-def add_set_option(parser: argparse.ArgumentParser) -> None:
-    """The option --set, whose words are `args.changes`."""
-    parser.add_argument(
-        "--set",
-        nargs="+",
-        action="extend",
-        default=[],
-        dest="changes",
-        metavar="NAME=VALUE",
-        help="change fields of the recipe: epochs=20 train_scales=256,512 milestones=none model_args.drop_rate=0.2; "
-        "what is learned is written in run.json, whole",
-    )
 
 
 def changed(recipe: Recipe, words: Sequence[str]) -> Recipe:
@@ -40,8 +25,15 @@ def changed(recipe: Recipe, words: Sequence[str]) -> Recipe:
             commas between them. "model_args.NAME=VALUE" changes one argument of the net, and leaves the others.
 
     Raises:
-        ValueError: No such field, a value of another type or one that the recipe refuses, or a field set twice.
+        MistypedError: No such field, a value of another type or one that the recipe refuses, or a field set twice.
     """
+    try:
+        return _changed(recipe, words)
+    except ValueError as error:
+        raise MistypedError(str(error)) from error
+
+
+def _changed(recipe: Recipe, words: Sequence[str]) -> Recipe:
     changes: dict[str, Any] = {}
     arguments = dict(recipe.model_args)
     seen: set[str] = set()
@@ -69,9 +61,7 @@ def _parted(word: str) -> tuple[str, str]:
     if not equals:
         raise ValueError(f"--set takes NAME=VALUE; got {word!r}" + (f", {name}=... perhaps" if known else ""))
     if not known:
-        near = difflib.get_close_matches(name, _KINDS, n=1)
-        hint = f"did you mean {near[0]}? It has" if near else "it has"
-        raise ValueError(f"--set: a recipe has no {name!r}; {hint} {', '.join(_KINDS)}")
+        raise ValueError(f"--set: a recipe has no {name!r}{near(name, _KINDS)}; it has {', '.join(_KINDS)}")
     return name, value
 
 

@@ -7,48 +7,13 @@ Prints Markdown; with --output also writes tables.md and tables.png, the classif
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 if __name__ == "__main__":  # run as a script, Python looks for modules beside this file; the recipes are a package
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from recipes.evaluation.box_tables import BoxResult, box_tables
-from recipes.evaluation.class_tables import ClassResult, class_tables, plot
 from recipes.runtime.command import command, command_parser
-from recipes.runtime.files import write_text
-from vgg_zoo.results import read_results, reading
-
-
-def read(folder: Path) -> ClassResult | BoxResult | None:
-    """The result in a folder; None for unlabelled images.
-
-    Raises:
-        ValueError: There is none, or something else.
-    """
-    content = read_results(folder, "classes", "boxes")
-    with reading(folder, content["kind"]):
-        if content["kind"] == "boxes":
-            return BoxResult.of(content)
-        return ClassResult.of(content) if content["results"] is not None else None
-
-
-def tables(results: Iterable[ClassResult | BoxResult]) -> str:
-    """Markdown: for each data set the tables that there are results for."""
-    of_data: dict[tuple[str, str], list[ClassResult | BoxResult]] = {}
-    for result in results:
-        of_data.setdefault(result.data_set, []).append(result)
-    parts = []
-    for (spec, split), found in of_data.items():
-        parts.append(f"# {spec}, {split}\n")
-        parts += class_tables([result for result in found if isinstance(result, ClassResult)])
-        parts += box_tables([result for result in found if isinstance(result, BoxResult)])
-        if not all(result.is_ilsvrc for result in found):
-            parts.append(
-                "These are not ILSVRC-2012's 50,000 validation images: the paper's figures are no comparison, and no "
-                "differences are shown.\n"
-            )
-    return "\n".join(parts)
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -62,19 +27,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Read, print, write."""
-    found = {folder: read(folder) for folder in args.folders}
-    results = [result for result in found.values() if result is not None]
-    for folder in (folder for folder, result in found.items() if result is None):
-        print(f"{folder} is of images without labels, and left out", file=sys.stderr)
-    if not results:
-        raise ValueError("none of the folders has errors to show")
-    text = tables(results)
-    print(text)
-    if args.output is not None:
-        args.output.mkdir(parents=True, exist_ok=True)
-        write_text(args.output / "tables.md", text)
-        plot([result for result in results if isinstance(result, ClassResult)], args.output / "tables.png")
+    """The work, imported once the options are read."""
+    from recipes.evaluation import tables
+
+    tables.run(args)
 
 
 main = command(run, parse)

@@ -12,48 +12,27 @@ processes. Classes of your own, from a net that is trained already (docs/own_cla
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 if __name__ == "__main__":  # run as a script, Python looks for modules beside this file; the recipes are a package
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-import torch
-from accelerate import Accelerator
-from accelerate.utils import gather_object
-
-import vgg_zoo  # noqa: F401 (registers the nets)
-from recipes.data.agreement import check_same_images
-from recipes.data.images import Problem
-from recipes.data.source import add_data_options, column_options, data_source
-from recipes.recipe import Recipe, load_recipe, recipe_names
-from recipes.recipe_changes import add_set_option, changed
-from recipes.runtime.command import add_hardware_options, begin_processes, command, command_parser
-from recipes.runtime.files import write_rows
-from recipes.runtime.lock import remove_stale
-from recipes.runtime.processes import end_training, from_main, main_first
-from recipes.runtime.signals import STOP
-from recipes.training.beginning import beginning, following, sentences
-from recipes.training.dry_run import dry_run
-from recipes.training.loop import Training
-from recipes.training.objective import Splits
-from recipes.training.run_folder import RunFolder, plot_learning_curve
-from recipes.training.setup import assemble, checkpoint_for, load, net_of
-from vgg_zoo.images.preprocessing import centre_crop, net_input
-from vgg_zoo.weights.files import file_digest
-from vgg_zoo.weights.folder import CONFIG, WEIGHTS
-
-COLOURS = "computing the mean and principal components of the training images"
+from command_line.parser import Parser
+from recipes.data.options import add_data_options
+from recipes.names import check_recipe_name, recipe_names
+from recipes.runtime.command import command, command_parser
+from recipes.runtime.options import add_hardware_options, add_set_option
 
 
-def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The command line."""
+def parser() -> Parser:
+    """All options."""
     parser = command_parser(__doc__)
     parser.add_argument("--recipe", required=True, help=f"one of {', '.join(recipe_names())}; or a .py file")
-    parser.add_argument("--output", type=Path, help="folder of the run; runs/RECIPE by default")
+    parser.add_argument("--output", type=Path, help="folder of the run (default: runs/RECIPE)")
     parser.add_argument("--overwrite", action="store_true", help="delete what OUTPUT holds, and start again")
-    parser.add_argument("--resume", default="auto", metavar="auto|FOLDER", help="checkpoint to resume from; the newest")
+    parser.add_argument(
+        "--resume", default="auto", metavar="auto|FOLDER", help="checkpoint to resume from; auto takes the newest"
+    )
     parser.add_argument(
         "--init-from",
         help="trained net to begin with, where the recipe asks for one: a folder or a name that timm loads",
@@ -76,179 +55,34 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add_set_option(parser)
     add_data_options(parser, required=False)
     add_hardware_options(parser)
-    args = parser.parse_args(arguments)
+    return parser
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The command line."""
+    mine = parser()
+    args = mine.parse_args(arguments)
     if args.data is None and args.dry_run is None:
-        parser.error("--data is required, but for --dry-run")
+        mine.error("--data is required, but for --dry-run")
     args.output = args.output or Path("runs") / Path(args.recipe).stem
     for name in ("max_steps", "checkpoint_every", "keep_last", "device_batch", "dry_run"):
         value = getattr(args, name)
         if value is not None and value < 1:
-            parser.error(f"--{name.replace('_', '-')} must be at least 1; got {value}")
+            mine.error(f"--{name.replace('_', '-')} must be at least 1; got {value}")
     if args.checkpoint_minutes is not None and not args.checkpoint_minutes > 0:
-        parser.error(f"--checkpoint-minutes must be above 0; got {args.checkpoint_minutes}")
+        mine.error(f"--checkpoint-minutes must be above 0; got {args.checkpoint_minutes}")
     try:
-        args.changed = changed(load_recipe(args.recipe), args.changes) if args.changes else None
+        check_recipe_name(args.recipe)
     except ValueError as error:
-        parser.error(str(error))
+        mine.error(str(error))
     return args
 
 
-def identity(recipe: Recipe, args: argparse.Namespace, splits: Splits) -> Any:
-    """What decides what is learned: the same in every part of an interrupted run."""
-    return {
-        "recipe": args.recipe,
-        "settings": asdict(recipe),
-        "begins_with": args.init_from or recipe.init_from,
-        "classes": splits.training.class_names,
-        "training_images": len(splits.training),
-        "validation_images": len(splits.validation),
-        "columns": column_options(args),
-        "weights": "fp64" if args.precision == "fp64" else "fp32",
-    }
-
-
-@torch.inference_mode()
-def example(training: Training) -> dict[str, Any]:
-    """The net's outputs for one image, by which a net loaded from the folder can be told to be the trained one."""
-    split, protocol, net = training.validation, training.objective.protocols()[0], training.learner.saved
-    index = next((index for index in range(len(split)) if split.read([index])[0][0] is not None), None)
-    if index is None:
-        return {}
-    crop = centre_crop(split.pixels(index), protocol.scale, protocol.crop_size or protocol.scale)
-    images = net_input(crop[None].to(training.accelerator.device), training.learner.colours, training.limits.dtype)
-    logits = net.eval()(images)[0].tolist()
-    return {"index": index, "scale": protocol.scale, "crop_size": protocol.crop_size, "logits": logits}
-
-
-def finish(training: Training, splits: Splits, args: argparse.Namespace) -> None:
-    """Test the net by every protocol, write what the run leaves, and say what was found."""
-    accelerator, objective, folder = training.accelerator, training.objective, RunFolder(args.output)
-    results = {protocol.name: asdict(protocol) | training.test(protocol) for protocol in objective.protocols()}
-    problems = sorted(set(gather_object(list(training.problems))))
-    from_main(accelerator, lambda: write(training, splits, args, results, problems), "writing the results")
-    if not accelerator.is_main_process:
-        return
-    for name, result in results.items():
-        print(f"{name}: {objective.sentence(result)}")
-    if problems:
-        print(f"{len(problems)} image(s) could not be used: {folder.problems} names them")
-    if splits.left_out:
-        print(f"{len(splits.left_out)} training image(s) have no box: {folder.problems} names them")
-    print(f"wrote {WEIGHTS}, {CONFIG}, metrics.csv, results.json and learning_curve.png to {args.output}")
-
-
-def write(
-    training: Training, splits: Splits, args: argparse.Namespace, results: dict[str, Any], problems: Sequence[Problem]
-) -> None:
-    """What the run leaves; results.json last, as the sign of the rest. Called by one process."""
-    objective, folder = training.objective, RunFolder(args.output)
-    training.write_net(training.learner.saved, folder.path)
-    if problems or splits.left_out:
-        write_rows(folder.problems, [*splits.left_out, *problems])
-    if training.rows:
-        error = (training.watched, objective.error_name)
-        curve = folder.path / "learning_curve.png"
-        plot_learning_curve(training.rows, curve, args.recipe, objective.loss_name, error)
-    if training.finished:
-        training.checkpoints.finish()
-    content = {
-        "recipe": args.recipe,
-        "settings": asdict(training.recipe),
-        "data": {
-            "spec": args.data,
-            "classes": len(splits.training.class_names),
-            "training_images": len(splits.training),
-            "validation_images": len(splits.validation),
-            "left_out_images": len(splits.left_out),
-            "unreadable_images": len(problems),
-            **asdict(training.learner.colours),
-        },
-        "finished": training.finished,
-        "precision": args.precision,
-        "steps": training.step,
-        "epochs": training.schedule.epochs,
-        "processes": training.accelerator.num_processes,
-        "weights_sha256": file_digest(folder.path / WEIGHTS),
-        "results": results,
-        "example": example(training),
-    }
-    folder.write_results("training", content)
-
-
-def train(asked: Recipe, args: argparse.Namespace) -> None:
-    """Everything that a training does."""
-    accelerator = begin_processes(args, args.output)
-    if not train_net(asked, args, accelerator):
-        accelerator.print(f"{args.output} is finished; --overwrite trains it again")
-    end_training(accelerator)
-
-
-def train_net(asked: Recipe, args: argparse.Namespace, accelerator: Accelerator) -> bool:
-    """The same, between the beginning and the end of the processes; whether anything was left to do.
-
-    Only process 0 opens the folder of the run, and that of the net that it begins with: another machine need not have
-    them, and what it has under the same names is not looked at.
-    """
-    folder = RunFolder(args.output)
-
-    def look() -> tuple[bool, str | None, Recipe]:
-        folder.check(args.overwrite, training=True)
-        finished = not args.overwrite and folder.finished
-        if finished:
-            remove_stale(args.output)
-            return True, None, asked
-        begins = beginning(asked, args.init_from, args.output)
-        return False, begins, following(asked, begins)
-
-    finished, begins, recipe = from_main(accelerator, look)
-    if finished:
-        return False
-    splits = main_first(accelerator, lambda: load(recipe, data_source(args)), "reading the data set")
-    check_same_images(accelerator, splits.training, splits.validation)
-    recipe = recipe.fitted(len(splits.training))
-    net, own = net_of(recipe, begins, len(splits.training.class_names), accelerator)
-
-    def begin() -> bool:
-        folder.begin(identity(recipe, args, splits), args.overwrite)
-        return folder.finished  # by a process that used the folder until now
-
-    if from_main(accelerator, begin, "looking at the folder of the run"):
-        return False
-    known = recipe.colours or own
-    colours = from_main(accelerator, lambda: known or folder.colours(splits.training), COLOURS)
-    training = assemble(recipe, args, splits, net, colours, folder, accelerator)
-    checkpoint = checkpoint_for(accelerator, training.checkpoints, args.resume)
-    if checkpoint is not None:
-        training.restore(checkpoint)
-    accelerator.print(
-        f"{args.recipe}: {recipe.model} on {args.data}, {len(splits.training)} training and "
-        f"{len(splits.validation)} validation images of {len(splits.training.class_names)} classes, "
-        f"{accelerator.num_processes} process(es) on "
-        f"{accelerator.device.type} in {args.precision}"
-        + (f"; resumes from step {training.step}" if checkpoint else "")
-    )
-    if begins is not None and recipe.last_layer == "new":
-        accelerator.print(sentences(recipe, begins, len(splits.training.class_names), colours))
-    if recipe.batch_size != asked.batch_size:
-        accelerator.print(
-            f"batches of {recipe.batch_size} images, a quarter of the training set, in place of {asked.batch_size}"
-        )
-    if args.trackers:
-        options = {"wandb": {"dir": str(args.output)}}
-        accelerator.init_trackers(args.output.name, config={"recipe": args.recipe}, init_kwargs=options)
-    with STOP.deferred():  # until a step is over, and in tests a batch
-        training.train()
-        finish(training, splits, args)
-    return True
-
-
 def run(args: argparse.Namespace) -> None:
-    """Train, or try on made-up images."""
-    recipe = args.changed or load_recipe(args.recipe)
-    if args.dry_run:
-        dry_run(recipe, args)
-    else:
-        train(recipe, args)
+    """The work, imported once the options are read."""
+    from recipes.training import train
+
+    train.run(args)
 
 
 main = command(run, parse)

@@ -42,9 +42,10 @@ HEAVY = (
 
 WHOLE = (
     *HEAVY,
-    *("datasets", "accelerate", "timm", "vgg_zoo", "vgg_zoo.localisation", "vgg_zoo.features", "recipes.train"),
-    *("recipes.evaluate", "recipes.localise", "recipes.tables", "recipes.fuse"),
-    *("recipes.extract_features", "recipes.linear_svm", "recipes.check_data", "recipes.reproduce"),
+    *("datasets", "accelerate", "timm", "vgg_zoo", "vgg_zoo.localisation", "vgg_zoo.features"),
+    *("recipes.runtime.work", "recipes.training.train", "recipes.training.reproduce", "recipes.data.check_data"),
+    *(f"recipes.evaluation.{work}" for work in ("evaluate", "localise", "tables", "fuse")),
+    *("recipes.features.extract_features", "recipes.features.linear_svm"),
 )
 """That, and this checkout's own code."""
 

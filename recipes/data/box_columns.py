@@ -17,7 +17,7 @@ from recipes.data.boxes import (
     finite,
 )
 from recipes.data.image_table import BOX_FEATURES, box_table
-from recipes.data.source import DataSource
+from recipes.data.options import DataSource
 
 NAMES = ("bbox", "bboxes", "box", "boxes")
 """Of columns that are taken for boxes, in this order; then "objects" with one of them inside."""

@@ -6,7 +6,8 @@ from recipes.data.box_columns import box_rows
 from recipes.data.boxed_images import BoxedImages
 from recipes.data.boxes import NO_CLASS, kinds
 from recipes.data.images import PLACE, UNLABELLED, Problem
-from recipes.data.source import DataSource, as_source
+from recipes.data.options import DataSource
+from recipes.data.source import as_source
 from recipes.data.splits import rows_of_splits, rows_of_test
 
 

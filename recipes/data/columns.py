@@ -3,7 +3,7 @@
 import datasets
 
 from recipes.data.notes import some
-from recipes.data.source import DataSource
+from recipes.data.options import DataSource
 
 
 def columns_of(source: DataSource, features: datasets.Features) -> tuple[tuple[str, str], list[str]]:

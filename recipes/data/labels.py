@@ -11,7 +11,7 @@ import numpy as np
 
 from recipes.data.images import UNLABELLED
 from recipes.data.notes import many, some
-from recipes.data.source import DataSource
+from recipes.data.options import DataSource
 
 _MOST_CLASSES = 1_000_000
 

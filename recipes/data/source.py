@@ -1,14 +1,14 @@
 """What `--data` names, and which reader loads it: files and folders of all kinds, the Hub, the bundled digits."""
 
-import argparse
 import glob
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import datasets
+
+from recipes.data.options import DataSource
 
 Wanted = Callable[[str], bool]
 """Of which splits boxes are wanted, by name."""
@@ -21,44 +21,6 @@ READERS = ("digits", "ilsvrc", "voc")
 
 _LAST = ("parquet", "folder")
 """Readers of folders of any kind, asked after all others."""
-
-BOX_FORMATS = ("xyxy", "xywh")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DataSource:
-    """Where the images are, and how to find them in there.
-
-    Attributes:
-        spec: "digits" (bundled with scikit-learn) or "pasted_digits" (the same on photos, with boxes); ILSVRC's CLS-LOC
-            folder (`recipes.data.ilsvrc`) or VOC's (`recipes.data.voc`); a parquet file or a folder of them
-            (`recipes.data.parquet`); a folder of images (`recipes.data.folder`); a folder of `save_to_disk`; or what
-            else `datasets.load_dataset` takes, a Hub id above all.
-        image_column: None takes the first column of type Image.
-        label_column: None takes the first column of type ClassLabel; a named one may also hold numbers or texts.
-        training_split: Its name, or its folder's.
-        validation_split: None takes validation, val, valid or a labelled test; where there is none, a fifth of each
-            class is held out of the training images.
-        box_column: None takes bbox, bboxes, box, boxes, or one of them in the struct objects; a dot, as in
-            "objects.bbox", names a field.
-        box_format: "xyxy", left, top, right, bottom, or "xywh", left, top, width, height; in pixels of the upright
-            image, from 0; right and bottom are the first beyond the box.
-        class_names: File with one name a line. The label column's own names are put in the file's order; other names
-            name its labels from 0 on. None takes the names of the label column.
-    """
-
-    spec: str
-    image_column: str | None = None
-    label_column: str | None = None
-    training_split: str = "train"
-    validation_split: str | None = None
-    class_names: Path | None = None
-    box_column: str | None = None
-    box_format: str = BOX_FORMATS[0]
-
-    def __post_init__(self) -> None:
-        if self.box_format not in BOX_FORMATS:
-            raise ValueError(f"unknown box_format {self.box_format!r}; choose from {', '.join(BOX_FORMATS)}")
 
 
 def as_source(source: str | DataSource) -> DataSource:
@@ -94,49 +56,3 @@ def load(spec: str, boxes: Wanted = lambda split: True) -> Any:
             "folder with a folder of images for each class, ILSVRC's or VOC's folder, a parquet file, or the id of a "
             "data set on the Hub (and be online)"
         ) from error
-
-
-def add_data_options(parser: argparse.ArgumentParser, required: bool = True) -> None:
-    """Options that make a `DataSource`."""
-    group = parser.add_argument_group("data")
-    group.add_argument(
-        "--data", required=required, help="'digits', a Hub id, a folder of images, VOC's, ILSVRC's, or parquet"
-    )
-    group.add_argument("--image-column", help="default: the first of type Image")
-    group.add_argument("--label-column", help="default: the first of type ClassLabel; numbers and texts do too")
-    group.add_argument("--training-split", default="train", help="default: train")
-    group.add_argument("--validation-split", help="default: validation, val, valid or test; else a fifth is held out")
-    group.add_argument("--box-column", help="default: bbox, bboxes, box, boxes, or one of them in objects")
-    group.add_argument(
-        "--box-format",
-        choices=BOX_FORMATS,
-        default=BOX_FORMATS[0],
-        help="left, top, right, bottom (the default), or left, top, width, height; in pixels",
-    )
-    group.add_argument("--class-names", type=Path, help="file with one name a line, in the order of the labels")
-
-
-def data_source(args: argparse.Namespace) -> DataSource:
-    """What `add_data_options` asked for."""
-    names = [field.name for field in fields(DataSource) if field.name != "spec"]
-    return DataSource(spec=args.data, **{name: getattr(args, name) for name in names})
-
-
-def column_options(args: argparse.Namespace) -> dict[str, Any]:
-    """What of the options decides which images, labels and boxes a data set gives, whatever its place."""
-    given = asdict(data_source(args))
-    del given["spec"]
-    return {name: None if value is None else str(value) for name, value in given.items()}
-
-
-def about_data(args: argparse.Namespace, split: Any) -> dict[str, Any]:
-    """What results.json says of the images that a net is tested on, a `LabelledImages`."""
-    named = args.validation_split or split.name
-    return {"spec": args.data, "split": named, "classes": len(split.class_names)}
-
-
-def data_arguments(args: argparse.Namespace) -> list[str]:
-    """The same options, for another command."""
-    given = asdict(data_source(args))
-    given["data"] = given.pop("spec")
-    return [word for name, value in given.items() if value for word in (f"--{name.replace('_', '-')}", str(value))]

@@ -10,7 +10,8 @@ from recipes.data.held_out import held_out
 from recipes.data.images import UNLABELLED, LabelledImages
 from recipes.data.labels import Classes, LabelColumn, extended, names_in, without_images
 from recipes.data.notes import Noted, many, say, some
-from recipes.data.source import DataSource, Wanted, as_source, load
+from recipes.data.options import DataSource
+from recipes.data.source import Wanted, as_source, load
 
 VALIDATION_NAMES = ("validation", "val", "valid", "test")
 

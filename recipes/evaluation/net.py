@@ -67,7 +67,7 @@ def arithmetic_in(tested: DenseNet | None, accelerator: Accelerator, precision: 
     Args:
         tested: Its net may still be on the CPU, where it was loaded; None is a net that is computed as it is.
         accelerator: Where it will be.
-        precision: One of `recipes.runtime.hardware.PRECISIONS`.
+        precision: One of `recipes.names.PRECISIONS`.
     """
     device = accelerator.device.type
     if tested is not None and device == "cpu" and precision in _FLOAT32:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from recipes.data.source import DataSource
+from recipes.data.options import DataSource
 from recipes.data.splits import load_splits
 from recipes.features.caltech import CALTECH_101, CALTECH_256
 from recipes.features.measures import ALL_POINT, ELEVEN_POINT, MEAN_CLASS_RECALL

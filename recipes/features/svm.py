@@ -12,9 +12,7 @@ from sklearn.linear_model import SGDClassifier
 from sklearn.svm import LinearSVC
 
 from recipes.features.samples import Numbers, hold_out
-
-SOLVERS = ("auto", "liblinear", "sgd")
-CANDIDATES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+from recipes.names import SOLVERS
 
 LIBLINEAR_NUMBERS = 2.5e8
 """Of descriptors, N · D, that "auto" gives to liblinear, which takes 24 bytes for each: all that one net needs."""

@@ -10,9 +10,6 @@ from accelerate import Accelerator, PartialState
 
 from vgg_zoo.devices import cpu_name
 
-PRECISIONS = ("fp32", "tf32", "bf16", "fp64")
-"""fp32 and fp64 are IEEE's. tf32 rounds what is multiplied to 10 bits of fraction, bf16 to 7; both sum in fp32."""
-
 _NEEDS_AMPERE = ("tf32", "bf16")
 
 
@@ -62,7 +59,7 @@ def set_arithmetic(precision: str, device: torch.device, deterministic: bool) ->
     """Set PyTorch to a precision, whatever it or the launcher has by default: its own fp32 convolutions are in TF32.
 
     Args:
-        precision: One of `PRECISIONS`.
+        precision: One of `recipes.names.PRECISIONS`.
         device: Of this process.
         deterministic: Bit-identical in every run; else cuDNN tries which of its algorithms is fastest.
 

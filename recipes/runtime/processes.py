@@ -61,7 +61,7 @@ def make_accelerator(
 
     Args:
         folder: Where trackers write.
-        precision: One of `recipes.runtime.hardware.PRECISIONS`; None as the launcher says.
+        precision: One of `recipes.names.PRECISIONS`; None as the launcher says.
         deterministic: Bit-identical on a GPU in every run.
         bf16_gradients: DDP sends gradients as bf16.
         trackers: Names that Accelerate knows.

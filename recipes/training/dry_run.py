@@ -16,8 +16,8 @@ from PIL import Image
 
 from recipes.data.boxed_images import BoxedImages
 from recipes.recipe import Recipe
-from recipes.runtime.command import begin_processes
 from recipes.runtime.processes import end_training
+from recipes.runtime.work import begin_processes
 from recipes.training.batches import Batch
 from recipes.training.loop import Training
 from recipes.training.objective import Splits

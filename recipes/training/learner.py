@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from recipes.evaluation.applied import Applied
 from recipes.recipe import Recipe
-from recipes.runtime.command import weights_dtype
 from recipes.runtime.processes import broadcast, from_main
+from recipes.runtime.work import weights_dtype
 from recipes.training.batches import Batch, training_images
 from recipes.training.beginning import last_layer
 from recipes.training.checkpoint import AVERAGE, MOMENTUM, Checkpoint
@@ -37,7 +37,7 @@ class Limits:
     """Where, how long, and on what hardware: nothing here changes what is learned.
 
     Attributes:
-        precision: One of `recipes.runtime.hardware.PRECISIONS`.
+        precision: One of `recipes.names.PRECISIONS`.
         max_steps: Stop after so many SGD steps, counted from the run's beginning.
         device_batch: Most images that go through the net at once; more are accumulated.
         checkpoint_every: SGD steps between checkpoints within an epoch.

@@ -88,7 +88,7 @@ def matrix_product_rate(device: torch.device, precision: str) -> float:
 
     Args:
         device: Of the product.
-        precision: One of `recipes.runtime.hardware.PRECISIONS`.
+        precision: One of `recipes.names.PRECISIONS`.
     """
     dtype = {"bf16": torch.bfloat16, "fp64": torch.float64}.get(precision, torch.float32)
     size = 8192 if device.type == "cuda" else 1536

@@ -10,7 +10,7 @@ from accelerate import Accelerator
 
 from recipes.data.box_splits import load_box_splits
 from recipes.data.images import LabelledImages
-from recipes.data.source import DataSource
+from recipes.data.options import DataSource
 from recipes.data.splits import load_splits
 from recipes.recipe import Recipe
 from recipes.runtime.processes import from_main

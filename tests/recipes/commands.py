@@ -89,10 +89,14 @@ def run_line(line: Sequence[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(line, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=False)
 
 
-def refusal(main: Callable[[Sequence[str] | None], int], *words: Any) -> str:
-    """The one line in which a command ends, in this process, that cannot do its work."""
+def refusal(main: Callable[[Sequence[str] | None], int], *words: Any, code: int = 1) -> str:
+    """The one line in which a command ends, in this process, that cannot do its work; code 2: it is mistyped."""
     with redirect_stderr(io.StringIO()) as said:
-        assert main(list(map(str, words))) == 1
+        try:
+            ended: Any = main(list(map(str, words)))
+        except SystemExit as exit_:  # argparse's
+            ended = exit_.code
     (line,) = said.getvalue().splitlines()
+    assert ended == code, line
     assert line.startswith("error: ")
     return line

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from recipes.check_data import check
 from recipes.data.box_splits import load_all_box_splits, load_box_splits
 from recipes.data.boxes import kind_of_reason
-from recipes.data.source import DataSource, add_data_options, data_arguments, data_source
+from recipes.data.check_data import check
+from recipes.data.options import DataSource, add_data_options, data_arguments, data_source
 from tests.recipes.box_sets import WNIDS, ilsvrc, objects, write
 from tests.recipes.commands import command, run, succeed
 

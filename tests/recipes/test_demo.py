@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from recipes.demo import demo, tour
+from recipes.demo.steps import demo as steps
+from recipes.demo.steps import tour as stations
 from tests.recipes.commands import refusal
 
 
@@ -18,14 +20,14 @@ def test_a_folder_that_cannot_be_written_to_is_told(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With what is free and what is needed."""
-    monkeypatch.setattr(demo, "MEGABYTES", 10**9)
+    monkeypatch.setattr(steps, "MEGABYTES", 10**9)
     assert "MB are free" in (line := refusal(demo.main, "--output", tmp_path))
     assert line.endswith("1000000000 MB are needed; --output names another folder")
 
 
 def test_a_missing_package_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the way to install it."""
-    monkeypatch.setattr(demo, "find_spec", lambda name: None)
+    monkeypatch.setattr(steps, "find_spec", lambda name: None)
     expected = "error: sklearn and matplotlib cannot be imported; install them: pip install -e '.[recipes]'"
     assert refusal(demo.main, "--output", "unused") == expected
 
@@ -36,7 +38,7 @@ def test_a_missing_compiler_is_no_error(
     """A note: nets then run as PyTorch runs them."""
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("CXX", raising=False)
-    demo.check_machine(tmp_path)
+    steps.check_machine(tmp_path)
     assert capsys.readouterr().out.startswith("note: no C++ compiler is here")
 
 
@@ -50,8 +52,8 @@ def test_a_missing_compiler_is_no_error(
 def test_what_no_correct_build_gives_is_an_error(errors: dict[str, float], images: set[int], message: str) -> None:
     """Guesses, and digits that are lost."""
     with pytest.raises(ValueError, match=message):
-        demo.check_errors(errors, images)
-    demo.check_errors({"dense": 0.1}, {360})
+        steps.check_errors(errors, images)
+    steps.check_errors({"dense": 0.1}, {360})
 
 
 def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
@@ -60,23 +62,23 @@ def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     with pytest.raises(ValueError, match=rf"nothing wrote {tmp_path}/explained\.png"):
-        demo.check_files(tmp_path)
+        steps.check_files(tmp_path)
     (tmp_path / "explained.png").touch()
-    demo.check_files(tmp_path)
+    steps.check_files(tmp_path)
 
 
 def test_the_tour_stands_on_the_demo(tmp_path: Path) -> None:
     """It says which net is missing and what makes it."""
-    line = refusal(tour.main, "--net", tmp_path / "net", "--output", tmp_path / "tour")
-    assert line.startswith(f"error: {tmp_path}/net holds no net; make demo trains it, and --net names another one")
+    line = refusal(tour.main, "--model", tmp_path / "net", "--output", tmp_path / "tour")
+    assert line.startswith(f"error: {tmp_path}/net holds no net; make demo trains it, and --model names another one")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_test_of_the_tour_is_of_all_images() -> None:
     """And fails far from what is typical alone."""
     checked: dict[str, Any] = {"expected": 400, "of": "the boxes"}
-    tour.at_most(0.5, 0.1, 400, **checked)
+    stations.at_most(0.5, 0.1, 400, **checked)
     with pytest.raises(ValueError, match="399 images of the boxes were counted, not 400"):
-        tour.at_most(0.5, 0.1, 399, **checked)
+        stations.at_most(0.5, 0.1, 399, **checked)
     with pytest.raises(ValueError, match=r"60\.0% of the boxes are wrong; at most 50% can be"):
-        tour.at_most(0.5, 0.6, 400, **checked)
+        stations.at_most(0.5, 0.6, 400, **checked)

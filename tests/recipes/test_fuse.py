@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
+from recipes.evaluation.fuse import fused
 from recipes.evaluation.scores import Scores, score_store, write_results
-from recipes.fuse import fused
 from recipes.runtime.output_folder import OutputFolder
 from tests.recipes.commands import command, run, succeed
 

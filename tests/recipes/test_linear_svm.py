@@ -12,7 +12,7 @@ from sklearn.metrics import recall_score
 
 from recipes import extract_features, linear_svm
 from recipes.data.images import Problem
-from recipes.data.source import DataSource
+from recipes.data.options import DataSource
 from recipes.evaluation.store import CHUNK
 from recipes.features.descriptors import Descriptors, of_folders
 from recipes.features.folder import DescriptorRows, descriptor_store
@@ -56,9 +56,9 @@ def svm(*words: Any) -> dict[str, Any]:
     return json.loads((Path(words[words.index("--output") + 1]) / "results.json").read_text())
 
 
-def error(*words: Any) -> str:
+def error(*words: Any, code: int = 1) -> str:
     """What the command ends with."""
-    return refusal(linear_svm.main, *words)
+    return refusal(linear_svm.main, *words, code=code)
 
 
 @pytest.mark.slow
@@ -250,28 +250,41 @@ def test_a_mistake_ends_in_one_line(net: Path, devkit: Path, tmp_path: Path) -> 
     """With the value, the options and the way out; nothing is left behind."""
     out = ("--output", tmp_path / "out", "--model", net)
     for words, message in (
-        (["--protocol", "voc2008", "--data", devkit], "unknown --protocol 'voc2008'; choose from voc2007, voc2012, "),
         (["--protocol", "voc2007", "--data", tmp_path / "none"], f"--data {tmp_path}/none is no folder"),
         (["--protocol", "voc2007", "--data", tmp_path], "holds no VOC2007"),
         (["--protocol", "caltech101", "--data", tmp_path], "holds no Caltech-101"),
         (["--protocol", "folder", "--data", tmp_path / "none"], "cannot load the data set"),
-        (["--protocol", "voc2007"], "needs --data"),
-        (["--protocol", "voc2007", "--data", devkit, "--test-set", "train"], "choose from test, val"),
-        (["--protocol", "voc2007", "--data", devkit, "--image-only"], "--image-only is for voc2012-action"),
-        (["--protocol", "voc2007", "--data", devkit, "--solver", "x"], "unknown solver 'x'"),
-        (["--protocol", "voc2007", "--data", devkit, "--C", "0"], "--C must be above 0"),
-        (["--protocol", "voc2007", "--data", devkit, "--combine", "max"], "'max'"),
         (["--protocol", "voc2007", "--data", devkit, "--layer", "fc9"], "'fc9'"),
         (["--protocol", "voc2007", "--data", devkit, "--scales", "16"], "scales must be"),
-        (["--protocol", "voc2007", "--features", tmp_path], "--features goes with --protocol folder"),
-        (["--protocol", "folder", "--features", tmp_path], "takes the place of --model and --data"),
     ):
         assert message in error(*words, *out)
     assert not (tmp_path / "out").exists()
-    message = error("--protocol", "folder", "--data", "digits", "--output", tmp_path / "out")
-    assert "needs --model, or --features" in message
     message = error("--protocol", "voc2007", "--model", net, "--data", devkit, "--output", net)
     assert "is not the folder of a run" in message
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            "--protocol voc2008 --data d",
+            "unknown --protocol 'voc2008' (did you mean voc2007?); choose from ",
+        ),
+        ("--protocol voc2007 --model m", "needs --data"),
+        ("--protocol voc2007 --data d --test-set train", "choose from test, val"),
+        ("--protocol voc2007 --data d --image-only", "--image-only is for voc2012-action"),
+        ("--protocol voc2007 --data d --solver x", "unknown --solver 'x'; choose from auto, liblinear, sgd"),
+        ("--protocol voc2007 --data d --C 0", "--C must be above 0"),
+        ("--protocol voc2007 --data d --combine max", "unknown --combine 'max'; choose from average, stack"),
+        ("--protocol voc2007 --features f", "--features goes with --protocol folder"),
+        ("--protocol folder --features f --model m", "takes the place of --model and --data"),
+        ("--protocol folder --data d", "needs --model, or --features"),
+    ],
+)
+def test_what_is_typed_wrong_has_a_code_of_its_own(words: str, message: str, tmp_path: Path) -> None:
+    """And is said before anything is looked at."""
+    assert message in error(*words.split(), "--output", tmp_path / "out", code=2)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow

@@ -20,8 +20,9 @@ import vgg_zoo
 from recipes import localise as localise_command
 from recipes.data.box_splits import load_box_splits, load_box_test_split
 from recipes.data.boxed_images import BoxedImages
-from recipes.data.source import DataSource
+from recipes.data.options import DataSource
 from recipes.evaluation import boxes
+from recipes.evaluation import localise as work
 from recipes.evaluation.boxes import FoundBoxes, best_overlap, localisation_errors
 from recipes.evaluation.store import Store
 from recipes.recipe import load_recipe
@@ -259,7 +260,7 @@ def test_errors_are_counted_as_ilsvrc_does() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--net", "runs/x", "4x"], "--net takes a folder or name, then test scales"),
+        (["--model", "runs/x", "4x"], "--model takes a folder or name, then test scales"),
         (["--net", "runs/x"], "--protocol 2 needs --classifier"),
         (["--net", "runs/x", "--protocol", "1", "--classifier", "y"], "the class is given"),
         (["--net", "runs/nowhere", "--protocol", "1"], "there is no net 'runs/nowhere'"),
@@ -332,9 +333,9 @@ def test_all_nets_are_computed_in_the_commands_precision(monkeypatch: pytest.Mon
     """Those that predict boxes and those that classify."""
     asked: list[Any] = []
     for name in ("DenseEvaluator", "Localiser", "Fusion"):
-        monkeypatch.setattr(localise_command, name, lambda *given, **how: asked.append(how))
-    options = ["--net", "a", "64", "--protocol", "2", "--classifier", "b", "c", "--data", "digits", "--output", "out"]
+        monkeypatch.setattr(work, name, lambda *given, **how: asked.append(how))
+    options = ["--model", "a", "64", "--protocol", "2", "--classifier", "b", "c", "--data", "digits", "--output", "out"]
     args = localise_command.parse(options)
     args.copy_precision = "bf16"
-    localise_command.make_localiser(args)
+    work.make_localiser(args)
     assert [how["precision"] for how in asked if how] == ["bf16"] * 3

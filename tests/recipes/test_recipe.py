@@ -10,7 +10,8 @@ import timm
 import torch
 
 import vgg_zoo  # noqa: F401 (registers the nets)
-from recipes.recipe import CONFIGS, Recipe, load_recipe, recipe_names
+from recipes.names import CONFIGS, recipe_names
+from recipes.recipe import Recipe, load_recipe
 from recipes.training.schedule import Schedule
 
 

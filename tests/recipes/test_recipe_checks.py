@@ -12,7 +12,8 @@ import pytest
 import timm
 from timm.models import register_model
 
-from recipes.recipe import Recipe, load_recipe, recipe_names
+from recipes.names import recipe_names
+from recipes.recipe import Recipe, load_recipe
 from tests.helpers import BOX_NETS, NETS
 from vgg_zoo import VGG
 from vgg_zoo.images.preprocessing import IMAGENET_COLOURS, Colours

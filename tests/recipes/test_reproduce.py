@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import partial
 from pathlib import Path
 
 import datasets
@@ -9,11 +10,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from recipes import reproduce
 from recipes.data.source import load
 from recipes.recipe import load_recipe
-from recipes.reproduce import chain, names_of, plan
+from recipes.training.reproduce import chain, in_words, names_of, plan
 from tests.forked import launcher
-from tests.recipes.commands import command, run, succeed
+from tests.recipes.commands import command, refusal, run, succeed
 
 ALL = ("a", "a_lrn", "b", "b_shallow", "c", "d", "e")
 
@@ -36,9 +38,22 @@ def test_a_part_of_the_chain_brings_what_it_needs(tmp_path: Path) -> None:
 def test_the_plan_counts_steps_images_and_hours(tmp_path: Path) -> None:
     """370K iterations of 256 images, at the rate that was given; net A costs half of D."""
     table = plan(chain(["vgg_d_s256"], tmp_path), images=1_281_167, rate=1000).splitlines()
-    assert re.search(r"vgg_d_s256 .* vgg_a_s256 .* 370,000 +94,720,000 +26.3 +to do$", table[2])
-    assert re.search(r"vgg_a_s256 .* random weights .* 12.9 +to do$", table[1])
-    assert "about 39.3 hours are left" in table[3]
+    assert re.search(r"vgg_d_s256 .* vgg_a_s256 .* 370,000 +94,720,000 +26.3 h +to do$", table[2])
+    assert re.search(r"vgg_a_s256 .* random weights .* 12.9 h +to do$", table[1])
+    assert table[3] == "39.3 h left at 1000 images/s of net D; steps are at the most"
+
+
+def test_a_plan_without_a_rate_names_what_it_assumes(tmp_path: Path) -> None:
+    """And says times as people do."""
+    last = plan(chain(["vgg_a_s256@small"], tmp_path), images=300, rate=None).splitlines()[-1]
+    assert last.startswith("under 1 min left at 549 images/s of net D, assumed: an RTX 3090's (--rate takes what ")
+    assert [in_words(hours) for hours in (0.001, 0.42, 1.4, 12.92, 197)] == [
+        "under 1 min",
+        "25 min",
+        "84 min",
+        "12.9 h",
+        "8.2 days",
+    ]
 
 
 def test_the_plan_of_imagenet_needs_no_data(tmp_path: Path) -> None:
@@ -49,10 +64,14 @@ def test_the_plan_of_imagenet_needs_no_data(tmp_path: Path) -> None:
 
 
 def test_a_mistyped_net_lists_the_nets(tmp_path: Path) -> None:
-    """As argparse does, and a mistyped recipe as everywhere."""
-    assert "choose from" in run(command("reproduce", "--data", "digits", "--nets", "f")).stderr
-    done = run(command("reproduce", "--data", "digits", "--recipes", "vgg_d_256", "--output", tmp_path))
-    assert done.stderr.startswith("error: unknown recipe 'vgg_d_256'")
+    """As do a mistyped recipe and options, its own and those that it passes on."""
+    refused = partial(refusal, reproduce.main, "--data", "digits", "--output", tmp_path / "runs", code=2)
+    assert "unknown --nets 'f'; choose from a, a_lrn, b" in refused("--nets", "f")
+    assert "unknown recipe 'vgg_d_256' (did you mean vgg_d_s256" in refused("--recipes", "vgg_d_256")
+    assert "no option --lauchner (did you mean --launcher?)" in refused("--lauchner", "x")
+    assert "no option --device-bach (did you mean --device-batch?)" in refused("--device-bach", "8")
+    assert "--max-steps must be at least 1; got 0" in refused("--max-steps", "0")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow
@@ -94,11 +113,13 @@ def test_the_whole_chain_runs(tmp_path: Path, tmp_path_factory: pytest.TempPathF
 def test_a_run_that_fails_ends_the_chain(tmp_path: Path) -> None:
     """With the run's own words and the way on."""
     done = run(
-        command("reproduce", "--data", "digits", "--small", "--nets", "a", "--output", tmp_path, "--max-steps", "0")
+        command(
+            "reproduce", "--data", "digits", "--small", "--nets", "a", "--output", tmp_path, "--set", "batch_size=9999"
+        )
     )
     assert done.returncode == 1
-    assert "--max-steps must be at least 1; got 0" in done.stderr
-    assert "vgg_a_s256@small ended with code 2" in done.stderr
+    assert "batch_size 9999 is larger than the training set" in done.stderr
+    assert "vgg_a_s256@small ended with code 1" in done.stderr
 
 
 def test_the_nets_that_predict_boxes_stand_on_the_classifiers(tmp_path: Path) -> None:

@@ -68,9 +68,10 @@ def check_example(output: Path) -> None:
 def test_a_mistyped_recipe_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
     """The message names the value and the options, without a traceback."""
     done = run(train_command(tmp_path / "run", recipe="digits_vgg_aa"))
-    assert done.returncode == 1
+    assert done.returncode == 2
     last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith("error: unknown recipe 'digits_vgg_aa'; recipes/configs/ has ")
+    assert last.startswith("error: unknown recipe 'digits_vgg_aa' (did you mean digits_vgg_a")
+    assert "; recipes/configs/ has " in last
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
 

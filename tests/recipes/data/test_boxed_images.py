@@ -16,7 +16,7 @@ from PIL import Image
 from recipes.data.box_columns import annotated_value
 from recipes.data.box_splits import load_box_splits, load_box_test_split
 from recipes.data.boxes import BadBoxError, check_corners, clip_to_image, finite, kind_of_reason, kinds
-from recipes.data.source import DataSource
+from recipes.data.options import DataSource
 from recipes.data.splits import load_splits, load_test_split
 
 

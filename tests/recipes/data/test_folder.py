@@ -15,7 +15,7 @@ from torchvision.datasets import ImageFolder
 
 from recipes import check_data
 from recipes.data.images import UNLABELLED
-from recipes.data.source import DataSource
+from recipes.data.options import DataSource
 from recipes.data.splits import load_splits, load_test_split
 from tests.recipes.data.folders import classes_of, files_of, images, tree
 

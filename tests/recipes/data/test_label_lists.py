@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from recipes.data.source import DataSource
+from recipes.data.options import DataSource
 from recipes.data.splits import load_splits, load_test_split
 from tests.recipes.data.folders import classes_of, files_of, images, tree
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from recipes import check_data
-from recipes.data.source import DataSource
+from recipes.data.options import DataSource
 from recipes.data.splits import load_splits, load_test_split
 from tests.recipes.data.folders import classes_of
 

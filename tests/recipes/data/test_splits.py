@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from recipes.data.images import LabelledImages, training_colours
-from recipes.data.source import DataSource
+from recipes.data.options import DataSource
 from recipes.data.splits import load_splits
 
 

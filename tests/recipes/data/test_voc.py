@@ -6,7 +6,7 @@ import pytest
 
 from recipes.data.box_splits import load_box_splits, load_box_test_split
 from recipes.data.images import UNLABELLED
-from recipes.data.source import DataSource
+from recipes.data.options import DataSource
 from recipes.data.splits import load_splits
 from tests.recipes.box_sets import HEIGHT, WIDTH, objects, voc_objects, write
 

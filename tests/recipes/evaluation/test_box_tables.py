@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from recipes.tables import read, tables
+from recipes.evaluation.tables import read, tables
 from tests.recipes.commands import command, run, succeed
 from vgg_zoo.paper import PAPER_BOXES, PaperBoxResult
 from vgg_zoo.results import RESULTS, described

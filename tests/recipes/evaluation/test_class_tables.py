@@ -9,7 +9,7 @@ from PIL import Image
 
 from recipes.evaluation.class_tables import plot
 from recipes.evaluation.error_rates import wilson_interval
-from recipes.tables import read, tables
+from recipes.evaluation.tables import read, tables
 from tests.recipes.commands import command, run, succeed
 from vgg_zoo.paper import PAPER, PaperNet, PaperResult
 from vgg_zoo.results import RESULTS, VERSION, described

@@ -6,10 +6,9 @@ import sys
 from collections.abc import Sequence
 
 import pytest
-import torch
 
-from recipes.runtime import command as commands
-from recipes.runtime.command import command, copy_precision
+from command_line.parser import MistypedError
+from recipes.runtime.command import command
 from recipes.runtime.files import provenance
 
 
@@ -50,6 +49,16 @@ def test_what_the_user_can_correct_is_one_line(error: Exception, capsys: pytest.
         command(lambda args: 0, parse)(["--number", "x"])
 
 
+def test_what_is_mistyped_and_found_late_has_its_code_too(capsys: pytest.CaptureFixture[str]) -> None:
+    """2, as what the parser finds."""
+
+    def run(args: argparse.Namespace) -> int:
+        raise MistypedError("no such thing")
+
+    assert command(run, parse)([]) == 2
+    assert capsys.readouterr().err == "error: no such thing\n"
+
+
 def test_a_full_disk_has_a_way_out(capsys: pytest.CaptureFixture[str]) -> None:
     """Also where another library wrote a file that nobody here knows."""
 
@@ -61,17 +70,3 @@ def test_a_full_disk_has_a_way_out(capsys: pytest.CaptureFixture[str]) -> None:
         "error: [Errno 28] No space left on device; free some space, and give the same command again: a run resumes"
     )
     assert capsys.readouterr().err == f"{expected}\n"
-
-
-def test_bf16_is_a_copys_on_a_cpu_that_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a GPU and with --exact autocast does it, on any machine; a CPU without it is refused, with a way out."""
-    cpu, gpu = torch.device("cpu"), torch.device("cuda")
-    for found in ("amx", "avx512", None):
-        monkeypatch.setattr(commands, "bf16_of_cpu", lambda found=found: found)
-        assert copy_precision("bf16", gpu, exact=False) is None
-        assert copy_precision("bf16", cpu, exact=True) is None
-        assert copy_precision("fp32", cpu, exact=False) is None
-        if found:
-            assert copy_precision("bf16", cpu, exact=False) == "bf16"
-    with pytest.raises(ValueError, match=r"this one has neither; take --precision fp32, or --exact"):
-        copy_precision("bf16", cpu, exact=False)

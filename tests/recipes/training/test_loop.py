@@ -15,8 +15,8 @@ from recipes import train
 from recipes.data.splits import load_splits
 from recipes.evaluation import error_rates
 from recipes.evaluation.error_rates import posteriors
-from recipes.runtime.command import begin_processes
 from recipes.runtime.signals import STOP, StoppedError
+from recipes.runtime.work import begin_processes
 from recipes.training.beginning import random_net
 from recipes.training.checkpoint import Checkpoints, load_checkpoint
 from recipes.training.loop import Training

@@ -7,7 +7,7 @@ import datasets
 import pytest
 from PIL import Image
 
-from recipes.data.source import DataSource
+from recipes.data.options import DataSource
 from recipes.recipe import Recipe
 from recipes.training.setup import load
 

@@ -1,0 +1,60 @@
+"""The test of a net that classifies, by any protocol, each image exactly once: the work of recipes/evaluate.py."""
+
+import argparse
+from typing import Any
+
+import vgg_zoo  # noqa: F401 (registers the nets)
+from command_line.parser import MistypedError
+from recipes.data.agreement import check_same_images
+from recipes.data.images import LabelledImages
+from recipes.data.options import about_data, column_options, data_source
+from recipes.data.splits import load_test_split
+from recipes.evaluation.class_order import outputs_of_classes
+from recipes.evaluation.net import NetUnderTest, arithmetic_in, load_net
+from recipes.evaluation.scores import check_submission, score_store, write_results
+from recipes.evaluation.store import RescaledImages, fill
+from recipes.runtime.processes import from_main, main_first
+from recipes.runtime.work import begin_test, weights_dtype
+from vgg_zoo.evaluation import PROTOCOLS
+
+CHOSEN = ("protocol", "scales", "flip", "softmax_first", "ceil_mode", "exact")
+"""Options that are arguments of the evaluator."""
+
+
+def run(args: argparse.Namespace) -> None:
+    """Everything that the command does."""
+    if args.protocol not in (None, *PROTOCOLS):
+        raise MistypedError(f"unknown --protocol {args.protocol!r}; choose from {', '.join(PROTOCOLS)}")
+    folder, accelerator = begin_test(args)
+    chosen = {name: getattr(args, name) for name in CHOSEN} | {"precision": args.copy_precision}
+
+    def load() -> tuple[NetUnderTest, LabelledImages]:
+        tested = load_net(args.model, args.train_scales, args.most_pixels, chosen)
+        return tested, load_test_split(data_source(args), labelled=not args.unlabelled)
+
+    tested, split = main_first(accelerator, load, "reading the net and the data set")
+    check_same_images(accelerator, split)
+    evaluator = tested.evaluator
+    evaluator.model.to(accelerator.device, weights_dtype(args.precision))
+    outputs = from_main(accelerator, lambda: outputs_of_classes(split.class_names, evaluator.model, args.class_index))
+
+    def begin() -> dict[str, Any]:
+        if args.submission is not None:
+            check_submission(args.submission, folder, outputs, int(evaluator.model.num_classes))
+        net = tested.description() | arithmetic_in(evaluator, accelerator, args.precision)
+        data = about_data(args, split) | {"images": len(split), "columns": column_options(args)}
+        folder.begin({"net": net, "data": data, "precision": args.precision}, args.overwrite)
+        return net
+
+    net = from_main(accelerator, begin)
+    accelerator.print(
+        f"{args.model} on {len(split)} images of {args.data}: {net['protocol']}, Q = {net['scales']}, "
+        f"{accelerator.num_processes} process(es) on {accelerator.device.type}"
+    )
+    store = score_store(folder, len(split))
+    fill(store, RescaledImages(split, evaluator.scales), evaluator.of_rescaled, accelerator, args.workers, args.strict)
+    if accelerator.is_main_process:
+        write_results(folder, [net], about_data(args, split), store.read_all(), outputs, args.submission)
+        if not args.keep_scores:
+            store.remove()
+    accelerator.end_training()

@@ -1,0 +1,81 @@
+"""The descriptors of a data set's images: the work of recipes/extract_features.py."""
+
+import argparse
+from typing import Any
+
+import vgg_zoo  # noqa: F401 (registers the nets)
+from recipes.data.agreement import check_same_images
+from recipes.data.images import LabelledImages
+from recipes.data.options import data_source
+from recipes.data.splits import load_splits, load_test_split
+from recipes.evaluation.net import arithmetic_in, description_of
+from recipes.evaluation.store import Store, fill
+from recipes.features.folder import DescriptorRows, NamedImages, descriptor_store
+from recipes.runtime.files import write_rows
+from recipes.runtime.output_folder import OutputFolder
+from recipes.runtime.processes import from_main, main_first
+from recipes.runtime.work import begin_test, weights_dtype
+from vgg_zoo.descriptors import DenseDescriptor
+
+CHOSEN = ("layer", "scales", "combine", "flip", "l2", "ceil_mode", "most_pixels", "exact")
+"""Options that are arguments of the descriptor."""
+
+
+def about_data(args: argparse.Namespace, split: LabelledImages) -> dict[str, Any]:
+    """What results.json says of the data set."""
+    named = args.training_split if args.training else args.validation_split
+    return {
+        "spec": args.data,
+        "split": split.name if named is None else f"{split.name}: {named}",
+        "classes": len(split.class_names),
+        "class_names": list(split.class_names),
+        "images": len(split),
+    }
+
+
+def run(args: argparse.Namespace) -> None:
+    """Everything that the command does."""
+    folder, accelerator = begin_test(args)
+
+    def load() -> tuple[DenseDescriptor, LabelledImages]:
+        chosen = {name: getattr(args, name) for name in CHOSEN}
+        descriptor = DenseDescriptor(args.model, **chosen, device=None, precision=args.copy_precision)
+        source = data_source(args)
+        split = load_splits(source)[0] if args.training else load_test_split(source, labelled=not args.unlabelled)
+        return descriptor, split
+
+    descriptor, split = main_first(accelerator, load, "reading the net and the data set")
+    check_same_images(accelerator, split)
+    descriptor.model.to(accelerator.device, weights_dtype(args.precision))
+
+    def begin() -> dict[str, Any]:
+        net = description_of(args.model, descriptor) | arithmetic_in(descriptor, accelerator, args.precision)
+        content = {"net": net, "data": about_data(args, split), "precision": args.precision}
+        folder.begin(content, args.overwrite)
+        return content
+
+    content = from_main(accelerator, begin)
+    accelerator.print(
+        f"{args.model} on {len(split)} images of {args.data}: {args.layer}, Q = {list(descriptor.scales)}, "
+        f"{accelerator.num_processes} process(es) on {accelerator.device.type}"
+    )
+    store = descriptor_store(folder, len(split))
+    images = NamedImages(split, descriptor.scales)
+    fill(store, images, descriptor.of_rescaled, accelerator, args.workers, args.strict)
+    if accelerator.is_main_process:
+        finish(folder, store, content, descriptor.size)
+    accelerator.end_training()
+
+
+def finish(folder: OutputFolder, store: Store[DescriptorRows], content: dict[str, Any], size: int) -> None:
+    """Name the images that could not be decoded, and write results.json as the sign that all is there."""
+    missing, problems = store.missing()
+    if missing:
+        raise ValueError(f"{store.path} lost {len(missing)} of its files meanwhile; give the same command again")
+    if problems:
+        write_rows(folder.problems, problems)
+        print(f"{len(problems)} image(s) could not be decoded: {folder.problems} names them, their rows are NaN")
+    data = content["data"] | {"unreadable_images": len(problems)}
+    features = {"size": size, "folder": store.path.name}
+    folder.write_results("features", content | {"data": data, "features": features})
+    print(f"wrote {store.images} descriptors of {size} numbers to {store.path}")

@@ -1,0 +1,148 @@
+"""The paper's chain of runs, planned and run in its order: the work of recipes/reproduce.py."""
+
+import argparse
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import timm
+
+import vgg_zoo  # noqa: F401 (registers the nets)
+from recipes.data.options import data_arguments, data_source
+from recipes.data.splits import load_splits
+from recipes.names import KINDS, SMALL, recipe_names
+from recipes.recipe import Recipe, load_recipe
+from recipes.recipe_changes import changed
+from recipes.training.run_folder import RunFolder
+from vgg_zoo.configurations import configuration
+
+KNOWN_SIZES = {"ILSVRC/imagenet-1k": 1_281_167}
+TRAIN = Path(__file__).resolve().parents[1] / "train.py"
+RTX_3090 = 74 * 1_281_167 / (48 * 3600)
+"""Training images a second of net D, from 74 epochs of ILSVRC in about 48 hours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One recipe of the chain, and where its folder is."""
+
+    name: str
+    recipe: Recipe
+    folder: RunFolder
+
+    @property
+    def state(self) -> str:
+        """What is to be done: "finished", "to resume" or "to do"."""
+        if self.folder.finished:
+            return "finished"
+        return "to resume" if self.folder.checkpoints.exists() else "to do"
+
+
+def chain(names: Sequence[str], output: Path, changes: Sequence[str] = ()) -> list[Run]:
+    """The recipes and all that they stand on, each behind those that it begins with; all with the changes of --set."""
+
+    def up_to(name: str) -> list[str]:
+        before = load_recipe(name).stands_on
+        return [name] if before is None else [*up_to(before), name]
+
+    ordered = dict.fromkeys(one for name in names for one in up_to(name))
+    return [Run(name, changed(load_recipe(name), changes), RunFolder(output / name)) for name in ordered]
+
+
+def names_of(nets: Sequence[str], kind: str) -> list[str]:
+    """The recipes of some nets: the paper's, their Glorot variants, the modern ones, or those that learn boxes."""
+
+    def variant_of(name: str) -> str:
+        if load_recipe(name).objective == "boxes":
+            return "boxes"
+        return next((other for other in KINDS[1:] if name.endswith(other)), "paper")
+
+    models = {f"vgg_{net}{last}" for net in nets for last in ("", "_box")}
+    names = [name for name in recipe_names() if name.startswith("vgg_") and load_recipe(name).model in models]
+    # All nets at one scale before the next scale: the first tables are there first.
+    return sorted((name for name in names if variant_of(name) == kind), key=lambda name: load_recipe(name).test_scale)
+
+
+def plan(runs: Sequence[Run], images: int, rate: float | None) -> str:
+    """The chain as a table: steps and images at the most, and the time at a rate of net D at 224 pixels.
+
+    Args:
+        runs: In order.
+        images: Of the training set.
+        rate: Images of net D that are trained in a second, on all devices together; None assumes an RTX 3090's.
+    """
+    head = ["run", "net", "begins with", "S", "rate", "steps", "images", "time", "state"]
+    rows, total = [], 0.0
+    for run in runs:
+        recipe, least, most = run.recipe, *run.recipe.train_scales
+        steps = recipe.steps(images)
+        hours = steps * recipe.batch_size / (rate or RTX_3090) * _relative_cost(recipe) / 3600
+        total += 0 if run.folder.finished else hours
+        scales = str(least) if least == most else f"[{least};{most}]"
+        begins = recipe.init_from or "random weights"
+        row = [run.name, recipe.model, begins, scales, f"{recipe.learning_rate:g}", f"{steps:,}"]
+        rows.append([*row, f"{steps * recipe.batch_size:,}", in_words(hours), run.state])
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in (head, *rows)]
+    assumed = f"{rate:g}" if rate else f"{RTX_3090:.0f}"
+    whose = "" if rate else ", assumed: an RTX 3090's (--rate takes what `recipes/train.py --dry-run` prints here)"
+    note = f"{in_words(total)} left at {assumed} images/s of net D{whose}; steps are at the most"
+    return "\n".join([*(line.rstrip() for line in lines), note])
+
+
+def in_words(hours: float) -> str:
+    """A time as people say it: "under 1 min", "25 min", "12.9 h", "8.2 days"."""
+    if hours < 1 / 60:
+        return "under 1 min"
+    if hours < 1.5:
+        return f"{hours * 60:.0f} min"
+    return f"{hours:.1f} h" if hours < 100 else f"{hours / 24:.1f} days"
+
+
+def _relative_cost(recipe: Recipe) -> float:
+    """Multiply-adds of training on one image, net D's at 224 pixels being 1; a frozen trunk saves its backward pass."""
+    net: Any = timm.create_model(recipe.model, device="meta", **recipe.model_args)
+    whole = net.configuration.multiply_adds() / configuration("D").multiply_adds()
+    width = recipe.model_args.get("width_multiplier", 1.0)
+    return float(whole * (width * recipe.crop_size / 224) ** 2 / (3 if recipe.trainable != "all" else 1))
+
+
+def train(run: Run, args: argparse.Namespace) -> None:
+    """One run, in processes of its own; a signal to stop is handed on to them.
+
+    Raises:
+        ValueError: It did not end well.
+    """
+    launcher = shlex.split(args.launcher) if args.launcher else [sys.executable]
+    command = [*launcher, str(TRAIN), "--recipe", run.name]
+    command += ["--output", str(run.folder.path), *data_arguments(args), *args.passed_on]
+    command += ["--set", *args.changes] if args.changes else []
+    print("$", shlex.join(command), flush=True)
+    process = subprocess.Popen(command)
+    before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+    try:
+        code = process.wait()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    if code != 0:
+        raise ValueError(f"{run.name} ended with code {code}; its own words are above. Given again, this resumes it")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Plan, or run everything that is not finished."""
+    names = args.recipes or names_of(args.nets, args.kind)
+    runs = chain([name + SMALL * args.small for name in names], args.output, args.changes)
+    if args.plan:
+        images = args.images or KNOWN_SIZES.get(args.data) or len(load_splits(data_source(args))[0])
+        print(plan(runs, images, args.rate))
+        return
+    for place, each in enumerate(runs):
+        print(f"[{place + 1}/{len(runs)}] {each.name}: {each.state}", flush=True)
+        if not each.folder.finished:
+            train(each, args)
+    print(f"all {len(runs)} runs are finished in {args.output}")
