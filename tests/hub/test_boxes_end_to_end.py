@@ -105,10 +105,10 @@ def test_settings_that_are_not_there_are_none(world: tuple[LocalHub, Path], tmp_
 
 
 def test_the_zoos_table_has_it(world: tuple[LocalHub, Path]) -> None:
-    """`python -m vgg_zoo` lists nets that predict boxes where there are weights of them."""
+    """`vgg-zoo list` has nets that predict boxes where there are weights of them."""
     _, place = world
-    table = run_forked(["-m", "vgg_zoo"], preload=HEAVY, cwd=place / "checkout")
-    assert re.search(rf"^vgg_a_box +A .* {re.escape(NAME)}$", table.stdout, re.MULTILINE), table.stdout + table.stderr
+    table = run_forked(["-m", "vgg_zoo", "list"], preload=HEAVY, cwd=place / "checkout")
+    assert re.search(rf"^{re.escape(NAME)}\tA\t", table.stdout, re.MULTILINE), table.stdout + table.stderr
 
 
 @pytest.mark.parametrize("protocol", [1, 2])
