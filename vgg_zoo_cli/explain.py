@@ -12,11 +12,7 @@ from vgg_zoo_cli.stream import pictures_of
 
 
 @click.command("explain", cls=Command, short_help="Where in photos a net sees which class.")
-@options.photos
-@options.model
-@options.device
-@options.precision
-@options.scales
+@options.dense
 @options.top
 @options.output("explained")
 @options.overwrite

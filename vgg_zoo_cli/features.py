@@ -18,11 +18,7 @@ _ROWS_AT_ONCE = 256  # of a Parquet file's groups
 
 
 @click.command("features", cls=Command, short_help="Image descriptors of photos, in one file.")
-@options.photos
-@options.model
-@options.device
-@options.precision
-@options.scales
+@options.dense
 @option(
     "--layer", group="Test", default="fc7", help="fc6, fc7, or a conv or max-pool by the paper's name, conv5_3, pool5."
 )

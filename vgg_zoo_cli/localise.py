@@ -26,14 +26,7 @@ from vgg_zoo_cli.stream import pictures_of
 @option("--classifier", group="Net", type=Model(), required=True, help="Folder or name of a net of the same classes.")
 @options.device
 @options.precision
-@option(
-    "--scales",
-    group="Test",
-    type=click.IntRange(min=1),
-    numbers=True,
-    metavar="Q...",
-    help="Of every box net.  [default: those of its localise.json, or its training's S]",
-)
+@options.scales("Of every box net.  [default: those of its localise.json, or its training's S]")
 @options.top
 @option(
     "--drawn", group="Output", type=click.IntRange(min=0), default=1, metavar="N", help="Classes whose boxes are drawn."

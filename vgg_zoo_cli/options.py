@@ -80,14 +80,21 @@ precision = option(
     default="fp32",
     help="Of the arithmetic; bf16 needs a CPU that has it.",
 )
-scales = option(
-    "--scales",
-    group="Test",
-    type=click.IntRange(min=1),
-    numbers=True,
-    metavar="Q...",
-    help="Smallest sides in pixels, one or several.  [default: the net's own, else 256 384 512]",
-)
+
+
+def scales(text: str) -> Callable[[Function], Function]:
+    """Q, one or several; the text says of what, and what is usual."""
+    return option("--scales", group="Test", type=click.IntRange(min=1), numbers=True, metavar="Q...", help=text)
+
+
+def dense(function: Function) -> Function:
+    """What every command has that applies one net densely to photos: they, the net, its device, precision and scales."""
+    of_net = scales("Smallest sides in pixels, one or several.  [default: the net's own, else 256 384 512]")
+    for decorate in (of_net, precision, device, model, photos):  # the last one comes first in the help
+        function = decorate(function)
+    return function
+
+
 top = option(
     "--top",
     group="Test",

@@ -16,11 +16,7 @@ from vgg_zoo_cli.photos import count_photos, each_photo
 
 
 @click.command("predict", cls=Command, short_help="The likeliest classes of photos.")
-@options.photos
-@options.model
-@options.device
-@options.precision
-@options.scales
+@options.dense
 @options.top
 @option("--csv", "file", group="Output", type=click.Path(path_type=Path), help="Write a row for each photo here.")
 @options.overwrite

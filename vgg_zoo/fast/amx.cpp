@@ -128,18 +128,40 @@ inline void multiply(const bfloat16* a, long next, const bfloat16* w) {
     _tile_dpbf16ps(1, 6, 7);
 }
 
+// Where the TILES x 2 tiles of sums lie in memory, in numbers: from one row, tile of pixels, and tile of outputs to the next.
+struct Sums {
+    long row, pixels, outputs;
+};
+constexpr Sums BY_PIXEL{PANEL, PIXELS * PANEL, PANEL / 2};                 // [pixel][output]
+constexpr Sums BY_OUTPUT{MOST * PIXELS, PIXELS, PANEL / 2 * MOST * PIXELS};  // [output][tile][pixel]
+
 template <int TILES>
-void store_sums(float* sums) {
-    constexpr long stride = PANEL * sizeof(float), tile = PIXELS * PANEL, right = PANEL / 2;
-    _tile_stored(0, sums, stride);
-    _tile_stored(1, sums + right, stride);
+void load_sums(const Sums& at, const float* sums) {
+    const long stride = at.row * sizeof(float);
+    _tile_loadd(0, sums, stride);
+    _tile_loadd(1, sums + at.outputs, stride);
     if (TILES > 1) {
-        _tile_stored(2, sums + tile, stride);
-        _tile_stored(3, sums + tile + right, stride);
+        _tile_loadd(2, sums + at.pixels, stride);
+        _tile_loadd(3, sums + at.pixels + at.outputs, stride);
     }
     if (TILES > 2) {
-        _tile_stored(4, sums + 2 * tile, stride);
-        _tile_stored(5, sums + 2 * tile + right, stride);
+        _tile_loadd(4, sums + 2 * at.pixels, stride);
+        _tile_loadd(5, sums + 2 * at.pixels + at.outputs, stride);
+    }
+}
+
+template <int TILES>
+void store_sums(const Sums& at, float* sums) {
+    const long stride = at.row * sizeof(float);
+    _tile_stored(0, sums, stride);
+    _tile_stored(1, sums + at.outputs, stride);
+    if (TILES > 1) {
+        _tile_stored(2, sums + at.pixels, stride);
+        _tile_stored(3, sums + at.pixels + at.outputs, stride);
+    }
+    if (TILES > 2) {
+        _tile_stored(4, sums + 2 * at.pixels, stride);
+        _tile_stored(5, sums + 2 * at.pixels + at.outputs, stride);
     }
 }
 
@@ -151,7 +173,7 @@ void convolve(const Layer& l, const bfloat16* a, const bfloat16* w, float* sums)
     for (long d = 0; d < l.depth(); d++, a += pixels)
         for (long i = 0; i < 3; i++)
             for (long j = 0; j < 3; j++, w += STEP) multiply<TILES>(a + i * row + j * DEPTH, PIXELS * DEPTH, w);
-    store_sums<TILES>(sums);
+    store_sums<TILES>(BY_PIXEL, sums);
 }
 
 inline __m512 relu_of(__m512 v) {  // keeps NaN, as PyTorch's
@@ -211,20 +233,11 @@ void whole_panel(const Layer& l, long image, long first, long count, long panel,
     if (l.pool) pool(l, image, first, count, panel, unpooled);
 }
 
-// 32 outputs of an FC layer times TILES x 16 windows: sums += the numbers `from` to `end` of their inputs.
+// 32 outputs of an FC layer times TILES x 16 windows: sums += the numbers `from` to `end` of their inputs. The weights are the
+// first operand here, and in a step of a convolution the second: tile registers have no names that could be passed on.
 template <int TILES>
 void add_run(const bfloat16* windows, long group, const bfloat16* w, long inputs, long from, long end, float* sums) {
-    constexpr long stride = PANEL / 2 * sizeof(float) * MOST, tile = PIXELS, lower = PANEL / 2 * PIXELS * MOST;
-    _tile_loadd(0, sums, stride);
-    _tile_loadd(1, sums + lower, stride);
-    if (TILES > 1) {
-        _tile_loadd(2, sums + tile, stride);
-        _tile_loadd(3, sums + tile + lower, stride);
-    }
-    if (TILES > 2) {
-        _tile_loadd(4, sums + 2 * tile, stride);
-        _tile_loadd(5, sums + 2 * tile + lower, stride);
-    }
+    load_sums<TILES>(BY_OUTPUT, sums);
     for (long k = from; k < end; k += DEPTH) {
         const bfloat16* x = windows + k * PIXELS;
         _tile_stream_loadd(6, w + k, inputs * sizeof(bfloat16));
@@ -249,16 +262,7 @@ void add_run(const bfloat16* windows, long group, const bfloat16* w, long inputs
         }
         _tile_dpbf16ps(1, 6, 7);
     }
-    _tile_stored(0, sums, stride);
-    _tile_stored(1, sums + lower, stride);
-    if (TILES > 1) {
-        _tile_stored(2, sums + tile, stride);
-        _tile_stored(3, sums + tile + lower, stride);
-    }
-    if (TILES > 2) {
-        _tile_stored(4, sums + 2 * tile, stride);
-        _tile_stored(5, sums + 2 * tile + lower, stride);
-    }
+    store_sums<TILES>(BY_OUTPUT, sums);
 }
 
 // 16 windows as the matrix unit takes them: [inputs by 2][window][2]; those beyond `rows` are zeros.
