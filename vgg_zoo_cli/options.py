@@ -88,7 +88,7 @@ def scales(text: str) -> Callable[[Function], Function]:
 
 
 def dense(function: Function) -> Function:
-    """What every command has that applies one net densely to photos: they, the net, its device, precision and scales."""
+    """What every command has that applies one net densely to photos: photos, net, device, precision and scales."""
     of_net = scales("Smallest sides in pixels, one or several.  [default: the net's own, else 256 384 512]")
     for decorate in (of_net, precision, device, model, photos):  # the last one comes first in the help
         function = decorate(function)
