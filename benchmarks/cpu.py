@@ -25,7 +25,8 @@ import torch
 from torch import Tensor
 
 import vgg_zoo
-from benchmarks.cpu_measurement import Measurement, Rates, machine_and_runtimes, time_alone
+from benchmarks.bound import Rates
+from benchmarks.cpu_measurement import Measurement, machine_and_runtimes, time_alone
 from benchmarks.cpu_plot import plot
 from benchmarks.cpu_table import (
     Result,

@@ -4,7 +4,6 @@ import argparse
 import json
 import statistics
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from importlib import metadata
 from itertools import product
 from pathlib import Path
@@ -13,16 +12,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchmarks.bound import Rates, work_of
 from benchmarks.cpu_table import Result
 from benchmarks.implementations import IMPLEMENTATIONS, NotHereError, Prepare, Subject, has, scores
 from benchmarks.situations import ALONE, alone
 from benchmarks.timing import (
-    copy_bandwidth,
     in_own_process,
     interleaved,
     machine,
-    matrix_product_peak,
-    multiplies_bf16,
 )
 
 OURS = ("ours", "ours, bf16")
@@ -39,27 +36,6 @@ def machine_and_runtimes() -> str:
         except metadata.PackageNotFoundError:
             continue
     return ", ".join(found)
-
-
-@dataclass(frozen=True, slots=True)
-class Rates:
-    """What the machine does at best: multiplications a second in float32 and in bfloat16, bytes a second of a copy."""
-
-    peak: float
-    peak_bf16: float | None
-    bandwidth: float
-
-    @classmethod
-    def measured(cls) -> "Rates":
-        """Now, in this process."""
-        bf16 = matrix_product_peak(dtype=torch.bfloat16) if multiplies_bf16() else None
-        return cls(matrix_product_peak(), bf16, copy_bandwidth())
-
-    def or_now(self) -> "Rates":
-        """The better ones of these and of now: a shared machine is sometimes slower, its matrix unit by far."""
-        now = Rates.measured()
-        bf16 = max(filter(None, (self.peak_bf16, now.peak_bf16)), default=None)
-        return Rates(max(self.peak, now.peak), bf16, max(self.bandwidth, now.bandwidth))
 
 
 class Case:
@@ -199,10 +175,8 @@ class Measurement:
         median, rates = statistics.median(seconds), self._rates
         bound = None
         if name in OURS:
-            bf16 = name != "ours"
-            multiplications, numbers = self._subject.work(side, batch, bf16=bf16)
-            rate = rates.peak_bf16 if bf16 and rates.peak_bf16 else rates.peak
-            bound = max(multiplications / rate, numbers * (2 if bf16 else 4) / rates.bandwidth) / median
+            fast = self._subject.fast if name == "ours" else self._subject.fast_bf16
+            bound = work_of(fast, side, side, batch).least_seconds(rates) / median
         return Result(
             net=self._subject.name,
             side=side,

@@ -10,7 +10,6 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
-from math import ceil, prod
 from pathlib import Path
 from typing import Any
 
@@ -90,22 +89,6 @@ class Subject:
             return make(self.net, precision="bf16")
         except (ValueError, RuntimeError) as error:
             raise NotHereError(f"cannot be made: {error}") from error
-
-    def work(self, side: int, batch: int, *, bf16: bool = False) -> tuple[float, float]:
-        """What a pass of `ours` does, or of `ours, bf16`: its plan, and fc8, which is not in the plan.
-
-        Returns:
-            Multiplications, with their additions; and numbers that it cannot but read from memory: images, and once
-            each weight in the form in which it is multiplied.
-        """
-        fc8 = self.net.head.fc.weight.numel()
-        multiplications, numbers = float(batch * fc8), float(batch * 3 * side**2 + fc8)
-        for layer in (self.fast_bf16 if bf16 else self.fast).plan(side, side, batch).layers:
-            _, *size = map(int, layer.map.split("×"))
-            tile = 4 if layer.arithmetic.startswith("winograd") else 1
-            multiplications += layer.multiplications * 1e9
-            numbers += layer.multiplications * 1e9 / (batch * prod(ceil(length / tile) for length in size))
-        return multiplications, numbers
 
     @cached_property
     def onnx(self) -> Path:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +17,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import cpu_measurement
-from benchmarks.cpu_measurement import Case, Measurement, Rates
+from benchmarks.bound import Rates, work_of
+from benchmarks.cpu_measurement import Case, Measurement
 from benchmarks.cpu_plot import plot
 from benchmarks.cpu_table import (
     GOALS,
@@ -191,14 +193,34 @@ def test_a_busy_process_computes_and_ends() -> None:
 def test_the_bound_is_the_larger_of_two_times(tmp_path: Path) -> None:
     """Of multiplying and of reading: FC weights, the first layer's, and four times those of Winograd's layers."""
     subject = Subject("A", tmp_path, 1)
-    multiplications, numbers = subject.work(224, 8)
-    assert numbers == pytest.approx(8 * 3 * 224**2 + 123_633_664 + 1728 + 4 * 9_216_000, rel=1e-6)
+    work = work_of(subject.fast, 224, 224, 8)
+    assert work.bytes == pytest.approx(4 * (8 * 3 * 224**2 + 123_633_664 + 1728 + 4 * 9_216_000), rel=1e-6)
+    assert work.bf16 == 0
+    direct, conv5 = 86_704_128 + 123_633_664, 2 * 14**2 * 9 * 512**2
+    winograd = (7_609_090_048 - direct - conv5) / 4 + conv5 * (4 * 4 * 36) / (14 * 14 * 9)
+    assert work.float32 == pytest.approx(8 * (direct + winograd), rel=1e-3)
     args = argparse.Namespace(sides=[], batches=[])
     for rates in (Rates(1e9, None, 1e12), Rates(1e15, None, 1e9)):
         found = Measurement(subject, args, rates, {})._result(
             "ours", seconds=[2.0], side=224, batch=8, situation="warm", difference=0
         )
-        assert found.of_bound == max(multiplications / rates.peak, 4 * numbers / rates.bandwidth) / 2
+        assert found.of_bound == max(work.float32 / rates.peak, work.bytes / rates.bandwidth) / 2
+
+
+def test_layers_in_bfloat16_have_its_rate_and_half_the_bytes() -> None:
+    """One layer of each kind, whose weights are 3 and 5 numbers; fc8 has 2."""
+    layers = [
+        SimpleNamespace(map="3×1×1", arithmetic="product", multiplications=3e-9),
+        SimpleNamespace(map="5×1×1", arithmetic="bf16", multiplications=5e-9),
+    ]
+    fast = SimpleNamespace(
+        plan=lambda height, width, batch: SimpleNamespace(layers=layers),
+        head=SimpleNamespace(fc=SimpleNamespace(weight=torch.zeros(2))),
+    )
+    work = work_of(fast, 1, 2, 1)
+    assert (work.float32, work.bf16, work.bytes) == pytest.approx((5, 5, 4 * (6 + 2 + 3) + 2 * 5))
+    assert work.least_seconds(Rates(1, 10, 1e9)) == pytest.approx(5.5)
+    assert work.least_seconds(Rates(1e9, None, 27)) == pytest.approx(2)
 
 
 @pytest.mark.parametrize("said", ["needs luck", []])
