@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,27 @@ TIMMS = {"vgg_a": "vgg11", "vgg_b": "vgg13", "vgg_d": "vgg16", "vgg_e": "vgg19"}
 CLOSE = 1e-3
 """By how much scores may differ from the plain net's, beside the largest of them."""
 
-LEAST_ROUNDS = 3
+ROUNDS = 3
+"""For which time is kept before another way is prepared."""
+
+PREPARING = {"timm": 1.3, "ONNX Runtime": 6.0, "OpenVINO": 7.0}
+"""What preparing a way takes at the most, in times of making the plain net and running it once."""
+
+
+@dataclass
+class Budget:
+    """Seconds for the whole command, from now on."""
+
+    seconds: float
+    clock: Callable[[], float] = time.perf_counter
+
+    def __post_init__(self) -> None:
+        self._begin = self.clock()
+
+    @property
+    def left(self) -> float:
+        """Seconds; below 0 after their end."""
+        return self.seconds - (self.clock() - self._begin)
 
 
 @click.command("bench", cls=Command, short_help="How fast this machine runs a net.")
@@ -42,10 +63,10 @@ LEAST_ROUNDS = 3
 @option(
     "--seconds",
     group="Test",
-    type=click.FloatRange(0, 3600),
-    default=20.0,
+    type=click.FloatRange(1, 3600),
+    default=30.0,
     metavar="S",
-    help="To measure for, after preparing; three rounds at least.",
+    help="For all of it, preparing included; what they leave no time for is left out.",
 )
 @option("--json", "as_json", group="Output", is_flag=True, help="Print JSON.")
 def command(architecture: str, side: int, batch: int, seconds: float, as_json: bool) -> int:
@@ -54,13 +75,14 @@ def command(architecture: str, side: int, batch: int, seconds: float, as_json: b
     The same random weights in float32, with as many threads for each, warm: medians of rounds in which they take turns.
     Scores are compared before they are timed. What is missing is named. The figures are this machine's, of now.
     """
+    budget = Budget(seconds)
     import torch
 
     from vgg_zoo.devices import cpu_name
 
     look.title("bench", architecture, f"{batch} × {side} × {side}", f"{cpu_name()}, {torch.get_num_threads()} threads")
-    with torch.inference_mode(), _prepared(architecture, side, batch) as (forwards, missing):
-        times = _in_turn(forwards, seconds)
+    with torch.inference_mode(), _prepared(architecture, side, batch, budget) as (forwards, missing):
+        times = _in_turn(forwards, budget)
     ours = statistics.median(times["vgg_zoo"])
     rows = [_row(name, found, ours, batch) for name, found in times.items()]
     if as_json:
@@ -80,6 +102,8 @@ def command(architecture: str, side: int, batch: int, seconds: float, as_json: b
         look.table(head, cells, numbers=head[1:])
     for name, why in missing.items():
         look.note(f"{name} is left out: {why}")
+    if (rounds := len(times["vgg_zoo"])) < ROUNDS:
+        look.note(f"{rounds} round(s) of the {ROUNDS} that a median should be of; give more --seconds than {seconds:g}")
     look.note("These are one machine's figures, as busy as it is now; benchmarks/ has measured others")
     return 0
 
@@ -90,30 +114,38 @@ def _row(name: str, seconds: Sequence[float], ours: float, batch: int) -> dict[s
     return {"runs": name, **figures, "rounds": len(seconds)}
 
 
-def _in_turn(forwards: Mapping[str, Forward], most_seconds: float) -> dict[str, list[float]]:
-    """Seconds of each, round by round, so that a slow spell of the machine falls on all of them."""
+def _in_turn(forwards: Mapping[str, Forward], budget: Budget) -> dict[str, list[float]]:
+    """Seconds of each, round by round, so that a slow spell of the machine falls on all of them; one round at least.
+
+    No round begins for which the longest one so far leaves no time.
+    """
     times: dict[str, list[float]] = {name: [] for name in forwards}
-    begin, rounds = time.perf_counter(), 0
-    while rounds < LEAST_ROUNDS or time.perf_counter() - begin < most_seconds:
+    longest = 0.0
+    while longest == 0 or budget.left > longest:
+        begin = budget.left
         for name, forward in forwards.items():
-            start = time.perf_counter()
+            start = budget.left
             forward()
-            times[name].append(time.perf_counter() - start)
-        rounds += 1
+            times[name].append(start - budget.left)
+        longest = max(longest, begin - budget.left)
     return times
 
 
 @contextmanager
-def _prepared(architecture: str, side: int, batch: int) -> Iterator[tuple[dict[str, Forward], dict[str, str]]]:
-    """Every way that works here, warm and checked against the plain net; and why each other one is left out."""
+def _prepared(
+    architecture: str, side: int, batch: int, budget: Budget
+) -> Iterator[tuple[dict[str, Forward], dict[str, str]]]:
+    """Every way that works here and that there is time for; and why each other one is left out."""
     import timm
     import torch
 
     import vgg_zoo
 
     torch.manual_seed(0)
+    begin = budget.left
     net: Any = timm.create_model(architecture).eval()
     images = torch.randn(batch, 3, side, side)
+    made = budget.left
     expected = net(images)
     with tempfile.TemporaryDirectory() as folder:
         ways: dict[str, Callable[[], Forward]] = {
@@ -123,21 +155,44 @@ def _prepared(architecture: str, side: int, batch: int) -> Iterator[tuple[dict[s
             "ONNX Runtime": lambda: _onnx_runtime(net, images, Path(folder)),
             "OpenVINO": lambda: _openvino(net, images),
         }
-        forwards: dict[str, Forward] = {}
-        missing: dict[str, str] = {}
-        for name, way in ways.items():
-            try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # exporters warn of what is deprecated in them
-                    forwards[name] = _checked(way(), expected)
-            except ImportError as error:
-                missing[name] = f"it needs {error.name}: pip install 'vgg-zoo[benchmarks]'"
-            # Other libraries' compilers raise whatever they like; one that fails must not hide the others' figures.
-            except Exception as error:
-                if name.startswith("vgg_zoo"):
-                    raise
-                missing[name] = " ".join(str(error).split())[:200] or type(error).__name__
-        yield forwards, missing
+        yield _in_time(ways, expected, budget, begin - budget.left, made - budget.left)
+
+
+def _in_time(
+    ways: Mapping[str, Callable[[], Forward]], expected: Any, budget: Budget, prepared: float, run: float
+) -> tuple[dict[str, Forward], dict[str, str]]:
+    """Prepare each way for which there is time, ours in any case, and check it against the plain net.
+
+    Args:
+        ways: By name.
+        expected: Scores of the plain net.
+        budget: Of the command.
+        prepared: Seconds that the plain net took, and its first pass.
+        run: Seconds of that pass.
+
+    Returns:
+        Ways that work, warm; and why each other one is left out.
+    """
+    forwards: dict[str, Forward] = {}
+    missing: dict[str, str] = {}
+    for name, way in ways.items():
+        needed = PREPARING.get(name, 0) * prepared + ROUNDS * (len(forwards) + 1) * run
+        if name in PREPARING and budget.left < needed:
+            left = f"{max(0.0, budget.left):.0f} s of --seconds {budget.seconds:g} are left"
+            missing[name] = f"{left}, and it may need {needed:.0f}"
+            continue
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # exporters warn of what is deprecated in them
+                forwards[name] = _checked(way(), expected)
+        except ImportError as error:
+            missing[name] = f"it needs {error.name}: pip install 'vgg-zoo[benchmarks]'"
+        # Other libraries' compilers raise whatever they like; one that fails must not hide the others' figures.
+        except Exception as error:
+            if name.startswith("vgg_zoo"):
+                raise
+            missing[name] = " ".join(str(error).split())[:200] or type(error).__name__
+    return forwards, missing
 
 
 def _checked(forward: Forward, expected: Any) -> Forward:
@@ -161,8 +216,8 @@ def _timms(architecture: str, net: Any, images: Any) -> Forward:
 
     if architecture not in TIMMS:
         raise ValueError(f"it has no such net, only {', '.join(TIMMS)}")
-    theirs = timm.create_model(TIMMS[architecture]).eval()
-    theirs.load_state_dict(net.state_dict())
+    theirs = timm.create_model(TIMMS[architecture], device="meta").eval()  # random weights would take longer
+    theirs.load_state_dict(net.state_dict(), assign=True)
     return _module(theirs, images)
 
 
