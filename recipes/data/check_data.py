@@ -2,12 +2,12 @@
 
 import argparse
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from torch.utils.data import Dataset
-from tqdm import tqdm
 
 from recipes.data.box_splits import load_all_box_splits
 from recipes.data.boxed_images import BoxedImages
@@ -18,6 +18,8 @@ from recipes.data.options import data_source
 from recipes.data.splits import load_splits
 from recipes.runtime.files import write_json, write_rows
 from recipes.runtime.loader import ImageLoader
+from recipes.runtime.look import ending, progress, title
+from recipes.runtime.output_folder import WHAT
 from vgg_zoo.images.decoding import Pixels
 
 _CHUNK = 64
@@ -60,7 +62,7 @@ def check(split: LabelledImages, workers: int) -> tuple[dict[str, Any], list[Pro
     """What a split holds, and what is wrong with it: images that cannot be decoded, and boxes if it has them."""
     found: list[_Seen] = []
     loader = ImageLoader(_Decoded(split), batch_size=None, num_workers=workers)
-    with tqdm(total=len(split), unit=" images", desc=split.name) as bar:
+    with progress(len(split), desc=split.name) as bar:
         for chunk in loader:
             found += chunk
             bar.update(len(chunk))
@@ -118,6 +120,8 @@ def run(args: argparse.Namespace) -> int:
     report: dict[str, dict[str, Any]] = {}
     problems: list[Problem] = []
     splits = (load_all_box_splits if args.boxes else load_splits)(data_source(args), tell=False)
+    images = " and ".join(f"{len(split):,} {split.name}" for split in splits)
+    print(title("check_data", args.data, f"{images} images"), flush=True)
     for split in splits:
         report[split.name], found = check(split, args.workers)
         problems += found
@@ -132,8 +136,16 @@ def run(args: argparse.Namespace) -> int:
     if len(problems) > 20:
         print(f"... and {len(problems) - 20} more")
     if args.output is not None:
-        args.output.mkdir(parents=True, exist_ok=True)
-        write_json(args.output / "data.json", report | {"notes": splits[0].notes})
-        if problems:
-            write_rows(args.output / "bad_images.csv", problems)
+        write(args.output, report | {"notes": splits[0].notes}, problems)
     return 1 if problems else 0
+
+
+def write(folder: Path, report: Mapping[str, Any], problems: Sequence[Problem]) -> None:
+    """Write what was found, and say where; a list of bad images that an earlier check left does not stay."""
+    data, bad = folder / "data.json", folder / "bad_images.csv"
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(data, report)
+    bad.unlink(missing_ok=True)
+    if problems:
+        write_rows(bad, problems)
+    print(ending({}, {data: "every count and note", bad: WHAT[bad.name]}))

@@ -11,6 +11,7 @@ from typing import Any
 import datasets
 import numpy as np
 
+from recipes.runtime.look import progress
 from vgg_zoo.images.decoding import BadImageError, Pixels, read_pixels
 from vgg_zoo.images.preprocessing import Colours
 
@@ -129,11 +130,13 @@ def training_colours(split: LabelledImages) -> Colours:
     """
     chosen = np.linspace(0, len(split) - 1, min(len(split), _COLOUR_IMAGES)).round().astype(int).tolist()
     means, squares = [], []
-    for index in chosen:
-        image = split.read_or_next([index])[0][0]
-        pixels = image.reshape(-1, 3).astype(np.float64)
-        means.append(pixels.mean(0))
-        squares.append(pixels.T @ pixels / len(pixels))
+    with progress(len(chosen), desc="colours", delay=2, leave=False) as bar:
+        for index in chosen:
+            image = split.read_or_next([index])[0][0]
+            pixels = image.reshape(-1, 3).astype(np.float64)
+            means.append(pixels.mean(0))
+            squares.append(pixels.T @ pixels / len(pixels))
+            bar.update()
     mean = np.mean(means, axis=0)
     covariance = np.mean(squares, axis=0) - np.outer(mean, mean)
     values, vectors = np.linalg.eigh(covariance / 255**2)

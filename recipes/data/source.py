@@ -9,6 +9,7 @@ from typing import Any
 import datasets
 
 from recipes.data.options import DataSource
+from recipes.runtime.look import show_bars_of_datasets
 
 Wanted = Callable[[str], bool]
 """Of which splits boxes are wanted, by name."""
@@ -48,7 +49,7 @@ def load(spec: str, boxes: Wanted = lambda split: True) -> Any:
     try:
         if (path / "dataset_info.json").is_file() or (path / "dataset_dict.json").is_file():
             return datasets.load_from_disk(spec)
-        return datasets.load_dataset(glob.escape(spec) if path.exists() else spec)
+        return _prepared(glob.escape(spec) if path.exists() else spec)
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         cause = error.__cause__ if isinstance(error, datasets.exceptions.DatasetsError) and error.__cause__ else error
         raise ValueError(
@@ -56,3 +57,14 @@ def load(spec: str, boxes: Wanted = lambda split: True) -> Any:
             "folder with a folder of images for each class, ILSVRC's or VOC's folder, a parquet file, or the id of a "
             "data set on the Hub (and be online)"
         ) from error
+
+
+def _prepared(spec: str) -> Any:
+    """What `datasets.load_dataset` gives, with progress bars only of what has to be fetched or prepared."""
+    builder = datasets.load_dataset_builder(spec)
+    show_bars_of_datasets(not (Path(builder.cache_dir) / "dataset_info.json").exists())
+    try:
+        builder.download_and_prepare()
+    finally:
+        show_bars_of_datasets(False)
+    return builder.as_dataset()

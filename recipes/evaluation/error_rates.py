@@ -1,7 +1,7 @@
 """Error rates of a net on a split: each image counted exactly once, whatever the number of processes."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import groupby, islice
 from statistics import NormalDist
@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 
 from recipes.data.images import UNLABELLED, LabelledImages, Problem
 from recipes.runtime.loader import EachOf
+from recipes.runtime.look import progress
 from recipes.runtime.processes import greatest
 from recipes.runtime.signals import STOP, StoppedError
 from vgg_zoo.images.preprocessing import centre_crop, rescale
@@ -61,6 +62,12 @@ def wilson_interval(rate: float, images: int) -> tuple[float, float]:
     middle = (rate + z**2 / (2 * images)) / (1 + z**2 / images)
     half = z * math.sqrt(rate * (1 - rate) / images + (z / (2 * images)) ** 2) / (1 + z**2 / images)
     return (middle - half if rate > 0 else 0.0), (middle + half if rate < 1 else 1.0)
+
+
+def rate_in_words(results: Mapping[str, Any], name: str) -> str:
+    """A rate of results.json, whose interval stands beside it, in percent."""
+    low, high = results[f"{name}_interval"]
+    return f"{results[name]:.2%} (95% interval {low:.2%} to {high:.2%})"
 
 
 @torch.inference_mode()
@@ -186,10 +193,12 @@ def totals(
     sums, problems = torch.zeros(columns + 1, dtype=torch.float64), []
     images: Any = share.images
     try:
-        for items in in_step(accelerator, in_batches(share, BATCH)):
-            rows = measure(items).cpu().double()
-            sums += torch.cat([rows.sum(0), rows.new_tensor([len(rows)])])
-            problems += [item.problem for item in items if item.problem is not None]
+        with progress(len(share.order), accelerator.is_main_process, desc="test", delay=2, leave=False) as bar:
+            for items in in_step(accelerator, in_batches(share, BATCH)):
+                rows = measure(items).cpu().double()
+                sums += torch.cat([rows.sum(0), rows.new_tensor([len(rows)])])
+                problems += [item.problem for item in items if item.problem is not None]
+                bar.update(len(items))
     finally:
         model.train(was_training)
     kind = torch.float32 if accelerator.device.type == "mps" else torch.float64

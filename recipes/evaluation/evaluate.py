@@ -11,10 +11,11 @@ from recipes.data.options import about_data, column_options, data_source
 from recipes.data.splits import load_test_split
 from recipes.evaluation.class_order import outputs_of_classes
 from recipes.evaluation.net import NetUnderTest, arithmetic_in, load_net
-from recipes.evaluation.scores import check_submission, score_store, write_results
+from recipes.evaluation.scores import check_submission, score_store, tell, write_results
 from recipes.evaluation.store import RescaledImages, fill
+from recipes.runtime.look import title
 from recipes.runtime.processes import from_main, main_first
-from recipes.runtime.work import begin_test, weights_dtype
+from recipes.runtime.work import begin_test, in_processes, weights_dtype
 from vgg_zoo.evaluation import PROTOCOLS
 
 CHOSEN = ("protocol", "scales", "flip", "softmax_first", "ceil_mode", "exact")
@@ -38,23 +39,33 @@ def run(args: argparse.Namespace) -> None:
     evaluator.model.to(accelerator.device, weights_dtype(args.precision))
     outputs = from_main(accelerator, lambda: outputs_of_classes(split.class_names, evaluator.model, args.class_index))
 
-    def begin() -> dict[str, Any]:
+    def begin() -> tuple[dict[str, Any], bool]:
         if args.submission is not None:
             check_submission(args.submission, folder, outputs, int(evaluator.model.num_classes))
         net = tested.description() | arithmetic_in(evaluator, accelerator, args.precision)
         data = about_data(args, split) | {"images": len(split), "columns": column_options(args)}
         folder.begin({"net": net, "data": data, "precision": args.precision}, args.overwrite)
-        return net
+        return net, folder.repeats and not (args.keep_scores or args.class_index or args.submission)
 
-    net = from_main(accelerator, begin)
+    net, done = from_main(accelerator, begin)
     accelerator.print(
-        f"{args.model} on {len(split)} images of {args.data}: {net['protocol']}, Q = {net['scales']}, "
-        f"{accelerator.num_processes} process(es) on {accelerator.device.type}"
+        title(
+            "evaluate",
+            args.model,
+            f"{len(split):,} images of {args.data}",
+            f"{net['protocol']}, Q = {', '.join(map(str, net['scales']))}",
+            in_processes(accelerator, args.precision),
+        )
     )
-    store = score_store(folder, len(split))
-    fill(store, RescaledImages(split, evaluator.scales), evaluator.of_rescaled, accelerator, args.workers, args.strict)
+    store, new = score_store(folder, len(split)), False
+    if not done:
+        images = RescaledImages(split, evaluator.scales)
+        new = fill(store, images, evaluator.of_rescaled, accelerator, args.workers, args.strict)
+        if accelerator.is_main_process:
+            about = about_data(args, split)
+            new |= write_results(folder, [net], about, store.read_all(), outputs, args.submission)
+            if not args.keep_scores:
+                store.remove()
     if accelerator.is_main_process:
-        write_results(folder, [net], about_data(args, split), store.read_all(), outputs, args.submission)
-        if not args.keep_scores:
-            store.remove()
+        tell(folder, new, args.submission)
     accelerator.end_training()

@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from recipes.evaluation.scores import Scores, check_submission, score_store, write_results
+from recipes.evaluation.scores import Scores, check_submission, score_store, tell, write_results
+from recipes.runtime.look import title
 from recipes.runtime.output_folder import OutputFolder
 from vgg_zoo.evaluation import fuse
 from vgg_zoo.results import images_of, read_results, reading
@@ -104,5 +105,8 @@ def run(args: argparse.Namespace) -> None:
     if args.submission is not None:
         check_submission(args.submission, folder, outputs, scores.posteriors.shape[1])
     folder.begin({"nets": nets, "data": data}, args.overwrite)
-    score_store(folder, len(scores)).write_all(scores)
-    write_results(folder, nets, data, scores, outputs, args.submission)
+    models = " + ".join(str(net["model"]) for net in nets)
+    print(title("fuse", models, f"{len(scores):,} images of {data['spec']}"), flush=True)
+    new = score_store(folder, len(scores)).write_all(scores)
+    new |= write_results(folder, nets, data, scores, outputs, args.submission)
+    tell(folder, new, args.submission)

@@ -17,18 +17,20 @@ from recipes.data.options import about_data, column_options, data_source
 from recipes.evaluation.applied import Applied
 from recipes.evaluation.boxes import CentreCrops, FoundBoxes, RescaledWithBoxes, box_rates, localisation_errors
 from recipes.evaluation.class_order import outputs_of_classes, targets
-from recipes.evaluation.error_rates import share_of, wilson_interval
+from recipes.evaluation.error_rates import rate_in_words, share_of, wilson_interval
 from recipes.evaluation.net import arithmetic_in, description_of
 from recipes.evaluation.store import Store, fill
 from recipes.runtime.files import write_rows
+from recipes.runtime.look import title
 from recipes.runtime.output_folder import OutputFolder
 from recipes.runtime.processes import from_main, main_first
-from recipes.runtime.work import begin_test, weights_dtype
+from recipes.runtime.work import begin_test, in_processes, weights_dtype
 from vgg_zoo.boxes.net import BoxVGG
 from vgg_zoo.evaluation import DenseEvaluator, Fusion
 from vgg_zoo.images.inputs import net_input
 from vgg_zoo.layers import smallest_side
 from vgg_zoo.localisation import Localiser, box_net, training_scale
+from vgg_zoo.results import read_results
 from vgg_zoo.weights.settings import run_settings
 
 
@@ -92,43 +94,51 @@ def run(args: argparse.Namespace) -> None:
     for net in (*nets, *(evaluator.model for evaluator in evaluators)):
         net.to(accelerator.device, weights_dtype(args.precision))
 
-    def begin() -> dict[str, Any]:
+    def begin() -> tuple[dict[str, Any], bool]:
         about = description(args, nets, scales, localiser) | {"data": about_data(args, split)}
         about |= arithmetic_in(evaluators[0] if evaluators else None, accelerator, args.precision)
         identity = {"images": len(split), "columns": column_options(args), "precision": args.precision}
         folder.begin({**about, **identity}, args.overwrite)
-        return about
+        return about, folder.repeats and not (localiser or args.class_index)  # protocol 1 keeps nothing to look at
 
-    content = from_main(accelerator, begin)
+    content, done = from_main(accelerator, begin)
     accelerator.print(
-        f"protocol {args.protocol} on {len(split)} images of {args.data}: "
-        + " + ".join(f"{net['model']} at Q = {net['scales']}" for net in content["nets"])
-        + f", {accelerator.num_processes} process(es) on {accelerator.device.type}"
+        title(
+            "localise",
+            " + ".join(f"{net['model']} at Q = {', '.join(map(str, net['scales']))}" for net in content["nets"]),
+            f"{len(split):,} images of {args.data}",
+            f"protocol {args.protocol}",
+            in_processes(accelerator, args.precision),
+        )
     )
-    classes = evaluators[0].model if evaluators else nets[0]
-    outputs = from_main(accelerator, lambda: outputs_of_classes(split.class_names, classes, args.class_index))
-    results, problems = (
-        found_classes(localiser, split, folder, accelerator, args, outputs)
-        if localiser
-        else true_class(nets[0], scales[0][0], split, accelerator, args.workers, outputs)
-    )
-    problems = sorted(set(problems))
-    if args.strict and problems:
-        raise ValueError(f"--strict: {problems[0]}")
+    new = False
+    if not done:
+        classes = evaluators[0].model if evaluators else nets[0]
+        outputs = from_main(accelerator, lambda: outputs_of_classes(split.class_names, classes, args.class_index))
+        results, problems, new = (
+            found_classes(localiser, split, folder, accelerator, args, outputs)
+            if localiser
+            else true_class(nets[0], scales[0][0], split, accelerator, args.workers, outputs)
+        )
+        problems = sorted(set(problems))
+        if args.strict and problems:
+            raise ValueError(f"--strict: {problems[0]}")
+        if accelerator.is_main_process:
+            new |= write_results(folder, content, results, problems)
     if accelerator.is_main_process:
-        finish(folder, content, results, problems)
+        tell(folder, new)
     accelerator.end_training()
 
 
 def true_class(
     net: BoxVGG, scale: int, split: BoxedImages, accelerator: Accelerator, workers: int, outputs: Sequence[int]
-) -> tuple[dict[str, Any], list[Problem]]:
-    """Protocol 1: the errors, and the images that cannot be used."""
+) -> tuple[dict[str, Any], list[Problem], bool]:
+    """Protocol 1: the errors, the images that cannot be used, and whether any was computed now."""
     crops = CentreCrops(split, scale, smallest_side(net))
     share = share_of(crops, accelerator.process_index, accelerator.num_processes, workers)
     found, problems = box_rates(Applied(net, accelerator), share, partial(net_input, net), accelerator, outputs)
     interval = wilson_interval(found["box_error"], len(split))
-    return {**found, "box_error_interval": list(interval)}, gather_object(problems)
+    return {**found, "box_error_interval": list(interval)}, gather_object(problems), True
 
 
 def found_classes(
@@ -138,24 +148,32 @@ def found_classes(
     accelerator: Accelerator,
     args: argparse.Namespace,
     outputs: Sequence[int],
-) -> tuple[dict[str, Any], list[Problem]]:
-    """Protocol 2: the errors, and the images that cannot be used."""
+) -> tuple[dict[str, Any], list[Problem], bool]:
+    """Protocol 2: the same."""
     store = Store(folder.path / "boxes", len(split), FoundBoxes)
     images = RescaledWithBoxes(split, localiser.scales)
-    fill(store, images, localiser.of_rescaled, accelerator, args.workers, args.strict)
+    computed = fill(store, images, localiser.of_rescaled, accelerator, args.workers, args.strict)
     found = store.read_all()
     errors = localisation_errors(found.found, targets(found.labels, outputs), found.truth)
-    return errors.with_intervals(), found.problems
+    return errors.with_intervals(), found.problems, computed
 
 
-def finish(folder: OutputFolder, content: dict[str, Any], results: dict[str, Any], problems: list[Problem]) -> None:
-    """Write everything, results.json last as the sign of the rest, and print the errors."""
+def write_results(
+    folder: OutputFolder, content: dict[str, Any], results: dict[str, Any], problems: list[Problem]
+) -> bool:
+    """Write everything, results.json last as the sign of the rest; whether it says anything new."""
     if problems:
         write_rows(folder.problems, problems)
     data = content["data"] | {"images": results["images"], "unusable_images": len(problems)}
-    folder.write_results("boxes", content | {"data": data, "results": results})
-    errors = (f"{name.replace('_', ' ')} {value:.2%}" for name, value in results.items() if name.endswith("error"))
-    print(f"{', '.join(errors)} of {results['images']} images")
-    if problems:
-        print(f"{len(problems)} image(s) cannot be used and count as errors: {folder.problems} names them")
-    print(f"wrote results.json to {folder.path}")
+    return folder.write_results("boxes", content | {"data": data, "results": results})
+
+
+def tell(folder: OutputFolder, new: bool) -> None:
+    """Print the errors and what was written; arguments as of `OutputFolder.tell`."""
+    content = read_results(folder.path, "boxes")
+    names = [name for name in content["results"] if name.endswith("error")]
+    figures = {name.replace("_", " "): rate_in_words(content["results"], name) for name in names}
+    figures["images"] = f"{content['data']['images']:,}"
+    if unusable := content["data"]["unusable_images"]:
+        figures["unusable"] = f"{unusable:,}, which count as errors"
+    folder.tell(figures, new)

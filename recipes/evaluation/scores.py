@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from recipes.evaluation.class_order import submission, targets
-from recipes.evaluation.error_rates import ErrorRates, wilson_interval, wrong_guesses
+from recipes.evaluation.error_rates import ErrorRates, rate_in_words, wrong_guesses
 from recipes.evaluation.store import Rows, Store
 from recipes.runtime.files import write_rows, write_text
 from recipes.runtime.output_folder import OutputFolder
+from vgg_zoo.results import read_results
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,8 +71,8 @@ def write_results(
     scores: Scores,
     outputs: Sequence[int],
     submission_file: Path | None = None,
-) -> None:
-    """Write everything, results.json last as the sign of the rest, and print the errors.
+) -> bool:
+    """Write everything, results.json last as the sign of the rest.
 
     Args:
         folder: Where to.
@@ -80,6 +81,9 @@ def write_results(
         scores: Of the net, or the fused ones.
         outputs: The net's output for each class of the data set.
         submission_file: Where the lines for ILSVRC's test server go; None writes none.
+
+    Returns:
+        Whether it says anything that was not there already.
     """
     rates, classes = error_rates_of(scores, outputs), scores.posteriors.shape[1]
     if submission_file is not None:
@@ -92,13 +96,19 @@ def write_results(
         "outputs_of_classes": None if list(outputs) == list(range(classes)) else list(outputs),  # None: the same order
         "results": rates.with_intervals() if rates else None,
     }
-    folder.write_results("classes", content)
-    if rates:
-        low, high = wilson_interval(rates.top1, rates.images)
-        print(
-            f"top-1 error {rates.top1:.2%} (95% interval {low:.2%} to {high:.2%}), top-5 error {rates.top5:.2%} "
-            f"of {rates.images} images"
-        )
-    if scores.problems:
-        print(f"{len(scores.problems)} image(s) could not be decoded: {folder.problems} names them")
-    print(f"wrote results.json to {folder.path}" + (f" and {submission_file}" if submission_file else ""))
+    return folder.write_results("classes", content)
+
+
+def tell(folder: OutputFolder, new: bool, submission_file: Path | None = None) -> None:
+    """Print the errors and what was written; arguments as of `OutputFolder.tell` and `write_results`."""
+    content = read_results(folder.path, "classes")
+    rates, figures = content["results"], {}
+    for name in ("top1", "top5") if rates else ():
+        figures[f"{name[:3]}-{name[3:]} error"] = rate_in_words(rates, name)
+    figures["images"] = f"{content['data']['images']:,}"
+    if unreadable := content["data"]["unreadable_images"]:
+        figures["unreadable"] = f"{unreadable:,}, which count as errors"
+    beside = (
+        {} if submission_file is None else {submission_file: "the five likeliest classes, for ILSVRC's test server"}
+    )
+    folder.tell(figures, new, beside)

@@ -21,10 +21,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.utils.data import Dataset
-from tqdm import tqdm
 
 from recipes.data.images import LabelledImages, Problem
 from recipes.runtime.loader import EachOf
+from recipes.runtime.look import progress
 from recipes.runtime.processes import from_main, together
 from recipes.runtime.shared_folder import check_shared, wait_for
 from vgg_zoo.images.decoding import BadImageError, Pixels
@@ -85,11 +85,8 @@ class Store(Generic[RowsKind]):
         """Write a chunk, whole or not at all."""
         self.path.mkdir(parents=True, exist_ok=True)
         tensors = {name: getattr(rows, name).contiguous() for name in self._tensors()}
-        lists = {name: json.dumps(getattr(rows, name)) for name in self._lists()}
-        problems = json.dumps([asdict(found) for found in rows.problems])
-        metadata = {"digest": _digest(tensors, lists), "problems": problems, **lists}
         with whole(self._file(chunk)) as writing:
-            save_file(tensors, writing, metadata)
+            save_file(tensors, writing, self._metadata(rows))
 
     def read(self, chunk: int) -> RowsKind | None:
         """A chunk; None if it is missing, damaged, or not of so many images."""
@@ -136,13 +133,18 @@ class Store(Generic[RowsKind]):
         lists: dict[str, Any] = {name: [item for rows in found for item in getattr(rows, name)] for name in names}
         return self.kind(**tensors, **lists)
 
-    def write_all(self, rows: RowsKind) -> None:
-        """Write every chunk."""
+    def write_all(self, rows: RowsKind) -> bool:
+        """Write every chunk; whether any is another than before."""
+        changed = False
         for chunk, images in enumerate(self.chunks()):
             part = slice(images.start, images.stop)
             own: dict[str, Any] = {name: getattr(rows, name)[part] for name in (*self._tensors(), *self._lists())}
             problems = [problem for problem in rows.problems if problem.index in images]
-            self.write(chunk, self.kind(**own, problems=problems))
+            before, now = self.read(chunk), self.kind(**own, problems=problems)
+            if before is None or self._metadata(before) != self._metadata(now):
+                self.write(chunk, now)
+                changed = True
+        return changed
 
     def present(self) -> int:
         """Images whose chunk some process has written."""
@@ -152,6 +154,13 @@ class Store(Generic[RowsKind]):
     def remove(self) -> None:
         """Delete all of it."""
         shutil.rmtree(self.path)
+
+    def _metadata(self, rows: RowsKind) -> dict[str, str]:
+        """What a chunk holds beside its tensors, and a hash of all of it but the problems."""
+        lists = {name: json.dumps(getattr(rows, name)) for name in self._lists()}
+        problems = json.dumps([asdict(found) for found in rows.problems])
+        digest = _digest({name: getattr(rows, name) for name in self._tensors()}, lists)
+        return {"digest": digest, "problems": problems, **lists}
 
     def _file(self, chunk: int) -> Path:
         return self.path / f"{chunk:05}.safetensors"
@@ -225,7 +234,7 @@ def fill(
     accelerator: Accelerator,
     workers: int = 0,
     strict: bool = False,
-) -> None:
+) -> bool:
     """Compute the chunks that the store lacks, whose groups are dealt out to the processes in turn.
 
     A group that lacks one is computed whole: what goes through the net together then depends on the group alone.
@@ -238,6 +247,9 @@ def fill(
         accelerator: The processes.
         workers: Processes that decode and rescale images, for each process.
         strict: Stop at the first image that cannot be decoded.
+
+    Returns:
+        Whether it lacked any.
 
     Raises:
         BadImageError: Such an image, by its place and name, if `strict`.
@@ -255,7 +267,7 @@ def fill(
     mine = wanted[accelerator.process_index :: accelerator.num_processes]
     items = iter(EachOf(images, [index for group in mine for chunk in group for index in chunks[chunk]], workers))
     done = store.images - sum(len(chunks[chunk]) for chunk in missing)
-    bar = tqdm(total=store.images, initial=done, unit=" images", disable=not accelerator.is_main_process)
+    bar = progress(store.images, accelerator.is_main_process, initial=done)
 
     def fill_mine() -> None:
         for group in mine:
@@ -275,6 +287,7 @@ def fill(
     if accelerator.num_processes > 1:
         complete, who = lambda: store.present() >= store.images, "process 0 does not see what another one"
         from_main(accelerator, lambda: wait_for(complete, who, store.path))
+    return bool(missing)
 
 
 def _read(items: Iterator[Any], length: int, rows: dict[str, Any], strict: bool) -> Iterator[Rescaled | None]:

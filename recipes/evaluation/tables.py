@@ -8,6 +8,7 @@ from pathlib import Path
 from recipes.evaluation.box_tables import BoxResult, box_tables
 from recipes.evaluation.class_tables import ClassResult, class_tables, plot
 from recipes.runtime.files import write_text
+from recipes.runtime.look import ending, title
 from vgg_zoo.results import read_results, reading
 
 
@@ -50,9 +51,12 @@ def run(args: argparse.Namespace) -> None:
         print(f"{folder} is of images without labels, and left out", file=sys.stderr)
     if not results:
         raise ValueError("none of the folders has errors to show")
+    print(title("tables", f"{len(results)} of {len(found)} result(s) beside the paper's"), file=sys.stderr)
     text = tables(results)
     print(text)
     if args.output is not None:
         args.output.mkdir(parents=True, exist_ok=True)
-        write_text(args.output / "tables.md", text)
-        plot([result for result in results if isinstance(result, ClassResult)], args.output / "tables.png")
+        file, picture = args.output / "tables.md", args.output / "tables.png"
+        write_text(file, text)
+        plot([result for result in results if isinstance(result, ClassResult)], picture)
+        print(ending({}, {file: "the tables", picture: "the classification errors"}), file=sys.stderr)

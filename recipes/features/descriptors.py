@@ -93,7 +93,7 @@ def describe(
     accelerator: Accelerator,
     workers: int = 0,
     overwrite: bool = False,
-) -> Descriptors:
+) -> tuple[Descriptors, Path]:
     """The descriptors of all samples: of the images, and behind them those of the boxes where there are some.
 
     Args:
@@ -104,6 +104,9 @@ def describe(
         accelerator: The processes.
         workers: Processes that load images, for each process.
         overwrite: Delete what the cache holds of this identity: images were replaced.
+
+    Returns:
+        The descriptors, and the folder of the cache that holds them.
 
     Raises:
         ValueError: No image can be decoded, or the box of none holds pixels.
@@ -134,7 +137,7 @@ def describe(
     if samples.box is not None:
         boxes = computed(BOX, range(len(samples)))
         found.append(Descriptors(boxes.descriptors.numpy(), [one for one in boxes.problems if one.split == BOX]))
-    return Descriptors.stacked(found)
+    return Descriptors.stacked(found), folder
 
 
 def _begin(folder: Path, identity: Mapping[str, Any], overwrite: bool) -> None:

@@ -12,9 +12,10 @@ from recipes.evaluation.net import arithmetic_in, description_of
 from recipes.evaluation.store import Store, fill
 from recipes.features.folder import DescriptorRows, NamedImages, descriptor_store
 from recipes.runtime.files import write_rows
+from recipes.runtime.look import title
 from recipes.runtime.output_folder import OutputFolder
 from recipes.runtime.processes import from_main, main_first
-from recipes.runtime.work import begin_test, weights_dtype
+from recipes.runtime.work import begin_test, in_processes, weights_dtype
 from vgg_zoo.descriptors import DenseDescriptor
 
 CHOSEN = ("layer", "scales", "combine", "flip", "l2", "ceil_mode", "most_pixels", "exact")
@@ -56,26 +57,43 @@ def run(args: argparse.Namespace) -> None:
 
     content = from_main(accelerator, begin)
     accelerator.print(
-        f"{args.model} on {len(split)} images of {args.data}: {args.layer}, Q = {list(descriptor.scales)}, "
-        f"{accelerator.num_processes} process(es) on {accelerator.device.type}"
+        title(
+            "extract_features",
+            args.model,
+            f"{len(split):,} images of {args.data}",
+            f"{args.layer}, Q = {', '.join(map(str, descriptor.scales))}",
+            in_processes(accelerator, args.precision),
+        )
     )
     store = descriptor_store(folder, len(split))
     images = NamedImages(split, descriptor.scales)
-    fill(store, images, descriptor.of_rescaled, accelerator, args.workers, args.strict)
+    computed = fill(store, images, descriptor.of_rescaled, accelerator, args.workers, args.strict)
     if accelerator.is_main_process:
-        finish(folder, store, content, descriptor.size)
+        finish(folder, store, content, descriptor.size, computed)
     accelerator.end_training()
 
 
-def finish(folder: OutputFolder, store: Store[DescriptorRows], content: dict[str, Any], size: int) -> None:
-    """Name the images that could not be decoded, and write results.json as the sign that all is there."""
+def finish(
+    folder: OutputFolder, store: Store[DescriptorRows], content: dict[str, Any], size: int, computed: bool
+) -> None:
+    """Name the images that could not be decoded, write results.json as the sign that all is there, and say so.
+
+    Args:
+        folder: Of the command.
+        store: Filled.
+        content: Of results.json, so far.
+        size: D.
+        computed: Some of the descriptors were not there before.
+    """
     missing, problems = store.missing()
     if missing:
         raise ValueError(f"{store.path} lost {len(missing)} of its files meanwhile; give the same command again")
     if problems:
         write_rows(folder.problems, problems)
-        print(f"{len(problems)} image(s) could not be decoded: {folder.problems} names them, their rows are NaN")
     data = content["data"] | {"unreadable_images": len(problems)}
     features = {"size": size, "folder": store.path.name}
-    folder.write_results("features", content | {"data": data, "features": features})
-    print(f"wrote {store.images} descriptors of {size} numbers to {store.path}")
+    new = folder.write_results("features", content | {"data": data, "features": features})
+    figures = {"images": f"{store.images:,}", "descriptor": f"{size:,} numbers of float32"}
+    if problems:
+        figures["unreadable"] = f"{len(problems):,}, whose rows are NaN"
+    folder.tell(figures, new or computed)

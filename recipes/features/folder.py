@@ -12,6 +12,9 @@ from recipes.evaluation.store import ReadImage, RescaledImages, Rows, Store
 from recipes.runtime.output_folder import OutputFolder
 from vgg_zoo.results import images_of, read_results, reading
 
+KEPT = "features"
+"""The folder in an --output that holds descriptors."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DescriptorRows(Rows):
@@ -29,7 +32,7 @@ class DescriptorRows(Rows):
 
 def descriptor_store(folder: OutputFolder, images: int) -> Store[DescriptorRows]:
     """Where an extraction from so many images keeps its descriptors."""
-    return Store(folder.path / "features", images, DescriptorRows)
+    return Store(folder.path / KEPT, images, DescriptorRows)
 
 
 @dataclass

@@ -1,6 +1,8 @@
 """Linear SVMs on a frozen net's descriptors (Appendix B): the work of recipes/linear_svm.py."""
 
 import argparse
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
@@ -9,14 +11,16 @@ import vgg_zoo  # noqa: F401 (registers the nets)
 from recipes.data.options import data_source
 from recipes.evaluation.net import arithmetic_in, description_of
 from recipes.features.descriptors import Descriptors, describe, of_folders
+from recipes.features.folder import KEPT
 from recipes.features.protocols import PROTOCOLS, Request, SvmProtocol
-from recipes.features.report import SvmReport
+from recipes.features.report import SUMMARY, SvmReport
 from recipes.features.samples import Samples
 from recipes.features.split import run_split
 from recipes.features.svm import solver_for
-from recipes.runtime.output_folder import OutputFolder
+from recipes.runtime.look import progress, title
+from recipes.runtime.output_folder import WHAT
 from recipes.runtime.processes import from_main, main_first
-from recipes.runtime.work import begin_test, weights_dtype
+from recipes.runtime.work import begin_test, in_processes, weights_dtype
 from vgg_zoo.descriptors import DenseDescriptor
 
 PAPERS_NETS = ["vgg_d.oxford_in1k", "vgg_e.oxford_in1k"]
@@ -32,35 +36,39 @@ def descriptor_of(args: argparse.Namespace, protocol: SvmProtocol, model: str) -
     return DenseDescriptor(model, args.layer, most_pixels=args.most_pixels, device=None, **settings)
 
 
-def compute(
-    args: argparse.Namespace,
-    protocol: SvmProtocol,
-    samples: Samples,
-    folder: OutputFolder,
-    accelerator: Accelerator,
-) -> tuple[Descriptors, list[dict[str, Any]]]:
-    """The stacked descriptors, and what is said of each net and its descriptors."""
+def load_nets(
+    args: argparse.Namespace, protocol: SvmProtocol, accelerator: Accelerator
+) -> tuple[list[DenseDescriptor], list[dict[str, Any]]]:
+    """The nets' descriptors, and what is said of each."""
     models = args.model or PAPERS_NETS
-    descriptors = main_first(
+    descriptors: list[DenseDescriptor] = main_first(
         accelerator, lambda: [descriptor_of(args, protocol, model) for model in models], "fetching the nets"
     )
     nets = [
         description_of(model, one) | arithmetic_in(one, accelerator, args.precision)
         for model, one in zip(models, descriptors, strict=True)
     ]
-    data = {"protocol": args.protocol, "data": args.data, "precision": args.precision, "samples": len(samples)}
-    asked = {"test_set": args.test_set, "boxes": samples.box is not None, "seed": args.seed}
-    from_main(accelerator, lambda: folder.begin({"nets": nets, **data, **asked}, args.overwrite))
-    cache, found = args.cache or folder.path / "features", []
+    return descriptors, nets
+
+
+def compute(
+    args: argparse.Namespace,
+    descriptors: Sequence[DenseDescriptor],
+    nets: Sequence[dict[str, Any]],
+    samples: Samples,
+    cache: Path,
+    accelerator: Accelerator,
+) -> tuple[Descriptors, list[Path]]:
+    """The samples' stacked descriptors, and the folders of `cache` that keep them."""
+    found, folders = [], []
     for net, descriptor in zip(nets, descriptors, strict=True):
         descriptor.model.to(accelerator.device, weights_dtype(args.precision))
-        accelerator.print(
-            f"{net['model']} on {len(samples)} samples of {args.data}: {net['layer']}, Q = {net['scales']}"
-        )
         identity = {"net": net, "data": args.data, "precision": args.precision}
-        found.append(describe(samples, descriptor, cache, identity, accelerator, args.workers, args.overwrite))
+        rows, folder = describe(samples, descriptor, cache, identity, accelerator, args.workers, args.overwrite)
+        found.append(rows)
+        folders.append(folder)
         descriptor.model.cpu()
-    return Descriptors.stacked(found), nets
+    return Descriptors.stacked(found), folders
 
 
 def run(args: argparse.Namespace) -> None:
@@ -69,28 +77,56 @@ def run(args: argparse.Namespace) -> None:
     folder, accelerator = begin_test(args)
     args.data = args.data or " and ".join(args.features)
     request = Request(source=data_source(args), test_set=args.test_set, boxes=not args.image_only, seed=args.seed)
+    identity: dict[str, Any] = {"protocol": args.protocol, "seed": args.seed}
     if args.features:
-        samples, descriptors, nets = of_folders(args.features, args.seed)
-        identity = {"protocol": args.protocol, "nets": nets, "features": args.features, "seed": args.seed}
-        from_main(accelerator, lambda: folder.begin(identity, args.overwrite))
+        samples, rows, nets = of_folders(args.features, args.seed)
+        identity |= {"nets": nets, "features": args.features}
     else:
         samples = main_first(accelerator, lambda: protocol.load(request), "reading the data set")
-        descriptors, nets = compute(args, protocol, samples, folder, accelerator)
+        descriptors, nets = load_nets(args, protocol, accelerator)
+        identity |= {"nets": nets, "data": args.data, "precision": args.precision, "samples": len(samples)}
+        identity |= {"test_set": args.test_set, "boxes": samples.box is not None}
+
+    def begin() -> bool:
+        folder.begin(identity, args.overwrite)
+        return folder.repeats and (folder.path / SUMMARY).exists() and not args.features  # they may be others now
+
+    done, kept = from_main(accelerator, begin), list[Path]()
+    about = " & ".join(str(net["model"]) for net in nets), f"{len(samples):,} samples of {args.data}"
+    accelerator.print(title("linear_svm", args.protocol, *about, in_processes(accelerator, args.precision)))
+    if not done and not args.features:
+        cache = args.cache or folder.path / KEPT
+        rows, kept = compute(args, descriptors, nets, samples, cache, accelerator)
     if accelerator.is_main_process:
-        solver = solver_for(args.solver, descriptors.rows[samples.splits[0].training])
+        new = not done and tested(args, protocol, request, samples, nets, rows).write(folder)
+        print((folder.path / SUMMARY).read_text())
+        folder.tell({}, new, {path: WHAT[KEPT] for path in kept if args.cache})
+    accelerator.end_training()
+
+
+def tested(
+    args: argparse.Namespace,
+    protocol: SvmProtocol,
+    request: Request,
+    samples: Samples,
+    nets: Sequence[dict[str, Any]],
+    rows: Descriptors,
+) -> SvmReport:
+    """Train and test on every split."""
+    solver = solver_for(args.solver, rows.rows[samples.splits[0].training])
+    fits = len(samples.splits) * (len(args.candidates) + 1 if len(args.candidates) > 1 else 1)
+    with progress(fits, unit=" fits", delay=1) as bar:
         splits = [
-            run_split(protocol.measure, samples, split, descriptors.rows, args.candidates, solver, args.seed)
+            run_split(protocol.measure, samples, split, rows.rows, args.candidates, solver, args.seed, bar.update)
             for split in samples.splits
         ]
-        report = SvmReport(
-            name=args.protocol,
-            protocol=protocol,
-            request=request,
-            samples=samples,
-            nets=nets,
-            solver=solver,
-            descriptors=descriptors,
-            splits=splits,
-        )
-        report.write(folder)
-    accelerator.end_training()
+    return SvmReport(
+        name=args.protocol,
+        protocol=protocol,
+        request=request,
+        samples=samples,
+        nets=nets,
+        solver=solver,
+        descriptors=rows,
+        splits=splits,
+    )

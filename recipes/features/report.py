@@ -21,6 +21,8 @@ _LOSSES = {"liblinear": "squared hinge", "sgd": "hinge"}
 _MOST_CLASSES = 24
 """Of which the summary names each; of more only the worst."""
 
+SUMMARY = "summary.md"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SvmReport:
@@ -182,21 +184,19 @@ class SvmReport:
             picture = plots.confusion(matrix, self.samples.class_names, self.title)
             write_picture(folder / "confusion.png", picture)
 
-    def write(self, folder: OutputFolder) -> None:
-        """All files, results.json last as the sign of the rest; the summary is printed too."""
+    def write(self, folder: OutputFolder) -> bool:
+        """All files, results.json last as the sign of the rest; whether it says anything new."""
         folder.problems.unlink(missing_ok=True)
         if bad := self.descriptors.problems:
             write_csv(folder.problems, ["what", "index", "name", "reason"], [astuple(problem) for problem in bad])
         if self.figures:
             self._draw(folder.path)
         elif self.protocol.results:
+            print("the test images have no labels: their scores are for VOC's evaluation server")
             file = folder.path / self.protocol.results
             write_server_files(file, self.samples, self.splits[0], self.request.test_set)
-            print(f"the test images have no labels: wrote {len(self.samples.class_names)} files like {file}")
-        write_text(folder.path / "summary.md", self.summary())
-        print(self.summary())
-        folder.write_results("svm", self.content())
-        print(f"wrote results.json and summary.md to {folder.path}")
+        write_text(folder.path / SUMMARY, self.summary())
+        return folder.write_results("svm", self.content())
 
 
 def write_server_files(file: Path, samples: Samples, split: SplitResult, test_set: str) -> None:

@@ -1,6 +1,6 @@
 """A linear SVM on a split: C is chosen on a fifth of the training images, then all train it (Appendix B)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -69,6 +69,7 @@ def run_split(
     candidates: Sequence[float],
     solver: str,
     seed: int = 0,
+    fitted: Callable[[], Any] = lambda: None,
 ) -> SplitResult:
     """Choose C, train on all training samples, score the test samples.
 
@@ -80,6 +81,7 @@ def run_split(
         candidates: For C.
         solver: "liblinear" or "sgd".
         seed: Of the images that choose C, and of the solver.
+        fitted: Is called after each SVM, of which each candidate has one, and the chosen one another.
 
     Raises:
         ValueError: A class without training samples that can be used.
@@ -93,8 +95,9 @@ def run_split(
             f"class {lacking!r}: of the {len(training)} training images that can be used some must have it, some not"
         )
     descriptors = rows[training]
-    choice = choose_c(descriptors, labels, images, partial(figure, measure), candidates, solver, seed)
+    choice = choose_c(descriptors, labels, images, partial(figure, measure), candidates, solver, seed, fitted)
     svm = fit(descriptors, labels, choice.c, solver, seed)
+    fitted()
     scores, asked = svm.scores(rows[split.test]), samples.labels[split.test]
     known = samples.tests_are_labelled
     return SplitResult(

@@ -137,6 +137,7 @@ def choose_c(
     candidates: Sequence[float],
     solver: str,
     seed: int = 0,
+    fitted: Callable[[], Any] = lambda: None,
 ) -> Choice:
     """Train on four fifths of the training images with every C and measure on the others; the smallest of the best.
 
@@ -148,6 +149,7 @@ def choose_c(
         candidates: At least one; a single one is taken as it is.
         solver: "liblinear" or "sgd".
         seed: Of the draw and the solver.
+        fitted: Is called after each SVM.
 
     Raises:
         ValueError: A candidate is not above 0, or too few images.
@@ -165,4 +167,5 @@ def choose_c(
         machine = fit(descriptors[left], labels[left][:, used], c, solver, seed)
         figures[c] = measure(machine.scores(descriptors[held]), labels[held][:, used])
         failed += machine.not_converged
+        fitted()
     return Choice(max(figures, key=lambda c: (figures[c], -c)), figures, len(held), failed)

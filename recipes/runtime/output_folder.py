@@ -2,16 +2,39 @@
 
 import json
 import shutil
+import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from recipes.runtime.files import provenance, write_json
 from recipes.runtime.lock import LOCK, hold
+from recipes.runtime.look import already_done, ending
 from vgg_zoo.json_files import read_object
 from vgg_zoo.results import RESULTS, described
-from vgg_zoo.weights.folder import WEIGHTS
+from vgg_zoo.weights.folder import CONFIG, WEIGHTS
+
+WHAT = {
+    RESULTS: "every figure, and what made it",
+    "run.json": "what decides the results",
+    "bad_images.csv": "images that could not be used, and why",
+    WEIGHTS: "the net's weights",
+    CONFIG: "the net as timm loads it",
+    "colours.json": "mean and principal components of the training images",
+    "metrics.csv": "loss and errors of every epoch",
+    "learning_curve.png": "loss and errors of every epoch, drawn",
+    "checkpoints": "the net at earlier steps",
+    "scores": "posteriors of every image",
+    "boxes": "classes and boxes found in every image",
+    "features": "descriptors of every image",
+    "summary.md": "the figures beside the paper's",
+    "confusion.png": "which class is taken for which",
+    "per_class_ap.png": "average precision of every class",
+    "results": "scores for VOC's evaluation server",
+}
+"""What the files and folders of an --output are, by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +114,44 @@ class OutputFolder:
     def _files(self) -> list[Path]:
         return [path for path in self.path.iterdir() if path.name != LOCK] if self.path.exists() else []
 
-    def write_results(self, kind: str, content: Mapping[str, Any]) -> None:
+    def write_results(self, kind: str, content: Mapping[str, Any]) -> bool:
         """Write results.json, the sign that everything else is there, with what made it.
 
         Args:
             kind: One of `vgg_zoo.results.KINDS`.
             content: Its fields.
+
+        Returns:
+            Whether it was written. One that says the same already stays, with what made it.
         """
-        write_json(self.path / RESULTS, described(kind, {**content, **provenance()}))
+        now, made_by = json.loads(json.dumps(described(kind, content))), provenance()
+        with suppress(ValueError):  # a damaged one is replaced
+            before = read_object(self.path / RESULTS, "replace it")
+            if before == now | {name: before.get(name) for name in made_by}:
+                return False
+        write_json(self.path / RESULTS, now | made_by)
+        return True
+
+    @property
+    def repeats(self) -> bool:
+        """Whether the command that runs now has finished here before, word for word; to be asked after `begin`."""
+        with suppress(ValueError):  # damaged: it is done again
+            words = read_object(self.path / RESULTS, "replace it").get("command")
+            return isinstance(words, list) and words[2:] == sys.argv[1:]
+        return False
+
+    def tell(self, figures: Mapping[str, str], new: bool, beside: Mapping[Path, str] | None = None) -> None:
+        """Print the end of a command: figures, and all that is there.
+
+        Args:
+            figures: By name.
+            new: False of a finished run that was given again: how to do it again is said first.
+            beside: Files that were written elsewhere, and what they are.
+        """
+        if not new:
+            print(already_done(self.path))
+        there = {path: WHAT.get(path.name, "") for path in sorted(self._files())}
+        print(ending(figures, there | dict(beside or {}), "wrote" if new else "kept"))
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any], within: str = "") -> Iterator[str]:

@@ -11,7 +11,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import datasets
 import torch
 import torch.distributed as dist
 from accelerate import Accelerator
@@ -22,6 +21,7 @@ from accelerate.utils import (
     broadcast_object_list,
     gather_object,
 )
+from huggingface_hub.utils import disable_progress_bars
 from torch import Tensor
 
 from recipes.runtime.hardware import check_devices, precision_of, set_arithmetic
@@ -92,9 +92,9 @@ def make_accelerator(
 
 
 def only_main_speaks(accelerator: Accelerator) -> None:
-    """The main process warns of too few processes; the others show no progress bars of `datasets`."""
+    """The main process warns of too few processes; the others show no progress bars of the Hub's client."""
     if not accelerator.is_main_process:
-        datasets.disable_progress_bars()
+        disable_progress_bars()
     elif warning := too_few_processes(accelerator.num_processes):
         print(warning, file=sys.stderr)
 

@@ -15,6 +15,7 @@ from recipes.runtime.hardware import loading_processes, precision_of
 from recipes.runtime.launchers import stop_launcher
 from recipes.runtime.lifeline import let_go
 from recipes.runtime.lock import release
+from recipes.runtime.look import show_bars_of_datasets
 from recipes.runtime.output_folder import OutputFolder
 from recipes.runtime.processes import (
     from_main,
@@ -45,6 +46,7 @@ def carry_out(run: Callable[[argparse.Namespace], int | None], args: argparse.Na
     ended_well = False
     heeded = ExitStack()
     heeded.enter_context(STOP.heeded())  # until the last word is said
+    show_bars_of_datasets(False)  # but for what it fetches: `recipes.data.source`
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"PIL\.")  # of odd metadata in a data set's images
@@ -137,3 +139,8 @@ def begin_processes(args: argparse.Namespace, folder: Path | None = None) -> Acc
 def weights_dtype(precision: str) -> torch.dtype:
     """The type that weights are held in: float64 at the precision "fp64", float32 at any other."""
     return torch.float64 if precision == "fp64" else torch.float32
+
+
+def in_processes(accelerator: Accelerator, precision: str) -> str:
+    """How the work is done, as a part of a command's title."""
+    return f"{accelerator.num_processes} process(es) on {accelerator.device.type} in {precision}"

@@ -13,11 +13,11 @@ from typing import Any, NoReturn
 
 from accelerate import Accelerator
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from recipes.data.images import LabelledImages, Problem
 from recipes.evaluation.error_rates import Protocol
 from recipes.recipe import Recipe
+from recipes.runtime.look import progress
 from recipes.runtime.processes import from_main, greatest
 from recipes.runtime.signals import STOP, StoppedError
 from recipes.training.batches import Batch, GlobalBatches
@@ -238,12 +238,5 @@ class Training:
 
 
 def _bar_of(training: Training) -> Any:
-    batch = training.recipe.batch_size
-    return tqdm(
-        total=training.total_steps * batch,
-        initial=training.step * batch,
-        unit=" images",
-        unit_scale=True,
-        disable=not training.accelerator.is_main_process,
-        mininterval=0.5 if sys.stderr.isatty() else 20,
-    )
+    images, shown = training.recipe.batch_size, training.accelerator.is_main_process
+    return progress(training.total_steps * images, shown, initial=training.step * images, unit_scale=True)

@@ -18,8 +18,11 @@ from recipes.data.splits import load_splits
 from recipes.names import KINDS, SMALL, recipe_names
 from recipes.recipe import Recipe, load_recipe
 from recipes.recipe_changes import changed
+from recipes.runtime.look import already_done, ending, title
 from recipes.training.run_folder import RunFolder
+from recipes.training.setup import OBJECTIVES
 from vgg_zoo.configurations import configuration
+from vgg_zoo.results import read_results
 
 KNOWN_SIZES = {"ILSVRC/imagenet-1k": 1_281_167}
 TRAIN = Path(__file__).resolve().parents[1] / "train.py"
@@ -96,9 +99,12 @@ def plan(runs: Sequence[Run], images: int, rate: float | None) -> str:
 
 
 def in_words(hours: float) -> str:
-    """A time as people say it: "under 1 min", "25 min", "12.9 h", "8.2 days"."""
-    if hours < 1 / 60:
-        return "under 1 min"
+    """A time as people say it: "under 1 s", "40 s", "25 min", "12.9 h", "8.2 days"."""
+    seconds = hours * 3600
+    if seconds < 1:
+        return "under 1 s"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
     if hours < 1.5:
         return f"{hours * 60:.0f} min"
     return f"{hours:.1f} h" if hours < 100 else f"{hours / 24:.1f} days"
@@ -141,8 +147,22 @@ def run(args: argparse.Namespace) -> None:
         images = args.images or KNOWN_SIZES.get(args.data) or len(load_splits(data_source(args))[0])
         print(plan(runs, images, args.rate))
         return
+    again = "--overwrite" in args.passed_on
+    left = [each for each in runs if again or not each.folder.finished]
+    print(title("reproduce", args.data, f"{len(runs)} run(s), {len(left)} left", str(args.output)), flush=True)
     for place, each in enumerate(runs):
-        print(f"[{place + 1}/{len(runs)}] {each.name}: {each.state}", flush=True)
-        if not each.folder.finished:
+        print(f"[{place + 1}/{len(runs)}] {each.name}: {'again' if again else each.state}", flush=True)
+        if each in left:
             train(each, args)
-    print(f"all {len(runs)} runs are finished in {args.output}")
+    if not left:
+        print(already_done(args.output))
+    print(ending(errors(runs), {each.folder.path: each.name for each in runs}, "wrote" if left else "kept"))
+
+
+def errors(runs: Sequence[Run]) -> dict[str, str]:
+    """What each finished run found by the last of its tests."""
+    found = {}
+    for run in runs:
+        name, result = list(read_results(run.folder.path, "training")["results"].items())[-1]
+        found[run.name] = f"{name}: {OBJECTIVES[run.recipe.objective](run.recipe).sentence(result)}"
+    return found

@@ -1,6 +1,7 @@
 """A training from the beginning to the tested net: the work of recipes/train.py."""
 
 import argparse
+import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -17,18 +18,21 @@ from recipes.recipe import Recipe, load_recipe
 from recipes.recipe_changes import changed
 from recipes.runtime.files import write_rows
 from recipes.runtime.lock import remove_stale
+from recipes.runtime.look import title
 from recipes.runtime.processes import end_training, from_main, main_first
 from recipes.runtime.signals import STOP
-from recipes.runtime.work import begin_processes
+from recipes.runtime.work import begin_processes, in_processes
 from recipes.training.beginning import beginning, following, sentences
 from recipes.training.dry_run import dry_run
 from recipes.training.loop import Training
 from recipes.training.objective import Splits
 from recipes.training.run_folder import RunFolder, plot_learning_curve
-from recipes.training.setup import assemble, checkpoint_for, load, net_of
+from recipes.training.setup import OBJECTIVES, assemble, checkpoint_for, load, net_of
 from vgg_zoo.images.preprocessing import centre_crop, net_input
+from vgg_zoo.json_files import read_object
+from vgg_zoo.results import read_results
 from vgg_zoo.weights.files import file_digest
-from vgg_zoo.weights.folder import CONFIG, WEIGHTS
+from vgg_zoo.weights.folder import WEIGHTS
 
 COLOURS = "computing the mean and principal components of the training images"
 
@@ -47,6 +51,19 @@ def identity(recipe: Recipe, args: argparse.Namespace, splits: Splits) -> Any:
     }
 
 
+def has_trained(folder: RunFolder, asked: Recipe, args: argparse.Namespace) -> bool:
+    """Whether the run that is asked for came to its end here, as far as this is known before the data set is read."""
+    if not folder.finished:
+        return False
+    about = read_object(folder.identity, f"choose another --output than {folder.path}, or replace it with --overwrite")
+    later = {"batch_size"} if asked.fit_batch else set()
+    later |= {"model", "model_args"} if asked.last_layer == "new" else set()
+    settings = {name: value for name, value in asdict(asked).items() if name not in later}
+    known = {"recipe": args.recipe, "begins_with": args.init_from or asked.init_from, "settings": settings}
+    kept = {name: value for name, value in about.get("settings", {}).items() if name not in later}
+    return {name: about.get(name) for name in known} | {"settings": kept} == json.loads(json.dumps(known))
+
+
 @torch.inference_mode()
 def example(training: Training) -> dict[str, Any]:
     """The net's outputs for one image, by which a net loaded from the folder can be told to be the trained one."""
@@ -62,25 +79,33 @@ def example(training: Training) -> dict[str, Any]:
 
 def finish(training: Training, splits: Splits, args: argparse.Namespace) -> None:
     """Test the net by every protocol, write what the run leaves, and say what was found."""
-    accelerator, objective, folder = training.accelerator, training.objective, RunFolder(args.output)
-    results = {protocol.name: asdict(protocol) | training.test(protocol) for protocol in objective.protocols()}
+    accelerator, protocols = training.accelerator, training.objective.protocols()
+    results = {protocol.name: asdict(protocol) | training.test(protocol) for protocol in protocols}
     problems = sorted(set(gather_object(list(training.problems))))
-    from_main(accelerator, lambda: write(training, splits, args, results, problems), "writing the results")
-    if not accelerator.is_main_process:
-        return
-    for name, result in results.items():
-        print(f"{name}: {objective.sentence(result)}")
-    if problems:
-        print(f"{len(problems)} image(s) could not be used: {folder.problems} names them")
-    if splits.left_out:
-        print(f"{len(splits.left_out)} training image(s) have no box: {folder.problems} names them")
-    print(f"wrote {WEIGHTS}, {CONFIG}, metrics.csv, results.json and learning_curve.png to {args.output}")
+    new = from_main(accelerator, lambda: write(training, splits, args, results, problems), "writing the results")
+    if accelerator.is_main_process:
+        tell(training.recipe, RunFolder(args.output), new)
+
+
+def tell(recipe: Recipe, folder: RunFolder, new: bool) -> None:
+    """Print what the tests found, and what the run left; arguments as of `OutputFolder.tell`."""
+    content, sentence = read_results(folder.path, "training"), OBJECTIVES[recipe.objective](recipe).sentence
+    figures = {name: sentence(found) for name, found in content["results"].items()}
+    figures["steps"] = f"{content['steps']:,}"
+    for name, words in (("unreadable_images", "unusable images"), ("left_out_images", "images without a box")):
+        if count := content["data"].get(name):
+            figures[words] = f"{count:,}"
+    folder.tell(figures, new)
 
 
 def write(
     training: Training, splits: Splits, args: argparse.Namespace, results: dict[str, Any], problems: Sequence[Problem]
-) -> None:
-    """What the run leaves; results.json last, as the sign of the rest. Called by one process."""
+) -> bool:
+    """What the run leaves; results.json last, as the sign of the rest. Called by one process.
+
+    Returns:
+        Whether results.json says anything new.
+    """
     objective, folder = training.objective, RunFolder(args.output)
     training.write_net(training.learner.saved, folder.path)
     if problems or splits.left_out:
@@ -112,14 +137,14 @@ def write(
         "results": results,
         "example": example(training),
     }
-    folder.write_results("training", content)
+    return folder.write_results("training", content)
 
 
 def train(asked: Recipe, args: argparse.Namespace) -> None:
     """Everything that a training does."""
     accelerator = begin_processes(args, args.output)
-    if not train_net(asked, args, accelerator):
-        accelerator.print(f"{args.output} is finished; --overwrite trains it again")
+    if not train_net(asked, args, accelerator) and accelerator.is_main_process:
+        tell(asked, RunFolder(args.output), new=False)
     end_training(accelerator)
 
 
@@ -133,7 +158,7 @@ def train_net(asked: Recipe, args: argparse.Namespace, accelerator: Accelerator)
 
     def look() -> tuple[bool, str | None, Recipe]:
         folder.check(args.overwrite, training=True)
-        finished = not args.overwrite and folder.finished
+        finished = not args.overwrite and has_trained(folder, asked, args)
         if finished:
             remove_stale(args.output)
             return True, None, asked
@@ -160,12 +185,15 @@ def train_net(asked: Recipe, args: argparse.Namespace, accelerator: Accelerator)
     checkpoint = checkpoint_for(accelerator, training.checkpoints, args.resume)
     if checkpoint is not None:
         training.restore(checkpoint)
+    images = f"{len(splits.training):,} training and {len(splits.validation):,} validation images"
     accelerator.print(
-        f"{args.recipe}: {recipe.model} on {args.data}, {len(splits.training)} training and "
-        f"{len(splits.validation)} validation images of {len(splits.training.class_names)} classes, "
-        f"{accelerator.num_processes} process(es) on "
-        f"{accelerator.device.type} in {args.precision}"
-        + (f"; resumes from step {training.step}" if checkpoint else "")
+        title(
+            "train",
+            f"{args.recipe}, {recipe.model}",
+            f"{args.data}: {images} of {len(splits.training.class_names):,} classes",
+            in_processes(accelerator, args.precision),
+            *([f"resumes from step {training.step}"] if checkpoint else []),
+        )
     )
     if begins is not None and recipe.last_layer == "new":
         accelerator.print(sentences(recipe, begins, len(splits.training.class_names), colours))

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import subprocess
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr
@@ -100,3 +101,17 @@ def refusal(main: Callable[[Sequence[str] | None], int], *words: Any, code: int 
     assert ended == code, line
     assert line.startswith("error: ")
     return line
+
+
+def check_written(said: str, *places: Path) -> None:
+    """What a command listed is all that there is in some places, and nothing else; a folder stands for its files.
+
+    Args:
+        said: What it printed.
+        *places: Folders and files that nothing else writes to.
+    """
+    listed = {Path(path) for path in re.findall(r"^(?:wrote|kept) (.+?) {2,}\d", said, re.MULTILINE)}
+    files = {file for place in places for file in (place, *place.rglob("*")) if file.is_file()}
+    assert listed
+    assert {file for file in files if not listed & {file, *file.parents}} == set()
+    assert {path for path in listed if not any(path in (file, *file.parents) for file in files)} == set()

@@ -8,7 +8,7 @@ import pytest
 from recipes.demo import demo, tour
 from recipes.demo.steps import demo as steps
 from recipes.demo.steps import tour as stations
-from tests.recipes.commands import refusal
+from tests.recipes.commands import check_written, refusal
 
 
 def test_a_folder_that_cannot_be_written_to_is_told(tmp_path: Path) -> None:
@@ -82,3 +82,60 @@ def test_a_test_of_the_tour_is_of_all_images() -> None:
         stations.at_most(0.5, 0.1, 399, **checked)
     with pytest.raises(ValueError, match=r"60\.0% of the boxes are wrong; at most 50% can be"):
         stations.at_most(0.5, 0.6, 400, **checked)
+
+
+def test_the_demo_lists_what_it_leaves(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of it, whatever the steps themselves say."""
+    found = {"top1": 0.02, "images": steps.TESTED}
+    data = {"mean": [0, 0, 0], "training_images": 1437}
+    example = {"index": 0, "scale": 80, "crop_size": 64, "logits": []}
+    trained = {"results": {"single crop": found}, "data": data, "example": example, "processes": 2, "steps": 9}
+
+    def leave(folder: Path, *names: str) -> Path:
+        folder.mkdir(exist_ok=True)
+        for name in names:
+            (folder / name).touch()
+        return folder / names[0]
+
+    def train(output: Path) -> dict[str, Any]:
+        leave(output, "model.safetensors", "learning_curve.png")
+        return trained
+
+    def test(net: Path, output: Path) -> dict[str, Any]:
+        leave(output, "results.json")
+        return {"results": found, "nets": [{"scales": [80]}]}
+
+    monkeypatch.setattr(steps, "train", train)
+    monkeypatch.setattr(steps, "test", test)
+    monkeypatch.setattr(steps, "load", lambda *_: (None, "7", 0.0))
+    monkeypatch.setattr(steps, "explain", lambda *given: leave(given[-1], "digit.png", "explained.png"))
+    assert demo.main(["--output", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    check_written(said, tmp_path)
+    assert "errors   single crop 2.0%, dense 2.0% of 360 held-out digits" in said
+
+
+def test_the_tour_lists_what_it_leaves(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each thing with what it is."""
+    net = tmp_path / "net"
+    net.mkdir()
+    (net / "results.json").touch()
+
+    def visit(self: stations.Tour) -> None:
+        for name in stations.MADE:
+            if "." in name:
+                (self.output / name).touch()
+            else:
+                (self.output / name).mkdir(exist_ok=True)
+                (self.output / name / "file").touch()
+
+    for name in ("crops_and_fusion", "repository", "linear_svm", "localisation", "photos"):
+        monkeypatch.setattr(stations.Tour, name, visit)
+    assert tour.main(["--model", str(net), "--output", str(tmp_path / "tour")]) == 0
+    said = capsys.readouterr().out
+    check_written(said, tmp_path / "tour")
+    assert all(what in said for what in stations.MADE.values())

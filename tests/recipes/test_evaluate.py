@@ -1,6 +1,7 @@
 """The evaluation command as users type it: figures, processes, kills, classes, and what may be wrong."""
 
 import json
+import re
 import shutil
 import signal
 import time
@@ -19,7 +20,7 @@ from recipes.evaluation.net import NetUnderTest
 from recipes.evaluation.scores import Scores, score_store
 from recipes.evaluation.store import CHUNK
 from recipes.runtime.output_folder import OutputFolder
-from tests.recipes.commands import command, run, run_elsewhere, start, succeed
+from tests.recipes.commands import check_written, command, run, run_elsewhere, start, succeed
 from vgg_zoo.devices import bf16_of_cpu
 from vgg_zoo.evaluation import DenseEvaluator
 from vgg_zoo.weights.folder import save_folder
@@ -49,7 +50,8 @@ def net(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tested(net: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The net's test on the held-out digits, in one process."""
     output = tmp_path_factory.mktemp("tested") / "out"
-    succeed(command("evaluate", "--model", net, "--data", "digits", "--output", output, *SCALES))
+    done = succeed(command("evaluate", "--model", net, "--data", "digits", "--output", output, *SCALES))
+    check_written(done.stdout, output)
     return output
 
 
@@ -86,6 +88,16 @@ def test_the_figures_are_scikit_learns(tested: Path) -> None:
         assert results["results"][name] == pytest.approx(1 - right, abs=1e-12)
         assert low < 1 - right < high
     assert torch.allclose(scores.posteriors.sum(1), torch.ones(360), atol=1e-6)
+
+
+def test_a_finished_test_given_again_says_so(net: Path, tested: Path) -> None:
+    """And how to do it again; nothing is written, and what is there is listed."""
+    before = {file: file.stat().st_mtime_ns for file in tested.rglob("*")}
+    done = succeed(command("evaluate", "--model", net, "--data", "digits", "--output", tested, *SCALES))
+    sentence = f"already done: {tested} is finished; --overwrite does it again, another --output beside it"
+    assert sentence in done.stdout.splitlines()
+    assert {file: file.stat().st_mtime_ns for file in tested.rglob("*")} == before
+    check_written(done.stdout, tested)
 
 
 def test_the_posteriors_are_the_wrappers(net: Path, tested: Path) -> None:
@@ -183,9 +195,23 @@ def test_kept_scores_are_used_again_and_damaged_ones_are_not(net: Path, tested: 
     damaged = bytearray(before[1][1])
     damaged[-100] ^= 1
     files[1].write_bytes(damaged)
-    succeed(command("evaluate", *options, "--no-keep-scores"))
+    done = succeed(command("evaluate", *options, "--no-keep-scores"))
+    check_written(done.stdout, output)
     assert not (output / "scores").exists()
     assert results_of(output)["results"] == results_of(tested)["results"]
+    assert "already done" not in done.stdout
+
+
+@pytest.mark.slow
+def test_what_keeps_no_scores_is_not_computed_again_either(net: Path, tmp_path: Path) -> None:
+    """The same words find results.json; others, as with another order of the classes, compute."""
+    output = tmp_path / "out"
+    options = ["--model", net, "--data", "digits", "--output", output, *SCALES, "--no-keep-scores"]
+    for more, done in (([], False), ([], True), (["--workers", 1], False)):
+        said = succeed(command("evaluate", *options, *more)).stdout
+        assert ("already done" in said) == done
+        check_written(said, output)
+        assert not (output / "scores").exists()
 
 
 @pytest.mark.slow
@@ -195,7 +221,8 @@ def test_an_image_that_cannot_be_decoded_is_named_counted_and_an_error(tmp_path:
     options = ["--model", tmp_path / "net", "--data", photos, "--validation-split", "train", *SCALES]
     done = succeed(command("evaluate", *options, "--output", tmp_path / "out"))
     results, scores = results_of(tmp_path / "out"), scores_of(tmp_path / "out")
-    assert "1 image(s) could not be decoded" in done.stdout
+    assert re.search(r"^unreadable +1, which count as errors$", done.stdout, re.MULTILINE)
+    check_written(done.stdout, tmp_path / "out")
     assert results["data"]["unreadable_images"] == 1
     assert results["results"]["images"] == 12
     assert "04.png" in (tmp_path / "out" / "bad_images.csv").read_text()
@@ -222,8 +249,9 @@ def test_a_submission_for_images_without_labels(tmp_path: Path, photos: Path) ->
     save_net(tmp_path / "net", ["a", "b", "c", "d", "e", "f"])
     (tmp_path / "index.txt").write_text("f\ne\nd\nc\nb\na\n")
     options = ["--model", tmp_path / "net", "--data", flat, "--unlabelled", "--class-index", tmp_path / "index.txt"]
-    submitted = tmp_path / "out" / "top5.txt"
-    succeed(command("evaluate", *options, *SCALES, "--output", tmp_path / "out", "--submission", submitted))
+    submitted = tmp_path / "top5.txt"
+    done = succeed(command("evaluate", *options, *SCALES, "--output", tmp_path / "out", "--submission", submitted))
+    check_written(done.stdout, tmp_path / "out", submitted)
     lines = [list(map(int, line.split())) for line in submitted.read_text().splitlines()]
     scores = scores_of(tmp_path / "out")
     assert results_of(tmp_path / "out")["results"] is None

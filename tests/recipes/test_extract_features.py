@@ -1,5 +1,6 @@
 """The extraction command as users type it: descriptors, processes, kills, damaged images, and what may be wrong."""
 
+import re
 import shutil
 import signal
 import time
@@ -12,7 +13,7 @@ import pytest
 from recipes.data.splits import load_splits
 from recipes.evaluation.store import CHUNK
 from recipes.features.folder import Features, load_features
-from tests.recipes.commands import Command, command, run, start, succeed
+from tests.recipes.commands import Command, check_written, command, run, start, succeed
 from tests.recipes.test_evaluate import photos as photos
 from tests.recipes.test_evaluate import save_net
 from vgg_zoo.devices import bf16_of_cpu
@@ -38,7 +39,7 @@ def extract(net: Path, output: Path, *options: Any, data: Any = "digits", proces
 def extracted(net: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The held-out digits, in one process."""
     output = tmp_path_factory.mktemp("extracted") / "out"
-    succeed(extract(net, output))
+    check_written(succeed(extract(net, output)).stdout, output)
     return output
 
 
@@ -82,6 +83,15 @@ def test_the_descriptors_are_the_transformers(net: Path, extracted: Path) -> Non
     assert found.settings["data"]["class_names"] == list("0123456789")
 
 
+def test_a_finished_extraction_given_again_says_so(net: Path, extracted: Path) -> None:
+    """Nothing is written."""
+    before = {file: file.stat().st_mtime_ns for file in extracted.rglob("*")}
+    done = succeed(extract(net, extracted))
+    assert f"already done: {extracted} is finished; --overwrite does it again" in done.stdout
+    assert {file: file.stat().st_mtime_ns for file in extracted.rglob("*")} == before
+    check_written(done.stdout, extracted)
+
+
 @pytest.mark.slow
 def test_two_and_three_processes_and_workers_give_the_same_bits(net: Path, extracted: Path, tmp_path: Path) -> None:
     """Each image exactly once, whoever describes and decodes it."""
@@ -117,7 +127,8 @@ def test_a_damaged_image_is_a_row_of_nan_and_named(tmp_path: Path, photos: Path)
     net = save_net(tmp_path / "net", ["a", "b", "c"])
     done = succeed(extract(net, tmp_path / "out", "--training", data=photos))
     found = load_features(tmp_path / "out")
-    assert "1 image(s) could not be decoded" in done.stdout
+    assert re.search(r"^unreadable +1, whose rows are NaN$", done.stdout, re.MULTILINE)
+    check_written(done.stdout, tmp_path / "out")
     assert "04.png" in (tmp_path / "out" / "bad_images.csv").read_text()
     assert found.settings["data"]["unreadable_images"] == len(found.problems) == 1
     lost = np.isnan(found.descriptors).all(1)

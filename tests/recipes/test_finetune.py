@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from timm.data import create_transform, resolve_data_config
 
 from recipes import train
-from tests.recipes.commands import command, refusal, run, succeed
+from tests.recipes.commands import check_written, command, refusal, run, succeed
 from tests.recipes.data_sets import net_folder, texture
 from vgg_zoo.weights import oxford
 from vgg_zoo.weights.folder import CONFIG
@@ -75,6 +75,7 @@ def test_a_small_set_of_odd_images_is_learned_from(net: Path, photos: Make, tmp_
         "batches of 2 images, a quarter of the training set, in place of 16",
     ):
         assert said in done.stdout
+    check_written(done.stdout, tmp_path / "run")
     results = json.loads((tmp_path / "run" / "results.json").read_text())
     assert (results["steps"], results["data"]["unreadable_images"]) == (8, 0)
     assert results["settings"]["batch_size"] == 2
@@ -122,7 +123,7 @@ def test_the_other_recipes_learn_more_layers_and_resume(recipe: str, net: Path, 
 def test_a_thousand_classes_of_two_images(net: Path, photos: Make, tmp_path: Path) -> None:
     """One image of each is held out, one is learned from."""
     done = succeed(finetune(net, photos(*[2] * 1000), tmp_path / "run", *SMALL))
-    assert "1000 training and 1000 validation images of 1000 classes" in done.stdout
+    assert "1,000 training and 1,000 validation images of 1,000 classes" in done.stdout
 
 
 def test_what_cannot_be_right_is_one_line_and_leaves_nothing(

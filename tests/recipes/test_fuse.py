@@ -10,7 +10,7 @@ import torch
 from recipes.evaluation.fuse import fused
 from recipes.evaluation.scores import Scores, score_store, write_results
 from recipes.runtime.output_folder import OutputFolder
-from tests.recipes.commands import command, run, succeed
+from tests.recipes.commands import check_written, command, run, succeed
 
 IMAGES, CLASSES = 300, 7
 
@@ -32,8 +32,19 @@ def test_a_fusion_is_the_mean_of_all_nets(tmp_path: Path) -> None:
     """Three nets by the command, and a fusion of a fusion: every net counts once."""
     parts = [evaluation(tmp_path / name, seed).posteriors.double() for seed, name in enumerate("abc")]
     a, b, c, two, three = (tmp_path / name for name in ("a", "b", "c", "two", "three"))
-    succeed(command("fuse", a, b, "--output", two))
-    succeed(command("fuse", two, c, "--output", three))
+    check_written(succeed(command("fuse", a, b, "--output", two)).stdout, two)
+    fusion, lines = (
+        command("fuse", two, c, "--output", three, "--submission", tmp_path / "top5.txt"),
+        tmp_path / "top5.txt",
+    )
+    for done in (False, True):
+        said = succeed(fusion).stdout
+        check_written(said, three, lines)
+        assert ("already done" in said) == done
+    evaluation(c, seed=9)  # images were replaced: the fusion is another
+    assert "already done" not in succeed(fusion).stdout
+    evaluation(c, seed=2)
+    succeed(fusion)
     found = score_store(OutputFolder(three), IMAGES).read_all()
     mean = sum(parts) / 3
     assert torch.allclose(found.posteriors.double(), mean, atol=1e-7)

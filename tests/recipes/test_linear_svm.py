@@ -24,7 +24,7 @@ from recipes.features.split import SplitResult
 from recipes.features.svm import Choice, LinearSVM
 from recipes.features.voc import ACTIONS, CLASSES
 from recipes.runtime.output_folder import OutputFolder
-from tests.recipes.commands import command, refusal, succeed
+from tests.recipes.commands import check_written, command, refusal, succeed
 from tests.recipes.data_sets import actions, annotation, caltech, net_folder, voc
 from vgg_zoo.devices import bf16_of_cpu
 from vgg_zoo.images.decoding import read_pixels
@@ -99,7 +99,9 @@ def test_voc2012_without_labels_of_the_test(
     assert [image for image, _ in lines] == [f"{number:06}" for number in range(120, 180)]
     of_the_class = [float(score) for image, score in lines if int(image) % 20 == 0]
     assert np.mean(of_the_class) > np.mean([float(score) for _, score in lines]) + 0.3
-    assert "the test images have no labels" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "the test images have no labels" in said
+    check_written(said, tmp_path / "out")
     data = actions(tmp_path / "VOC2012", 60, labelled_test=False)
     persons = ["--protocol", "voc2012-action", "--model", net, "--data", data, *SCALES, "--C", "1"]
     assert svm(*persons, "--output", tmp_path / "actions")["results"] is None
@@ -131,7 +133,7 @@ def test_actions_of_the_image_and_the_box(
 
 @pytest.mark.parametrize(("protocol", "training", "test"), [("caltech101", 30, 50), ("caltech256", 60, None)])
 def test_caltech_has_three_splits_and_a_deviation(
-    net: Path, tmp_path: Path, protocol: str, training: int, test: int | None
+    net: Path, tmp_path: Path, protocol: str, training: int, test: int | None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Scales stacked, the paper's sizes, the sample deviation over splits, a confusion matrix."""
     counts = {name: count + training - 30 for name, count in CALTECH_CLASSES.items()}
@@ -150,6 +152,11 @@ def test_caltech_has_three_splits_and_a_deviation(
     assert results["results"]["deviation"] == pytest.approx(np.std(figures, ddof=1))
     assert results["results"]["figure"] > 0.9
     assert (tmp_path / "out" / "confusion.png").stat().st_size > 5_000
+    check_written(capsys.readouterr().out, tmp_path / "out")
+    assert svm(*options, *SCALES, *FEW) == results
+    said = capsys.readouterr().out
+    assert f"already done: {tmp_path / 'out'} is finished; --overwrite does it again" in said
+    check_written(said, tmp_path / "out")
 
 
 def test_mean_class_recall_of_scores_is_scikit_learns() -> None:
@@ -202,11 +209,12 @@ def test_damaged_images_and_boxes_shift_nobody(
 
 @pytest.mark.slow
 def test_descriptors_are_computed_once(
-    net: Path, devkit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    net: Path, devkit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Another C or another output with the same --cache reads no image; a lost or damaged chunk is computed again."""
     options = ["--protocol", "voc2007", "--model", net, "--data", devkit, *SCALES, "--cache", tmp_path / "cache"]
     first = svm(*options, "--C", "1", "--output", tmp_path / "one")
+    check_written(capsys.readouterr().out, tmp_path)
     read: list[Any] = []
     monkeypatch.setattr("recipes.features.voc.read_pixels", lambda file: read.append(file) or read_pixels(file))
     svm(*options, "--C", "10", "--output", tmp_path / "one")
@@ -218,10 +226,10 @@ def test_descriptors_are_computed_once(
     damaged = bytearray(chunks[0].read_bytes())
     damaged[-1] ^= 1
     chunks[0].write_bytes(damaged)
-    assert svm(*options, "--C", "1", "--output", tmp_path / "two")["results"] == first["results"]
+    assert svm(*options, "--C", "1", "--output", tmp_path / "three")["results"] == first["results"]
     assert len(read) == CHUNK == 128
     chunks[1].unlink()
-    assert svm(*options, "--C", "1", "--output", tmp_path / "two")["results"] == first["results"]
+    assert svm(*options, "--C", "1", "--output", tmp_path / "four")["results"] == first["results"]
     assert len(read) == 180
     svm(*options, "--C", "1", "--output", tmp_path / "two", "--overwrite")
     assert len(read) == 2 * 180

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 import signal
 import time
@@ -28,7 +29,7 @@ from recipes.evaluation.store import Store
 from recipes.recipe import load_recipe
 from recipes.training.beginning import copy_all_but_last
 from recipes.training.boxes import BoxCrops
-from tests.recipes.commands import Command, command, run, start, succeed
+from tests.recipes.commands import Command, check_written, command, run, start, succeed
 from tests.recipes.data_sets import net_folder
 from tests.recipes.pasted import pasted_folder
 from vgg_zoo.boxes.frame import Window
@@ -196,7 +197,11 @@ def test_protocol_1_is_the_slow_reference(data: Path, trained: Path, tmp_path: P
     expected = slow_box_error(trained, load_box_splits_of(data)[1], 40)
     for processes in (1, 2):
         output = tmp_path / str(processes)
-        succeed(localise(data, output, "--protocol", 1, "--net", trained, processes=processes))
+        asked = localise(data, output, "--protocol", 1, "--net", trained, processes=processes)
+        for done in (False, True):
+            said = succeed(asked).stdout
+            check_written(said, output)
+            assert ("already done" in said) == done
         results = results_of(output)
         assert results["results"]["box_error"] == pytest.approx(expected, abs=1.01 / 60)
         assert results["results"]["images"] == 60
@@ -213,7 +218,10 @@ def test_protocol_2_counts_every_image_and_survives_a_kill(data: Path, trained: 
         (data / "validation" / name).write_bytes(b"no image")
     words = ["--net", trained, 40, "--net", trained, 40, 48, "--classifier", classifier]
     done = succeed(localise(data, tmp_path / "one", *words, processes=1))
-    assert "2 image(s) cannot be used and count as errors" in done.stdout
+    assert re.search(r"^unusable +2, which count as errors$", done.stdout, re.MULTILINE)
+    check_written(done.stdout, tmp_path / "one")
+    again = succeed(localise(data, tmp_path / "one", *words, processes=1)).stdout
+    assert f"already done: {tmp_path / 'one'} is finished" in again
     results = results_of(tmp_path / "one")
     assert (results["data"]["images"], results["data"]["unusable_images"]) == (60, 2)
     assert [net["scales"] for net in results["nets"]] == [[40], [40, 48]]

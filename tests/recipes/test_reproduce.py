@@ -15,7 +15,7 @@ from recipes.data.source import load
 from recipes.recipe import load_recipe
 from recipes.training.reproduce import chain, in_words, names_of, plan
 from tests.forked import launcher
-from tests.recipes.commands import command, refusal, run, succeed
+from tests.recipes.commands import check_written, command, refusal, run, succeed
 
 ALL = ("a", "a_lrn", "b", "b_shallow", "c", "d", "e")
 
@@ -46,9 +46,10 @@ def test_the_plan_counts_steps_images_and_hours(tmp_path: Path) -> None:
 def test_a_plan_without_a_rate_names_what_it_assumes(tmp_path: Path) -> None:
     """And says times as people do."""
     last = plan(chain(["vgg_a_s256@small"], tmp_path), images=300, rate=None).splitlines()[-1]
-    assert last.startswith("under 1 min left at 549 images/s of net D, assumed: an RTX 3090's (--rate takes what ")
-    assert [in_words(hours) for hours in (0.001, 0.42, 1.4, 12.92, 197)] == [
-        "under 1 min",
+    assert last.startswith("under 1 s left at 549 images/s of net D, assumed: an RTX 3090's (--rate takes what ")
+    assert [in_words(hours) for hours in (6.83e-06, 0.01, 0.42, 1.4, 12.92, 197)] == [
+        "under 1 s",
+        "36 s",
         "25 min",
         "84 min",
         "12.9 h",
@@ -82,7 +83,8 @@ def test_the_whole_chain_runs(tmp_path: Path, tmp_path_factory: pytest.TempPathF
     options = ["--data", data, "--small", "--output", tmp_path, "--launcher", launcher()]
     arguments = command("reproduce", *options)
     done = succeed(arguments)
-    assert "all 14 runs are finished" in done.stdout
+    assert " · 14 run(s), 14 left · " in done.stdout
+    check_written(done.stdout.rpartition("\nvgg_a_s256@small  ")[2], tmp_path)
     assert len(list(tmp_path.iterdir())) == 14
     for folder in tmp_path.iterdir():
         results = json.loads((folder / "results.json").read_text())
@@ -102,6 +104,8 @@ def test_the_whole_chain_runs(tmp_path: Path, tmp_path_factory: pytest.TempPathF
     again = succeed(arguments)
     assert again.stdout.count("finished") == 15
     assert "$" not in again.stdout
+    assert f"already done: {tmp_path} is finished" in again.stdout
+    check_written(again.stdout, tmp_path)
 
     (tmp_path / "vgg_e_s256_512@small" / "results.json").unlink()
     third = succeed(arguments)

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 import vgg_zoo  # noqa: F401 (registers the nets)
 from recipes import train
 from recipes.data.splits import load_splits
-from tests.recipes.commands import TINY, command, run, run_line, succeed, train_command
+from tests.recipes.commands import TINY, check_written, command, run, run_line, succeed, train_command
 from vgg_zoo.images.preprocessing import centre_crop, subtract_mean
 from vgg_zoo.weights.files import file_digest
 
@@ -34,7 +34,8 @@ def test_a_run_leaves_a_net_that_timm_loads_and_its_results(processes: int, tmp_
     """All files, true to each other, from as many processes as were asked for."""
     output = tmp_path / "run"
     options = ["--device-batch", 20, "--max-steps", 46]
-    succeed(train_command(output, *options, recipe="digits_vgg_a", processes=processes))
+    done = succeed(train_command(output, *options, recipe="digits_vgg_a", processes=processes))
+    check_written(done.stdout, output)
     names = {"config.json", "learning_curve.png", "metrics.csv", "model.safetensors", "results.json"}
     assert {path.name for path in output.iterdir()} == names | {"run.json", "colours.json", "checkpoints"}
 
@@ -168,7 +169,8 @@ def test_bad_images_are_counted_named_and_replaced(processes: int, workers: int,
     output = tmp_path / "run"
     options = ["--recipe", tmp_path / "recipe.py", "--data", photos, "--output", output, "--workers", workers]
     done = succeed(command("train", *options, processes=processes))
-    assert "4 image(s) could not be used" in done.stdout
+    assert re.search(r"^unusable images +4$", done.stdout, re.MULTILINE)
+    check_written(done.stdout, output)
     with (output / "bad_images.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["split"], Path(row["name"]).name) for row in rows] == [
@@ -197,16 +199,17 @@ def test_strict_stops_at_the_first_bad_image(photos: Path, tmp_path: Path) -> No
 
 def test_a_data_set_can_be_checked_before(photos: Path, tmp_path: Path) -> None:
     """Counts, names, and an exit code."""
-    done = run(command("check_data", "--data", photos, "--output", tmp_path / "report"))
+    options = ["--data", photos, "--output", tmp_path / "report"]
+    done = run(command("check_data", *options))
+    check_written(done.stdout, tmp_path / "report")
     assert done.returncode == 1
     assert "training: images 80, cannot be decoded 2, classes 2" in done.stdout
     assert "the file is empty (0 bytes)" in done.stdout
     report = json.loads((tmp_path / "report" / "data.json").read_text())
     assert report["validation"]["images"] == 40
     assert len((tmp_path / "report" / "bad_images.csv").read_text().splitlines()) == 5
-    assert succeed(command("check_data", "--data", "digits")).stdout.startswith(
-        "training: images 1437, cannot be decoded 0"
-    )
+    said = succeed(command("check_data", "--data", "digits")).stdout
+    assert said.startswith("check_data · digits · 1,437 training and 360 validation images\ntraining: images 1437, ")
 
 
 @pytest.mark.slow

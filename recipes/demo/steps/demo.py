@@ -16,6 +16,7 @@ from PIL import Image
 
 from recipes.data.splits import load_splits
 from recipes.runtime.launchers import launch
+from recipes.runtime.look import ending, title
 from vgg_zoo.evaluation import DenseEvaluator
 from vgg_zoo.explanation import explain as explained
 from vgg_zoo.images.preprocessing import centre_crop, subtract_mean
@@ -119,25 +120,23 @@ def summary(output: Path, results: dict[str, Any], errors: dict[str, float], loa
     net, python = output / "net", _near(Path(sys.executable))
     images, processes, steps = results["data"]["training_images"], results["processes"], results["steps"]
     rates = ", ".join(f"{name} {error:.1%}" for name, error in errors.items())
-    lines = {
-        "trained": [f"net A, a quarter as wide, on {images:,} digits in {processes} processes, {steps} steps"],
-        "errors": [f"{rates} of {TESTED} held-out digits (a guess: 90%)"],
-        "loaded": [loaded],
-        "files": [
-            f"{net}: the net, for timm.create_model('local-dir:{net}', pretrained=True)",
-            f"{net}/learning_curve.png: loss and errors of every epoch",
-            f"{output}/test/results.json: the dense test",
-            f"{output}/explained.png: where in {output}/digit.png the net sees which digit",
-        ],
-        "next": [
-            "make space: the net as a page in the browser",
-            "make tour: crops, fusion, linear SVMs, localisation, a repository for the Hub",
-            f"{python} recipes/train.py --recipe {RECIPE} --data FOLDER: images of your own, a folder for each class",
-        ],
+    figures = {
+        "trained": f"net A, a quarter as wide, on {images:,} digits in {processes} processes, {steps} steps",
+        "errors": f"{rates} of {TESTED} held-out digits (a guess: 90%)",
+        "loaded": loaded,
     }
-    return "\n".join(
-        f"{'' if row else name:9} {line}" for name, texts in lines.items() for row, line in enumerate(texts)
-    )
+    written = {
+        net: f"the net, for timm.create_model('local-dir:{net}', pretrained=True)",
+        output / "test": "the dense test",
+        output / "digit.png": "a digit that the net did not learn from",
+        output / "explained.png": "where in it the net sees which digit",
+    }
+    following = [
+        "make space: the net as a page in the browser",
+        "make tour: crops, fusion, linear SVMs, localisation, a repository for the Hub",
+        f"{python} recipes/train.py --recipe {RECIPE} --data FOLDER: images of your own, a folder for each class",
+    ]
+    return "\n".join([ending(figures, written), *(f"next     {line}" for line in following)])
 
 
 def _near(path: Path) -> Path:
@@ -150,6 +149,7 @@ def run(args: argparse.Namespace) -> None:
     output = args.output
     check_machine(output)
     started = time.perf_counter()
+    print(title("demo", f"{RECIPE} on digits", f"{PROCESSES} processes", str(output)))
     print("[1/4] training a small net A on handwritten digits, about a minute on two cores", flush=True)
     results = train(output / "net")
     print("\n[2/4] testing it densely, a few seconds", flush=True)

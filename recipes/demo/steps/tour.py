@@ -20,6 +20,7 @@ from recipes.data.splits import load_splits
 from recipes.demo.steps.demo import MOST_ERRORS, TESTED
 from recipes.evaluation.scores import score_store
 from recipes.runtime.launchers import launch
+from recipes.runtime.look import ending, title
 from recipes.runtime.output_folder import OutputFolder
 from vgg_zoo.evaluation import DenseEvaluator
 from vgg_zoo.results import read_results
@@ -28,6 +29,26 @@ ROOT = Path(__file__).resolve().parents[3]
 MOST_BOX_ERRORS = 0.15
 """Of the digits on photos, by either protocol. Ten seeds, over one and two threads, AVX-512 and AVX2, on one Intel Xeon
 gave 0.5% (standard deviation 0.2) by the first and 0.9% (0.5; at most 1.8) by the second."""
+
+MADE = {
+    "dense": "the dense test",
+    "multi_crop": "the test by crops",
+    "fused": "both as one",
+    "tables": "their errors beside the paper's",
+    "repository": "what would be published; README.md is the card",
+    "svm": "a linear SVM on fc7",
+    "pasted_digits_a": "a net that knows digits on photos",
+    "pasted_digits_a_scr": "a net that finds them",
+    "boxes_1": "its test where the digit is given",
+    "boxes_2": "the test of both",
+    "pasted.png": "a photo with a digit",
+    "localised.png": "where the nets find it",
+    "photos": "scikit-learn's photos",
+    "net_d_test": "an untrained net D on them",
+    "top5.txt": "its five likeliest classes of each",
+    "china.png": "where it sees them",
+}
+"""What the stations leave, by name."""
 
 
 def python(*words: str | Path) -> None:
@@ -134,6 +155,7 @@ def run(args: argparse.Namespace) -> None:
     if not (net / "results.json").exists():
         raise ValueError(f"{net} holds no net; make demo trains it, and --model names another one of the digits")
     output.mkdir(parents=True, exist_ok=True)
+    print(title("tour", str(net), str(output)))
     tour = Tour(net, output)
     stations: dict[str, Callable[[], None]] = {
         "crops, fusion and the paper's tables, half a minute": tour.crops_and_fusion,
@@ -145,8 +167,5 @@ def run(args: argparse.Namespace) -> None:
     for number, (name, visit) in enumerate(stations.items(), start=1):
         print(f"\n[{number}/{len(stations)}] {name}", flush=True)
         visit()
-    print(
-        f"\ntables    {output}/tables/tables.md\nrepository {output}/repository/README.md is the card\n"
-        f"pictures  {output}/localised.png, {output}/china.png, {output}/tables/tables.png\n"
-        f"\ntour done in {time.perf_counter() - started:.0f} s"
-    )
+    there = {path: MADE.get(path.name, "") for path in sorted(output.iterdir())}
+    print(f"\n{ending({}, there)}\n\ntour done in {time.perf_counter() - started:.0f} s")

@@ -10,7 +10,7 @@ from PIL import Image
 from recipes.evaluation.class_tables import plot
 from recipes.evaluation.error_rates import wilson_interval
 from recipes.evaluation.tables import read, tables
-from tests.recipes.commands import command, run, succeed
+from tests.recipes.commands import check_written, command, run, succeed
 from vgg_zoo.paper import PAPER, PaperNet, PaperResult
 from vgg_zoo.results import RESULTS, VERSION, described
 
@@ -145,6 +145,7 @@ def test_the_command_writes_markdown_and_a_picture(tmp_path: Path) -> None:
     (unlabelled / "results.json").write_text(json.dumps(content | {"results": None}))
     done = succeed(command("tables", *folders, unlabelled, "--output", tmp_path / "out"))
     assert "without labels, and left out" in done.stderr
+    check_written(done.stderr, tmp_path / "out")
     assert done.stdout.strip() == (tmp_path / "out" / "tables.md").read_text().strip()
     with Image.open(tmp_path / "out" / "tables.png") as picture:
         assert picture.width > 1000

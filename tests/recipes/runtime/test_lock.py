@@ -120,6 +120,6 @@ def test_the_second_of_two_runs_waits_and_finds_the_first_finished(tmp_path: Pat
     runs = [Forked(words, environment=ENVIRONMENT, before=patient) for _ in range(2)]
     done = [one.done(timeout=300) for one in runs]
     assert [one.returncode for one in done] == [0, 0], [one.stderr for one in done]
-    assert sum("is finished; --overwrite trains it again" in one.stdout for one in done) == 1
+    assert sum("is finished; --overwrite does it again" in one.stdout for one in done) == 1
     assert sum("waiting up to 300 s for" in one.stderr for one in done) == 1
     assert not (output / LOCK).exists()
