@@ -5,8 +5,10 @@ Nothing here imports PyTorch or what stands on it, so that help and mistakes are
 
 import argparse
 import sys
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
+from itertools import takewhile
 from typing import Any, NoReturn
 
 EXIT_CODES = """exit codes:
@@ -45,7 +47,15 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and where the options are; nothing else was done."""
-        self.exit(2, f"error: {message}. See `{self.prog} --help`\n")
+        self.exit(2, f"error: {message.removeprefix('argument ')}. See `{self.prog} --help`\n")
+
+    @contextmanager
+    def typed_wrong(self) -> Iterator[None]:
+        """A ValueError of the block is a mistake of the command line."""
+        try:
+            yield
+        except ValueError as error:
+            self.error(str(error))
 
     def add_alias(self, name: str, action: argparse.Action) -> None:
         """Another name of an option, which the help leaves out."""
@@ -56,8 +66,8 @@ class Parser(argparse.ArgumentParser):
     ) -> tuple[argparse.Namespace, list[str]]:
         """As argparse, which would first complain of what a mistyped option leaves out."""
         words = list(sys.argv[1:] if args is None else args)
-        if self._subparsers is None:  # whose options are not this parser's
-            self._check_options(words)
+        # What follows the name of a command is that command's.
+        self._check_options(takewhile(lambda word: word.startswith("-"), words) if self._subparsers else words)
         return super().parse_known_args(words, namespace)
 
     def _check_options(self, words: Iterable[str]) -> None:
@@ -70,12 +80,38 @@ class Parser(argparse.ArgumentParser):
                 self.error(f"there is no option {name}{near(name, known)}")
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
-        if action.choices is not None and value not in action.choices:
-            name, options = max(action.option_strings, default="command", key=len), list(map(str, action.choices))
-            self.error(f"unknown {name} {str(value)!r}{near(str(value), options)}; choose from {', '.join(options)}")
+        if action.choices is not None:
+            name = max(action.option_strings, default=str(action.metavar or "command").lower(), key=len)
+            with self.typed_wrong():
+                check_known(name, value, list(action.choices))
+
+    def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
+        """As argparse, which says in place of a ValueError's words the name of the function that raised it."""
+        try:
+            return super()._get_value(action, arg_string)
+        except argparse.ArgumentError as error:
+            if isinstance(error.__context__, ValueError) and action.type not in (int, float):
+                raise argparse.ArgumentError(action, str(error.__context__)) from error
+            raise
 
 
 def near(word: str, options: Collection[str]) -> str:
     """What may have been meant, as a part of a sentence; empty where nothing is near."""
     close = get_close_matches(word, options, n=2, cutoff=0.75)
     return f" (did you mean {' or '.join(close)}?)" if close else ""
+
+
+def check_known(what: str, value: Any, options: Collection[Any]) -> None:
+    """Refuse what is none of the options.
+
+    Args:
+        what: The value is, in words: the name of an option of the command line, for example.
+        value: As it was typed.
+        options: All that there are.
+
+    Raises:
+        ValueError: It is none; the message has what may have been meant, and lists the options.
+    """
+    if value not in options:
+        names = list(map(str, options))
+        raise ValueError(f"unknown {what} {str(value)!r}{near(str(value), names)}; choose from {', '.join(names)}")

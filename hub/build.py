@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from command_line.parser import MistypedError
 from hub.card import card_of
 from hub.repository.address import Address
 from hub.repository.dense_onnx import write_dense_onnx
 from hub.repository.files import CARD, EVALUATION, ONNX, RECIPE, SUMS, read_object, sums_of, write_json
+from hub.repository.names import LICENCES, check_output
 from hub.repository.net import TIMM_NAMES, load_net, loads_in_timm, net_of_config, zoo_name
 from hub.results.provenance import without_folders
 from hub.results.rows import kind_of, rows_of
@@ -16,19 +18,6 @@ from vgg_zoo.model import VGG
 from vgg_zoo.results import read_results, reading
 from vgg_zoo.weights.files import file_digest, naming_full_disk
 from vgg_zoo.weights.folder import CONFIG, WEIGHTS
-
-LICENCES = (
-    "apache-2.0",
-    "bsd-2-clause",
-    "bsd-3-clause",
-    "cc0-1.0",
-    "cc-by-4.0",
-    "cc-by-nc-4.0",
-    "cc-by-nc-sa-4.0",
-    "cc-by-sa-4.0",
-    "mit",
-)
-"""What weights are published under here, by the Hub's names."""
 
 _OF_A_NET = "train, convert or save the net again"
 """Way out where a file of the run is damaged."""
@@ -43,21 +32,23 @@ def build(
     evaluations: Sequence[Path] = (),
     licence: str | None = None,
     description: str | None = None,
+    overwrite: bool = False,
 ) -> None:
     """Write the folder, whole or not at all.
 
     Args:
         run: A folder that `recipes/train.py`, `DenseEvaluator.save_pretrained` or `vgg-zoo convert` wrote.
         address: Where it is to be published.
-        output: The folder to write; one that was built before is replaced.
+        output: The folder to write.
         evaluations: Output folders of `recipes/evaluate.py`, or of `recipes/localise.py` for a net that predicts boxes.
         licence: Of the weights; None takes what `run` says.
         description: A sentence on where they come from; None takes what `run` says.
+        overwrite: Replace an older build; without it, `output` must not be there.
 
     Raises:
         ValueError: Something that cannot be published so; what, and the way out.
     """
-    _check_output(output)
+    check_output(output, overwrite)
     for name in (CONFIG, WEIGHTS):
         if not (run / name).is_file():
             raise ValueError(f"{run} has no {name}; name the folder of a trained net")
@@ -94,12 +85,6 @@ def build(
         shutil.rmtree(writing, ignore_errors=True)
 
 
-def _check_output(output: Path) -> None:
-    if output.exists() and not (output / SUMS).is_file():
-        raise ValueError(f"--output {output} is there and was not built by this command; name another folder")
-    output.parent.mkdir(parents=True, exist_ok=True)
-
-
 def _config(
     config: dict[str, Any], net: VGG, address: Address, licence: str | None, description: str | None
 ) -> dict[str, Any]:
@@ -110,7 +95,7 @@ def _config(
     of_run = " ".join(without_folders((cfg.get("description") or "").split()))
     cfg["description"] = description or of_run or "A net of the VGG paper"
     if cfg["license"] not in LICENCES:
-        raise ValueError(f"--license must be one of {', '.join(LICENCES)}; got {cfg['license']!r}")
+        raise MistypedError(f"--license must be one of {', '.join(LICENCES)}; got {cfg['license']!r}")
     arguments = dict(config.get("model_args", {}))
     architecture = address.net
     if loads_in_timm(net, address.net):

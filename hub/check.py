@@ -13,7 +13,6 @@ from huggingface_hub import ModelCard
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from hub.build import LICENCES
 from hub.card import card_of
 from hub.repository.address import Address
 from hub.repository.dense_onnx import INPUT, expected_outputs
@@ -31,6 +30,7 @@ from hub.repository.files import (
     read_json,
     sums_of,
 )
+from hub.repository.names import LICENCES
 from hub.repository.net import SOURCES, TIMM_NAMES, load_net, net_of_config, zoo_name
 from hub.results.kind import Kind
 from hub.results.rows import KINDS, check_rows, kind_of

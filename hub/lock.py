@@ -47,7 +47,7 @@ def lock(folder: Path, file: Path = LOCK) -> str:
         return f"{file.name} has {address.name} already"
     write_lock({**nets, address.name: net}, file)
     return (
-        f"{file.name} has {address.name} at {record.revision}; commit it, and timm.create_model({address.name!r}) works"
+        f"wrote {file}: {address.name} at {record.revision}; commit it, and timm.create_model({address.name!r}) works"
     )
 
 

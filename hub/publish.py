@@ -68,6 +68,21 @@ class Plan:
             return None if self.tag_differs else self.tag
         return None if self.changes else self.head
 
+    def in_words(self, folder: Path) -> list[str]:
+        """Line by line; the sizes are those of the folder's files."""
+        repository, version = self.address.repository, self.address.version
+        if self.published:
+            tagged = "" if self.tag else f"; the git tag {version} would be made"
+            return [f"{repository} is up to date: commit {self.published}{tagged}"]
+        if self.tag_differs:
+            return [f"{repository} has a git tag {version} of another content ({self.tag}): publish would refuse"]
+        state = f"at {self.head}" if self.head else "not there, or not yours to see; it would be made"
+        lines = [f"{repository} is {state}"]
+        for what, names in (("add", self.changes.added), ("change", self.changes.changed)):
+            lines += [f"  would {what:7} {name} ({(folder / name).stat().st_size:,} bytes)" for name in names]
+        lines += [f"  would remove  {name}" for name in self.changes.removed]
+        return [*lines, f"in one commit with the git tag {version}. Nothing was sent"]
+
 
 def plan(folder: Path, api: HfApi) -> Plan:
     """Compare a folder with its repository; nothing is sent.

@@ -17,24 +17,33 @@ from pathlib import Path
 if __name__ == "__main__":  # run as a script, Python looks for modules beside this file; the recipes are a package
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from command_line.values import whole
 from recipes.data.options import add_data_options
 from recipes.runtime.command import command, command_parser
+from recipes.runtime.options import add_report, check_report
+
+FILES = ("data.json", "bad_images.csv")
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = command_parser(__doc__)
     add_data_options(parser)
-    parser.add_argument("--workers", type=int, default=0, help="processes that decode images")
-    parser.add_argument("--boxes", action="store_true", help="check the boxes too")
-    parser.add_argument("--output", type=Path, help="folder for bad_images.csv and data.json")
-    return parser.parse_args(arguments)
+    group = parser.add_argument_group("check")
+    group.add_argument("--workers", type=whole(0), default=0, help="processes that decode images")
+    group.add_argument("--boxes", action="store_true", help="check the boxes too")
+    add_report(parser, *FILES)
+    args = parser.parse_args(arguments)
+    check_report(parser, args, *FILES)
+    return args
 
 
 def run(args: argparse.Namespace) -> int:
     """The work, imported once the options are read."""
     from recipes.data import check_data
 
+    if args.output is not None:  # those of an earlier check, where --overwrite lets them go
+        (args.output / "bad_images.csv").unlink(missing_ok=True)
     return check_data.run(args)
 
 

@@ -16,10 +16,12 @@ from pathlib import Path
 if __name__ == "__main__":  # run as a script, Python looks for modules beside this file; the recipes are a package
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from command_line.values import whole
 from recipes.data.options import add_data_options
 from recipes.names import PROTOCOLS
 from recipes.runtime.command import command, command_parser
-from recipes.runtime.options import add_model, add_submission, add_testing_options
+from recipes.runtime.options import add_model, add_scales, add_submission, add_testing_options, check_submission
+from recipes.runtime.values import existing_file, known
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -27,10 +29,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = command_parser(__doc__, output="the results and scores")
     add_model(parser)
     group = parser.add_argument_group("protocol; where nothing is said, as the model's folder says, or the paper")
-    group.add_argument("--protocol", help=f"one of {', '.join(PROTOCOLS)}; default: dense")
     group.add_argument(
-        "--scales", type=int, nargs="+", metavar="Q", help="default: Sect. 4.2's for the training scale, 256 384 512"
+        "--protocol", type=known("protocol", PROTOCOLS), help=f"one of {', '.join(PROTOCOLS)}; default: dense"
     )
+    add_scales(group, "default: Sect. 4.2's for the training scale, 256 384 512")
     group.add_argument("--flip", action=argparse.BooleanOptionalAction, help="average with the mirrored image")
     group.add_argument(
         "--softmax-first", action=argparse.BooleanOptionalAction, help="soft-max at every position, then the mean"
@@ -38,14 +40,18 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     group.add_argument("--ceil-mode", action=argparse.BooleanOptionalAction, help="pool as Caffe does")
     group.add_argument(
         "--train-scales",
-        type=int,
+        type=whole(),
         nargs="+",
         metavar="S",
         help="S, or S_min and S_max, of a net whose folder does not say",
     )
     add_data_options(parser)
     group = parser.add_argument_group("classes")
-    group.add_argument("--class-index", type=Path, help="file: each class's output number, name or WordNet id")
+    group.add_argument(
+        "--class-index",
+        type=existing_file,
+        help="file: each class's output number, name or WordNet id; default: by name",
+    )
     group.add_argument("--unlabelled", action="store_true", help="the split has no labels; for --submission")
     add_submission(group)
     group = add_testing_options(parser)
@@ -55,6 +61,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     args = parser.parse_args(arguments)
     if len(args.train_scales or ()) > 2:
         parser.error(f"--train-scales takes S, or S_min and S_max; got {args.train_scales}")
+    with parser.typed_wrong():
+        check_submission(args)
     return args
 
 

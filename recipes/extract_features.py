@@ -18,9 +18,10 @@ if __name__ == "__main__":  # run as a script, Python looks for modules beside t
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from recipes.data.options import add_data_options
-from recipes.names import COMBINE, L2
+from recipes.names import COMBINE, L2, LAYERS
 from recipes.runtime.command import command, command_parser
-from recipes.runtime.options import add_model, add_testing_options
+from recipes.runtime.options import add_model, add_scales, add_testing_options
+from recipes.runtime.values import known
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -28,10 +29,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = command_parser(__doc__, output="the descriptors")
     add_model(parser)
     group = parser.add_argument_group("descriptor; where nothing is said, as the model's folder says, or the paper")
-    group.add_argument("--layer", default="fc7", help="fc7, fc6, or a conv or max-pool: conv3_2, pool5")
     group.add_argument(
-        "--scales", type=int, nargs="+", metavar="Q", help="default: those of recipes/evaluate.py, 256 384 512"
+        "--layer", type=known("layer", LAYERS), default="fc7", help="fc7, fc6, or a conv or max-pool: conv3_2, pool5"
     )
+    add_scales(group, "default: those of recipes/evaluate.py, 256 384 512")
     group.add_argument("--combine", choices=COMBINE, default=COMBINE[0], help="of the scales")
     group.add_argument("--l2", choices=L2, default=L2[0], help="each scale, or the whole in the end")
     group.add_argument("--flip", action=argparse.BooleanOptionalAction, help="average with the mirrored image")

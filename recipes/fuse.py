@@ -15,15 +15,21 @@ if __name__ == "__main__":  # run as a script, Python looks for modules beside t
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from recipes.runtime.command import command, command_parser
-from recipes.runtime.options import add_submission
+from recipes.runtime.options import add_submission, check_submission
+from recipes.runtime.values import output_of
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = command_parser(__doc__, output="the fusion's results and scores")
-    parser.add_argument("folders", type=Path, nargs="+", metavar="DIR", help="outputs of recipes/evaluate.py")
+    parser.add_argument(
+        "folders", type=output_of("evaluate", "fuse"), nargs="+", metavar="DIR", help="outputs of recipes/evaluate.py"
+    )
     add_submission(parser)
-    return parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
+    with parser.typed_wrong():
+        check_submission(args)
+    return args
 
 
 def run(args: argparse.Namespace) -> None:

@@ -14,6 +14,21 @@ KINDS = ("paper", "glorot", "modern", "boxes")
 PRECISIONS = ("fp32", "tf32", "bf16", "fp64")
 """fp32 and fp64 are IEEE's. tf32 rounds what is multiplied to 10 bits of fraction, bf16 to 7; both sum in fp32."""
 
+DEVICES = ("auto", "cpu", "cuda")
+"""auto takes GPUs where there are any."""
+
+TRACKERS = (
+    *("tensorboard", "wandb", "comet_ml", "aim", "mlflow", "clearml", "dvclive", "swanlab", "trackio"),
+    "all",
+)
+"""Of Accelerate, which ignores those that are not installed."""
+
+LAYERS = (
+    *("fc7", "fc6", *(f"conv{stage}_{place}" for stage in range(1, 6) for place in range(1, 5 if stage > 2 else 3))),
+    *("lrn1", *(f"pool{stage}" for stage in range(1, 6))),
+)
+"""Of all nets of Table 1 together (`vgg_zoo.layers`); a net of one's own may have others, named likewise."""
+
 PROTOCOLS = ("dense", "multi_crop", "multi_crop_and_dense")
 """Of `vgg_zoo.evaluation`, which may have further ones of a user's own."""
 

@@ -2,16 +2,17 @@
 
 import importlib
 import runpy
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from recipes.names import SMALL, check_recipe_name
-from recipes.recipe_checks import MOST_SEED, check_finite, check_net, check_types, check_zoo, is_net
-from vgg_zoo.configurations import STRIDE
-from vgg_zoo.entrypoints import predicts
-from vgg_zoo.images.preprocessing import Colours
+from recipes.names import SMALL, check_recipe_name, recipe_names
+from recipes.recipe_checks.fields import LEAST_SIDE, MOST_SEED, NETS, check_finite, check_named, check_types
+
+if TYPE_CHECKING:  # importing it takes seconds, which no mistake in a field waits for
+    from vgg_zoo.images.preprocessing import Colours
 
 OBJECTIVES = ("classes", "boxes")
 LAST_LAYER = ("kept", "new")
@@ -74,7 +75,7 @@ class Recipe:
     flip: bool = True
     colour_shift: float = 0.1
     colour_jitter: float = 0.0
-    colours: Colours | None = None
+    colours: "Colours | None" = None
     batch_size: int = 256
     fit_batch: bool = False
     learning_rate: float = 1e-2
@@ -94,7 +95,13 @@ class Recipe:
         for each in fields(self):
             check_finite(each.name, getattr(self, each.name))
         self._check_beginning()
-        check_net(self.model, self.model_args, self.crop_size)
+        net = (self.model, self.objective, self.model_args, self.crop_size)
+        check_named(*net)
+        if "timm" in sys.modules:  # a command that has only read its options has not imported it, and checks again
+            from recipes.recipe_checks.nets import check_colours, check_net
+
+            check_colours(self.colours)
+            check_net(*net)
 
     def _check_values(self) -> None:
         least, most = self.train_scales
@@ -121,9 +128,6 @@ class Recipe:
             raise ValueError(f"colour_jitter must be at most 1, or colours turn negative; got {self.colour_jitter}")
         if self.seed > MOST_SEED:
             raise ValueError(f"seed must be at most 2**32 - 1; got {self.seed}")
-        check_zoo(self.model)
-        if predicts(self.model) != self.objective:
-            raise ValueError(f"{self.model} cannot learn {self.objective}: nets that predict boxes end in _box")
         if self.objective == "boxes" and self.crop != "paper":
             raise ValueError(f"boxes are learned from the paper's crops alone; got crop {self.crop!r}")
         if self.milestones is not None and [0, *self.milestones] != sorted({0, *self.milestones}):
@@ -144,7 +148,13 @@ class Recipe:
     @property
     def stands_on(self) -> str | None:
         """The recipe whose run this one begins with; None where it begins with published or random weights."""
-        return None if self.init_from is None or is_net(self.init_from) else self.init_from
+        if self.init_from is None or self.init_from.partition(".")[0] in NETS:
+            return None
+        if self.init_from.removesuffix(SMALL) in recipe_names():
+            return self.init_from
+        from recipes.recipe_checks.nets import is_net
+
+        return None if is_net(self.init_from) else self.init_from
 
     @property
     def single_crop_scale(self) -> int:
@@ -174,7 +184,7 @@ def small(recipe: Recipe) -> Recipe:
         raise ValueError(f"a recipe that begins with {recipe.init_from} has no small one: those weights have one size")
 
     def shrink(pixels: int) -> int:
-        return pixels * STRIDE // 224
+        return pixels * LEAST_SIDE // 224
 
     kept = {key: value for key, value in recipe.model_args.items() if key not in ("initialisation", "std")}
     return replace(

@@ -9,8 +9,7 @@ from typing import Any, get_args, get_origin
 
 from command_line.parser import MistypedError, near
 from recipes.recipe import Recipe
-from recipes.recipe_checks import check_type
-from vgg_zoo.images.preprocessing import Colours
+from recipes.recipe_checks.fields import check_type
 
 _KINDS = {field.name: field.type for field in fields(Recipe)}
 _ARGUMENTS = "model_args"
@@ -67,7 +66,7 @@ def _parted(word: str) -> tuple[str, str]:
 
 def _read(name: str, text: str) -> Any:
     kind = _KINDS[name]
-    if kind == Colours | None or get_origin(kind) is Mapping:
+    if isinstance(kind, str) or get_origin(kind) is Mapping:  # `Colours`, which is imported nowhere here
         way = "one by one: model_args.drop_rate=0.2" if name == _ARGUMENTS else "in a .py file of your own"
         raise ValueError(f"--set cannot write {name} as one value; give it {way}")
     value = _value(text, kind)

@@ -17,41 +17,67 @@ from pathlib import Path
 if __name__ == "__main__":  # run as a script, Python looks for modules beside this file; the recipes are a package
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from command_line.parser import Parser
+from command_line.values import positive, whole
 from recipes import train
 from recipes.data.options import add_data_options
 from recipes.names import KINDS, NETS, SMALL, check_recipe_name
 from recipes.runtime.command import command, command_parser
 from recipes.runtime.options import add_set_option
 
+FIRST = dict(zip(KINDS, ("vgg_a_s256", "vgg_b_s256_glorot", "vgg_a_modern", "vgg_d_s256_pcr"), strict=True))
+"""A recipe of each kind, with which the options are tried before anything is imported."""
+
+
+def parser() -> Parser:
+    """All options."""
+    parser = command_parser(__doc__, passes_on_to=train.parser())
+    group = parser.add_argument_group("which runs")
+    group.add_argument("--nets", nargs="+", choices=NETS, default=NETS, metavar="NET", help=f"of {', '.join(NETS)}")
+    group.add_argument(
+        "--kind",
+        choices=KINDS,
+        default="paper",
+        help="the paper's runs, or others of the same nets; boxes: Appendix A",
+    )
+    group.add_argument(
+        "--recipes",
+        nargs="+",
+        metavar="NAME",
+        help="these recipes and what they stand on, in place of --nets; default: those of --nets",
+    )
+    group.add_argument("--small", action="store_true", help="all at a seventh of the pixels and a tenth of the width")
+    add_set_option(group)
+    add_data_options(parser)
+    group = parser.add_argument_group("how they are run")
+    group.add_argument("--output", type=Path, default=Path("runs"), help="holds a folder for each run")
+    group.add_argument(
+        "--launcher", help='for example "accelerate launch --num_processes 8"; default: plain python, one process'
+    )
+    group = parser.add_argument_group("plan")
+    group.add_argument("--plan", action="store_true", help="print the chain with steps, images and hours; run nothing")
+    group.add_argument(
+        "--images", type=whole(), help="training images for --plan, without looking at --data; default: those of --data"
+    )
+    group.add_argument(
+        "--rate",
+        type=positive,
+        help="training images a second of net D for --plan, as `train.py --dry-run` prints (default: an RTX 3090's)",
+    )
+    return parser
+
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line; `passed_on` is what of it is for recipes/train.py."""
-    parser = command_parser(__doc__, passes_on_to=train.parser())
-    parser.add_argument("--output", type=Path, default=Path("runs"), help="holds a folder for each run")
-    parser.add_argument("--nets", nargs="+", choices=NETS, default=NETS, metavar="NET", help=f"of {', '.join(NETS)}")
-    parser.add_argument(
-        "--kind", choices=KINDS, default="paper", help="the paper's runs, or others of the same nets; boxes: Appendix A"
-    )
-    parser.add_argument("--recipes", nargs="+", metavar="NAME", help="these recipes and what they stand on; not --nets")
-    parser.add_argument("--small", action="store_true", help="all at a seventh of the pixels and a tenth of the width")
-    parser.add_argument("--launcher", help='for example "accelerate launch --num_processes 8"; plain python by default')
-    parser.add_argument("--plan", action="store_true", help="print the chain with steps, images and hours; run nothing")
-    parser.add_argument("--images", type=int, help="training images for --plan, without looking at --data")
-    parser.add_argument(
-        "--rate",
-        type=float,
-        help="training images a second of net D for --plan, as `train.py --dry-run` prints (default: an RTX 3090's)",
-    )
-    add_set_option(parser)
-    add_data_options(parser)
-    args, passed_on = parser.parse_known_args(arguments)
+    mine = parser()
+    args, passed_on = mine.parse_known_args(arguments)
     args.passed_on = passed_on
-    for name in args.recipes or ():
-        try:
-            check_recipe_name(name + SMALL * args.small)
-        except ValueError as error:
-            parser.error(str(error))
-    train.parse(["--recipe", "vgg_a_s256", "--data", args.data, *args.passed_on])  # a mistake is said now
+    names = [name + SMALL * args.small for name in args.recipes or [FIRST[args.kind]]]
+    with mine.typed_wrong():
+        for name in names:
+            check_recipe_name(name)
+    changes = ["--set", *args.changes] if args.changes else []
+    train.parse(["--recipe", names[0], "--data", args.data, *passed_on, *changes])  # a mistake is said now
     return args
 
 

@@ -14,16 +14,26 @@ if __name__ == "__main__":  # run as a script, Python looks for modules beside t
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from recipes.runtime.command import command, command_parser
+from recipes.runtime.options import add_report, check_report
+from recipes.runtime.values import output_of
+
+FILES = ("tables.md", "tables.png")
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = command_parser(__doc__)
     parser.add_argument(
-        "folders", type=Path, nargs="+", metavar="DIR", help="outputs of recipes/evaluate.py, fuse.py or localise.py"
+        "folders",
+        type=output_of("evaluate", "fuse", "localise"),
+        nargs="+",
+        metavar="DIR",
+        help="outputs of recipes/evaluate.py, fuse.py or localise.py",
     )
-    parser.add_argument("--output", type=Path, help="folder for tables.md and tables.png")
-    return parser.parse_args(arguments)
+    add_report(parser, *FILES)
+    args = parser.parse_args(arguments)
+    check_report(parser, args, *FILES)
+    return args
 
 
 def run(args: argparse.Namespace) -> None:

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from hub.repository.address import Address, parse_address
+from hub.repository.names import SUMS
 from vgg_zoo import json_files
 from vgg_zoo.weights.files import file_digest
 from vgg_zoo.weights.folder import CONFIG, WEIGHTS
 
 CARD, EVALUATION, RECIPE = "README.md", "eval_results.json", "recipe.json"
-ONNX, SUMS = "onnx/dense.onnx", "SHA256SUMS"
+ONNX = "onnx/dense.onnx"
 
 REQUIRED = (WEIGHTS, CONFIG, CARD, EVALUATION, ONNX, SUMS)
 """Of every net; `hub.results.kind.Kind.settings_file` is another."""

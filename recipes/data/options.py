@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from recipes.runtime.values import data_set, existing_file
+
 BOX_FORMATS = ("xyxy", "xywh")
 
 
@@ -48,7 +50,11 @@ def add_data_options(parser: argparse.ArgumentParser, required: bool = True) -> 
     """Options that make a `DataSource`."""
     group = parser.add_argument_group("data")
     group.add_argument(
-        "--data", required=required, help="'digits', a Hub id, a folder of images, VOC's, ILSVRC's, or parquet"
+        "--data",
+        type=data_set,
+        required=required,
+        help="'digits', a Hub id, a folder of images, VOC's, ILSVRC's, or parquet"
+        + ("" if required else "; default: none"),
     )
     group.add_argument("--image-column", help="default: the first of type Image")
     group.add_argument("--label-column", help="default: the first of type ClassLabel; numbers and texts do too")
@@ -61,7 +67,11 @@ def add_data_options(parser: argparse.ArgumentParser, required: bool = True) -> 
         default=BOX_FORMATS[0],
         help="left, top, right, bottom, or left, top, width, height; in pixels",
     )
-    group.add_argument("--class-names", type=Path, help="file with one name a line, in the order of the labels")
+    group.add_argument(
+        "--class-names",
+        type=existing_file,
+        help="file with one name a line, in the order of the labels; default: as the data set names its classes",
+    )
 
 
 def data_source(args: argparse.Namespace) -> DataSource:

@@ -46,6 +46,7 @@ def command_parser(description: str | None, output: str | None = None, passes_on
     """
     parser = Parser(description=description, passes_on_to=passes_on_to)
     if output is not None:
-        parser.add_argument("--output", type=Path, required=True, help=f"folder of {output}")
-        parser.add_argument("--overwrite", action="store_true", help="delete what OUTPUT holds, and start again")
+        group = parser.add_argument_group("output")
+        group.add_argument("--output", type=Path, required=True, metavar="FOLDER", help=f"of {output}")
+        group.add_argument("--overwrite", action="store_true", help="delete what OUTPUT holds, and start again")
     return parser

@@ -8,9 +8,34 @@ from typing import Any
 import torch
 from accelerate import Accelerator, PartialState
 
+from command_line.parser import MistypedError
 from vgg_zoo.devices import cpu_name
 
 _NEEDS_AMPERE = ("tf32", "bf16")
+_USE_CPU = "ACCELERATE_USE_CPU"
+
+
+def use_device(device: str) -> None:
+    """Let Accelerate take a device, before its state is made.
+
+    Args:
+        device: One of `recipes.names.DEVICES`.
+
+    Raises:
+        MistypedError: There is no GPU, or the launcher forbids it.
+    """
+    if device == "cpu":
+        os.environ[_USE_CPU] = "true"  # as Accelerate's launcher tells its processes
+    elif device == "cuda" and _is_cpu_wanted():
+        raise MistypedError(
+            f"--device cuda: the launcher says that the CPU is to be used ({_USE_CPU}); leave either out"
+        )
+    elif device == "cuda" and not torch.cuda.is_available():
+        raise MistypedError("--device cuda: PyTorch sees no GPU here; give --device cpu, or leave it out")
+
+
+def _is_cpu_wanted() -> bool:
+    return os.environ.get(_USE_CPU, "").lower() in ("1", "true", "yes")
 
 
 def check_devices() -> str | None:
@@ -22,7 +47,7 @@ def check_devices() -> str | None:
     Raises:
         ValueError: More processes on this machine than GPUs.
     """
-    if os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes"):
+    if _is_cpu_wanted():
         return None
     if not torch.cuda.is_available():
         return _unusable_gpu()

@@ -3,19 +3,61 @@
 import argparse
 from pathlib import Path
 
-from recipes.names import PRECISIONS
+from command_line.parser import Parser
+from command_line.values import check_new, whole
+from recipes.names import DEVICES, PRECISIONS
+from recipes.recipe_checks.fields import LEAST_SIDE
+from recipes.runtime.values import is_known_here, net
 
 
 def add_model(parser: argparse._ActionsContainer) -> None:
     """The option that names the net."""
-    parser.add_argument("--model", required=True, help="a name that timm loads with weights, or a folder of a run")
+    parser.add_argument(
+        "--model",
+        type=net,
+        required=True,
+        metavar="NAME",
+        help="a name that timm loads with weights, or a run's folder",
+    )
+
+
+def add_scales(parser: argparse._ActionsContainer, text: str, name: str = "--scales") -> None:
+    """The option that says Q, the smallest sides that images are rescaled to."""
+    parser.add_argument(name, type=whole(LEAST_SIDE), nargs="+", metavar="Q", help=text)
 
 
 def add_submission(parser: argparse._ActionsContainer) -> None:
     """The option for ILSVRC's test server."""
     parser.add_argument(
-        "--submission", type=Path, metavar="FILE", help="write ILSVRC's test-server lines: top 5, from 1"
+        "--submission",
+        type=Path,
+        metavar="FILE",
+        help="write ILSVRC's test-server lines: top 5, from 1; default: none are written",
     )
+
+
+def check_submission(args: argparse.Namespace) -> None:
+    """A test that begins replaces no file; that of a test which resumes is its own.
+
+    Raises:
+        ValueError: The file is there.
+    """
+    if is_known_here() and args.submission is not None and not (args.output / "run.json").exists():
+        check_new([args.submission], args.overwrite)
+
+
+def add_report(parser: argparse._ActionsContainer, *files: str) -> None:
+    """The options --output and --overwrite of a command that writes some files once, and whose work is short."""
+    group = parser.add_argument_group("output")
+    group.add_argument("--output", type=Path, help=f"folder for {' and '.join(files)}; default: none are written")
+    group.add_argument("--overwrite", action="store_true", help="replace those that OUTPUT holds")
+
+
+def check_report(parser: Parser, args: argparse.Namespace, *files: str) -> None:
+    """End the process where `add_report`'s options name files that are there."""
+    if args.output is not None:
+        with parser.typed_wrong():
+            check_new([args.output / name for name in files], args.overwrite)
 
 
 def add_testing_options(parser: argparse.ArgumentParser, strict: str | None = "decoded") -> argparse._ArgumentGroup:
@@ -29,10 +71,11 @@ def add_testing_options(parser: argparse.ArgumentParser, strict: str | None = "d
         The group, for further options.
     """
     group = parser.add_argument_group("hardware and files; changes no result beyond the precision's rounding")
+    add_device(group)
     add_workers(group)
     group.add_argument(
         "--most-pixels",
-        type=int,
+        type=whole(LEAST_SIDE**2),
         help="that go through a net at once; tiles beyond. Default: 2**20 on a CPU; on a GPU one for each 4 kB of its "
         "memory, at most 2**24",
     )
@@ -46,11 +89,21 @@ def add_testing_options(parser: argparse.ArgumentParser, strict: str | None = "d
     return group
 
 
+def add_device(parser: argparse._ActionsContainer) -> None:
+    """The option that says where the net runs."""
+    parser.add_argument(
+        "--device",
+        choices=DEVICES,
+        default=DEVICES[0],
+        help="where the net runs; auto takes a GPU where there is one, and the CPU where the launcher says so",
+    )
+
+
 def add_workers(parser: argparse._ActionsContainer) -> None:
     """The option that says how many processes load images."""
     parser.add_argument(
         "--workers",
-        type=int,
+        type=whole(0),
         help="processes that load images, for each process; default: its share of the cores with a GPU, else 0",
     )
 
@@ -60,15 +113,20 @@ def add_precision(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--precision",
         choices=PRECISIONS,
-        help="of the arithmetic; default as accelerate launch says, else fp32, IEEE's. bf16 and tf32 keep fp32 weights",
+        help="of the arithmetic; default: as accelerate launch says, else IEEE's fp32. bf16 and tf32 keep fp32 weights",
     )
 
 
 def add_hardware_options(parser: argparse.ArgumentParser) -> None:
     """Options that say on what hardware."""
     group = parser.add_argument_group("hardware; changes nothing of what is learned")
+    add_device(group)
     add_workers(group)
-    group.add_argument("--device-batch", type=int, help="most images at once on a device; more are accumulated")
+    group.add_argument(
+        "--device-batch",
+        type=whole(),
+        help="most images at once on a device; more are accumulated. Default: all of a process's share of the batch",
+    )
     add_precision(group)
     group.add_argument("--channels-last", action="store_true", help="NHWC layout, faster on recent GPUs")
     group.add_argument("--compile", action="store_true", help="torch.compile the net")
@@ -77,7 +135,7 @@ def add_hardware_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--deterministic", action="store_true", help="bit-identical on a GPU in every run; slower")
 
 
-def add_set_option(parser: argparse.ArgumentParser) -> None:
+def add_set_option(parser: argparse._ActionsContainer) -> None:
     """The option --set, whose words are `args.changes`."""
     parser.add_argument(
         "--set",
@@ -87,5 +145,5 @@ def add_set_option(parser: argparse.ArgumentParser) -> None:
         dest="changes",
         metavar="NAME=VALUE",
         help="change fields of the recipe: epochs=20 train_scales=256,512 milestones=none model_args.drop_rate=0.2; "
-        "what is learned is written in run.json, whole",
+        "what is learned is written in run.json, whole. Default: nothing is changed",
     )

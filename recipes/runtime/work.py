@@ -11,7 +11,7 @@ import torch
 from accelerate import Accelerator
 
 from command_line.parser import MistypedError
-from recipes.runtime.hardware import loading_processes, precision_of
+from recipes.runtime.hardware import loading_processes, precision_of, use_device
 from recipes.runtime.launchers import stop_launcher
 from recipes.runtime.lifeline import let_go
 from recipes.runtime.lock import release
@@ -128,6 +128,7 @@ def begin_processes(args: argparse.Namespace, folder: Path | None = None) -> Acc
     Raises:
         ValueError: What the launcher asks for, or the device, does not fit.
     """
+    use_device(args.device)
     bf16_gradients, trackers = getattr(args, "bf16_gradients", False), args.trackers if folder else ()
     accelerator = make_accelerator(folder, args.precision, args.deterministic, bf16_gradients, trackers)
     args.precision = precision_of(args.precision, accelerator)

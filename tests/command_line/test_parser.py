@@ -1,6 +1,8 @@
 """The parser of all commands: defaults, suggestions, aliases, and one line for a mistake."""
 
 import argparse
+from importlib import import_module
+from typing import Any, NoReturn
 
 import pytest
 
@@ -93,3 +95,38 @@ def test_a_mistyped_command_is_told(capsys: pytest.CaptureFixture[str]) -> None:
 def test_what_is_far_from_everything_has_no_hint() -> None:
     """Rather than a wrong one."""
     assert near("--zebra", ["--model", "--output"]) == ""
+
+
+SCRIPTS = (
+    "train",
+    "evaluate",
+    "fuse",
+    "localise",
+    "tables",
+    "extract_features",
+    "linear_svm",
+    "reproduce",
+    "check_data",
+)
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_every_option_says_what_it_is_where_it_is_left_out(script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its default, or its group's word for all of them; flags are off."""
+    seen: list[Parser] = []
+
+    def parse(parser: Parser, *_: Any) -> NoReturn:
+        seen.append(parser)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Parser, "parse_known_args", parse)
+    with pytest.raises(KeyboardInterrupt):
+        import_module(f"recipes.{script}").parse([])
+    texts = {}
+    for group in seen[0]._action_groups:
+        for action in group._group_actions:
+            text = seen[0]._get_formatter()._get_help_string(action) or ""  # type: ignore[attr-defined]
+            says = any(word in f"{group.title} {text}".lower() for word in ("default", "where nothing is said"))
+            texts[action.dest] = says or action.required or action.nargs in (0, "?")
+    assert len(texts) > 3
+    assert [dest for dest, says in texts.items() if not says] == []

@@ -115,5 +115,5 @@ def make_built(folder: Path, seed: int = 0, address: str = REPOSITORY) -> Path:
     run = make_run(folder / f"run{seed}", net, seed)
     results = (make_box_results if predicts(net) == "boxes" else make_results)(folder / f"results{seed}", run)
     output = folder / f"built{seed}"
-    build(run, parse_address(address), output, [results], "mit", "a net of the tests")
+    build(run, parse_address(address), output, [results], "mit", "a net of the tests", overwrite=True)
     return output

@@ -28,9 +28,16 @@ def run(tmp_path: Path) -> Path:
     return make_run(tmp_path / "run")
 
 
-def built(run: Path, output: Path, *results: Path, repo: str = REPOSITORY, licence: str | None = "mit") -> Path:
+def built(
+    run: Path,
+    output: Path,
+    *results: Path,
+    repo: str = REPOSITORY,
+    licence: str | None = "mit",
+    overwrite: bool = False,
+) -> Path:
     """Build, and say where."""
-    build(run, parse_address(repo), output, results, licence)
+    build(run, parse_address(repo), output, results, licence, overwrite=overwrite)
     return output
 
 
@@ -179,7 +186,7 @@ def test_rates_are_parts_of_the_images_up_to_rounding(run: Path, tmp_path: Path)
     for wrong in (0, 1, 12_345, 49_998, 49_999):
         rate = wrong / 49_999
         figures: dict[str, Any] = {"top1": rate, "top5": rate, "top1_interval": list(wilson_interval(rate, 49_999))}
-        built(run, tmp_path / "out", make_results(tmp_path / f"{wrong}", run, images=49_999, **figures))
+        built(run, tmp_path / f"out{wrong}", make_results(tmp_path / f"{wrong}", run, images=49_999, **figures))
 
 
 @pytest.mark.parametrize(
@@ -212,7 +219,7 @@ def test_other_mistakes_are_told(run: Path, tmp_path: Path) -> None:
         ("has no results.json", lambda: built(run, tmp_path / "out", run)),
         ("holds a vgg_d, and org/vgg_e.made", lambda: built(run, tmp_path / "out", results, repo="org/vgg_e.made")),
         ("--license must be one of", lambda: built(run, tmp_path / "out", results, licence="mine")),
-        ("was not built by this command", lambda: built(run, run, results)),
+        ("was not built by this command", lambda: built(run, run, results, overwrite=True)),
         ("has no config.json", lambda: built(results, tmp_path / "out", results)),
     ):
         with pytest.raises(ValueError, match=message):
@@ -221,11 +228,13 @@ def test_other_mistakes_are_told(run: Path, tmp_path: Path) -> None:
 
 
 def test_a_failed_build_leaves_the_older_one(run: Path, tmp_path: Path) -> None:
-    """The folder is replaced when the new one is whole."""
+    """The folder is replaced when it is said so, and the new one is whole."""
     folder = built(run, tmp_path / "out", make_results(tmp_path / "results", run))
     before = (folder / "SHA256SUMS").read_text()
+    with pytest.raises(ValueError, match="out is there already; name another place, or replace it with --overwrite"):
+        built(run, folder, tmp_path / "results")
     with pytest.raises(ValueError, match="other weights"):
-        built(run, folder, make_results(tmp_path / "bad", run, weights_sha256="1" * 64))
+        built(run, folder, make_results(tmp_path / "bad", run, weights_sha256="1" * 64), overwrite=True)
     assert (folder / "SHA256SUMS").read_text() == before
 
 

@@ -108,7 +108,7 @@ def test_a_mistake_ends_in_one_line(world: tuple[LocalHub, Path]) -> None:
     altered = Path(shutil.copytree(place / "built", place / "altered"))
     (altered / "config.json").write_text("{}")
     for words, message in (
-        (["publsih", altered], "invalid choice: 'publsih'"),
+        (["publsih", altered], "unknown command 'publsih' (did you mean publish?); choose from build, check, plan"),
         (["publish", place / "nowhere"], "`python -m hub build` writes one"),
         (["publish", altered], "are not those that SHA256SUMS names; build the folder again"),
     ):

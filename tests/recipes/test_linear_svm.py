@@ -263,7 +263,6 @@ def test_a_mistake_ends_in_one_line(net: Path, devkit: Path, tmp_path: Path) -> 
         (["--protocol", "caltech101", "--data", tmp_path], "holds no Caltech-101"),
         (["--protocol", "folder", "--data", tmp_path / "none"], "cannot load the data set"),
         (["--protocol", "voc2007", "--data", devkit, "--layer", "fc9"], "'fc9'"),
-        (["--protocol", "voc2007", "--data", devkit, "--scales", "16"], "scales must be"),
     ):
         assert message in error(*words, *out)
     assert not (tmp_path / "out").exists()
@@ -282,7 +281,8 @@ def test_a_mistake_ends_in_one_line(net: Path, devkit: Path, tmp_path: Path) -> 
         ("--protocol voc2007 --data d --test-set train", "choose from test, val"),
         ("--protocol voc2007 --data d --image-only", "--image-only is for voc2012-action"),
         ("--protocol voc2007 --data d --solver x", "unknown --solver 'x'; choose from auto, liblinear, sgd"),
-        ("--protocol voc2007 --data d --C 0", "--C must be above 0"),
+        ("--protocol voc2007 --data d --C 0", "--C: must be a number above 0"),
+        ("--protocol voc2007 --data d --scales 16", "--scales: must be a whole number of at least 32; got 16"),
         ("--protocol voc2007 --data d --combine max", "unknown --combine 'max'; choose from average, stack"),
         ("--protocol voc2007 --features f", "--features goes with --protocol folder"),
         ("--protocol folder --features f --model m", "takes the place of --model and --data"),

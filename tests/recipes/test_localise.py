@@ -272,7 +272,7 @@ def test_errors_are_counted_as_ilsvrc_does() -> None:
         (["--net", "runs/x"], "--protocol 2 needs --classifier"),
         (["--net", "runs/x", "--protocol", "1", "--classifier", "y"], "the class is given"),
         (["--net", "runs/nowhere", "--protocol", "1"], "there is no net 'runs/nowhere'"),
-        (["--net", "vgg_d.tv_in1k", "--protocol", "1", "--close", "x"], "invalid float value"),
+        (["--net", "vgg_d.tv_in1k", "--protocol", "1", "--close", "x"], "--close: must be a number from 0 to 1; got x"),
     ],
 )
 def test_a_mistake_is_named(options: list[str], message: str, data: Path, tmp_path: Path) -> None:

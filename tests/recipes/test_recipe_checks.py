@@ -14,9 +14,14 @@ from timm.models import register_model
 
 from recipes.names import recipe_names
 from recipes.recipe import Recipe, load_recipe
+from recipes.recipe_checks import fields as checks
+from recipes.recipe_checks.nets import parameters
 from tests.helpers import BOX_NETS, NETS
 from vgg_zoo import VGG
+from vgg_zoo.configurations import REGRESSIONS
 from vgg_zoo.images.preprocessing import IMAGENET_COLOURS, Colours
+from vgg_zoo.initialisation import METHODS
+from vgg_zoo.model import LEAST_SIDE
 
 NAN, INF = float("nan"), float("inf")
 
@@ -39,7 +44,7 @@ WRONG_TYPES: dict[str, list[Any]] = {
     "float | None": ["0.9", True, (0.9,)],
     "str | None": [3, True, ["vgg_a_s256"]],
     "collections.abc.Mapping[str, typing.Any]": [None, [("std", 0.01)], "std"],
-    "vgg_zoo.images.preprocessing.Colours | None": [((1.0, 2.0, 3.0),), {"mean": (1, 2, 3)}],
+    "Colours | None": [((1.0, 2.0, 3.0),), {"mean": (1, 2, 3)}],
 }
 
 
@@ -80,17 +85,17 @@ def test_no_number_is_infinite_or_none(name: str, value: float) -> None:
         ({"model_args": {"in_chans": 1}}, "model_args has 'in_chans'"),
         (
             {"model_args": {"widht_multiplier": 0.5}},
-            "unexpected keyword argument 'widht_multiplier'); it takes ",
+            "vgg_a takes no 'widht_multiplier' (did you mean width_multiplier?) in model_args; it takes ",
         ),
-        ({"model_args": {"regression": "pcr"}}, "vgg_a cannot be made with model_args {'regression': 'pcr'}"),
+        ({"model_args": {"regression": "pcr"}}, "vgg_a takes no 'regression' in model_args; it takes global_pool"),
         ({"model_args": {"std": "0.01"}}, "model_args['std'] must be a number; got '0.01'"),
         ({"model_args": {"std": INF}}, "model_args['std'] must be finite; got inf"),
         ({"model_args": {"std": np.float32(1)}}, "model_args must be plain data"),
         ({"model_args": {"head_kernel_size": 1.0}}, "model_args['head_kernel_size'] must be a whole number; got 1.0"),
         ({"model_args": {"width_multiplier": True}}, "model_args['width_multiplier'] must be a number; got True"),
         ({"model_args": {"initialisation": "he"}}, "unknown initialisation 'he'; choose from glorot, normal"),
-        ({"model_args": {"drop_rate": 1.5}}, "dropout probability has to be between 0 and 1, but got 1.5"),
-        ({"model_args": {"global_pool": ""}}, "vgg_a cannot be made with model_args {'global_pool': ''}"),
+        ({"model_args": {"drop_rate": 1.5}}, "model_args['drop_rate'] must be from 0 to 1; got 1.5"),
+        ({"model_args": {"global_pool": ""}}, "unknown global_pool ''; choose from avg, max"),
         ({"model": "vgg_a.tv_in1k"}, "without the tag of weights; got 'vgg_a.tv_in1k'"),
     ],
 )
@@ -191,3 +196,14 @@ def test_colours_are_numbers(changes: dict[str, Any], message: str) -> None:
     assert Colours(**values)
     with pytest.raises(ValueError, match=message):
         Colours(**values | changes)
+
+
+def test_what_is_known_without_pytorch_is_what_decides() -> None:
+    """Nets, arguments with their types and options, the smallest side: those of the nets themselves."""
+    assert (tuple(NETS), tuple(BOX_NETS)) == (checks.NETS, checks.BOX_NETS)
+    assert checks.LEAST_SIDE == LEAST_SIDE
+    for net, known in (("vgg_d", checks.ARGUMENTS), ("vgg_d_box", checks.ARGUMENTS | checks.OF_BOX_NETS)):
+        theirs = {name: kind for name, kind in parameters(net) if name not in checks.ELSEWHERE}
+        assert theirs == {name: str if isinstance(kind, tuple) else kind for name, kind in known.items()}
+    assert checks.ARGUMENTS["initialisation"] == METHODS
+    assert set(checks.OF_BOX_NETS["regression"]) == set(REGRESSIONS)

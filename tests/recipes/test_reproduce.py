@@ -70,8 +70,8 @@ def test_a_mistyped_net_lists_the_nets(tmp_path: Path) -> None:
     assert "unknown --nets 'f'; choose from a, a_lrn, b" in refused("--nets", "f")
     assert "unknown recipe 'vgg_d_256' (did you mean vgg_d_s256" in refused("--recipes", "vgg_d_256")
     assert "no option --lauchner (did you mean --launcher?)" in refused("--lauchner", "x")
-    assert "no option --device-bach (did you mean --device-batch?)" in refused("--device-bach", "8")
-    assert "--max-steps must be at least 1; got 0" in refused("--max-steps", "0")
+    assert "no option --device-bach (did you mean --device-batch or --device?)" in refused("--device-bach", "8")
+    assert "--max-steps: must be a whole number of at least 1; got 0" in refused("--max-steps", "0")
     assert list(tmp_path.iterdir()) == []
 
 

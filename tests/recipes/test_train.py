@@ -314,4 +314,4 @@ def test_no_time_between_checkpoints_is_refused(minutes: str, capsys: pytest.Cap
     """Before anything is written."""
     with pytest.raises(SystemExit):
         train.parse(["--recipe", TINY, "--data", "digits", "--checkpoint-minutes", minutes])
-    assert "--checkpoint-minutes must be above 0" in capsys.readouterr().err
+    assert "--checkpoint-minutes: must be a number above 0" in capsys.readouterr().err

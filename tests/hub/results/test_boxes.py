@@ -107,7 +107,7 @@ def test_a_training_alone_will_do(run: Path, tmp_path: Path) -> None:
     assert read_localise(folder / "localise.json") == {"scales": [72], "close": 0.5, "ceil_mode": False}
     assert 'classifier = "path/to/classifier"' in (folder / "README.md").read_text()
     check(folder)
-    again = built(run, tmp_path / "out", make_box_results(tmp_path / "true", run, protocol=1))
+    again = built(run, tmp_path / "again", make_box_results(tmp_path / "true", run, protocol=1))
     (row,) = json.loads((again / "eval_results.json").read_text())
     assert row["box_error"] == 0.375
 

@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 import torch
 
+from command_line.parser import MistypedError
 from recipes.runtime.hardware import (
     check_devices,
     hardware,
     loading_processes,
     precision_of,
     set_arithmetic,
+    use_device,
 )
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
@@ -139,3 +141,20 @@ def test_results_say_on_what_they_were_computed() -> None:
     assert found["device"] == "cpu"
     assert found["threads"] == torch.get_num_threads()
     assert found["deterministic"] is False
+
+
+def test_a_device_is_taken_as_accelerate_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The CPU by the variable of its launcher; a GPU that is not there, or that the launcher forbids, is refused."""
+    monkeypatch.delenv("ACCELERATE_USE_CPU", raising=False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for device in ("auto", "cuda"):
+        use_device(device)
+    assert "ACCELERATE_USE_CPU" not in os.environ
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(MistypedError, match="--device cuda: PyTorch sees no GPU here"):
+        use_device("cuda")
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "no")  # set, so that it is put back
+    use_device("cpu")
+    assert os.environ["ACCELERATE_USE_CPU"] == "true"
+    with pytest.raises(MistypedError, match="the launcher says that the CPU is to be used"):
+        use_device("cuda")
