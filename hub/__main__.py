@@ -104,7 +104,11 @@ def _add_build(commands: Any) -> None:
     )
     group = command.add_argument_group("what is published")
     group.add_argument(
-        "--repo", type=parse_address, required=True, metavar="ORG/NET.TAG[@VERSION]", help="where it is to go; @v1"
+        "--repo",
+        type=parse_address,
+        required=True,
+        metavar="ORG/NET.TAG[@VERSION]",
+        help="where it is to go; the version is v1 by default",
     )
     group.add_argument(
         "--results",
