@@ -44,6 +44,7 @@ from benchmarks.situations import SITUATIONS
 from benchmarks.timing import in_own_process, machine, markdown, save, write
 from recipes.runtime.command import command, command_parser
 from vgg_zoo.devices import bf16_of_cpu
+from vgg_zoo.extras import install
 
 MOST_LOAD = 0.5
 """Processes that computed in the last minute, on a machine that measures nothing but itself."""
@@ -63,7 +64,7 @@ def write_all(output: Path, results: Sequence[Result], missing: Mapping[str, str
     try:
         plot(results, output.with_suffix(".png"))
     except ImportError as error:
-        print(f"{output.with_suffix('.png')} is left out: it needs {error.name}: pip install 'vgg-zoo[benchmarks]'")
+        print(f"{output.with_suffix('.png')} is left out: it needs {error.name}: {install('benchmarks')}")
 
 
 def note(results: Sequence[Result], missing: Mapping[str, str]) -> str:

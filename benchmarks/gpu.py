@@ -40,7 +40,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def unable(device: str) -> str | None:
     """Why nothing can run here."""
     if absent := missing():
-        return f"missing: {', '.join(absent)}; pip install -e '.[recipes]'"
+        return f"missing: {', '.join(absent)}; pip install -e '.[train]'"
     import torch
 
     if device == "cuda" and not torch.cuda.is_available():

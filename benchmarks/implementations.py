@@ -21,9 +21,9 @@ from torch import Tensor, nn
 import vgg_zoo
 from benchmarks.nets import NETS, PEERS
 from vgg_zoo import VGG
+from vgg_zoo.extras import install
 from vgg_zoo.weights.state_dict import CLASSIFIER
 
-EXTRA = "pip install 'vgg-zoo[benchmarks]'"
 COMPILERS = (os.environ.get("CXX", "c++"), "g++", "clang++")
 
 Forward = Callable[[], Tensor]
@@ -96,7 +96,7 @@ class Subject:
         try:
             from hub.repository.dense_onnx import write_dense_onnx
         except ImportError as error:
-            raise NotHereError(f"needs {error.name} to write the ONNX file: {EXTRA}") from error
+            raise NotHereError(f"needs {error.name} to write the ONNX file: {install('benchmarks')}") from error
         path = self.folder / "dense.onnx"
         if not path.is_file():
             write_dense_onnx(self.net, path)
@@ -142,7 +142,7 @@ def _onnx_runtime(subject: Subject, *, defaults: bool = False) -> Prepare:
     try:
         import onnxruntime
     except ImportError as error:
-        raise NotHereError(f"needs {error.name}: {EXTRA}") from error
+        raise NotHereError(f"needs {error.name}: {install('benchmarks')}") from error
     options = onnxruntime.SessionOptions()
     if not defaults:
         options.intra_op_num_threads, options.inter_op_num_threads = subject.threads, 1
@@ -160,7 +160,7 @@ def _openvino(subject: Subject, *, defaults: bool = False) -> Prepare:
     try:
         import openvino
     except ImportError as error:
-        raise NotHereError(f"needs {error.name}: {EXTRA}") from error
+        raise NotHereError(f"needs {error.name}: {install('benchmarks')}") from error
     core = openvino.Core()
     settings: Mapping[str, Any] = {
         "INFERENCE_NUM_THREADS": subject.threads,

@@ -21,6 +21,7 @@ from vgg_zoo.weights.files import file_digest
 
 TEMPLATE = Path(__file__).parent / "templates" / "card.md.jinja"
 PROJECT = "https://pypi.org/project/vgg-zoo"
+PACKAGE = "`pip install vgg-zoo`, or, where no index has it yet, `pip install -e .` in a checkout"
 
 
 def card_of(folder: Path) -> str:
@@ -163,12 +164,12 @@ def _requirement(config: dict[str, Any], address: Address) -> str:
     """What must be installed to load the net."""
     if _import_line(config):
         return (
-            "timm has no such net: `pip install vgg-zoo`, and `import vgg_zoo` before timm's `create_model`. The ONNX "
-            "file needs neither."
+            f"timm has no such net: {PACKAGE}, and `import vgg_zoo` before timm's `create_model`. The ONNX file needs "
+            "neither."
         )
     return (
         f"Plain `timm` loads it (as `{config['architecture']}`), and so does transformers' `TimmWrapper`. With "
-        f"`pip install vgg-zoo` it is `{address.net}`, and its dense evaluation is there."
+        f"vgg_zoo ({PACKAGE}) it is `{address.net}`, and its dense evaluation is there."
     )
 
 

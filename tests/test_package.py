@@ -1,38 +1,170 @@
 """What is installed, what is printed, and what the README says."""
 
+import os
 import re
 import subprocess
 import sys
+import tarfile
 import zipfile
+from email import message_from_bytes
+from email.message import Message
 from pathlib import Path
 from pkgutil import resolve_name
+from typing import NamedTuple
 
 import mypy.api
 import pytest
+import readme_renderer.markdown
 
 import vgg_zoo
+from tests.project import ROOT, extras, project
+from vgg_zoo import extras as extras_of_package
 from vgg_zoo_cli.list import zoo
 
-ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
+MODULES = {
+    str(path.relative_to(ROOT))
+    for package in ("vgg_zoo", "vgg_zoo_cli")
+    for path in (ROOT / package).rglob("*")
+    if path.is_file() and "__pycache__" not in path.parts
+}
+LARGEST = 200_000
+"""Bytes of a file that may be installed or shipped as source."""
 
 
-def test_the_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
-    """recipes/, hub/ and tests/ are run from a checkout."""
-    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    (wheel,) = tmp_path.glob("*.whl")
-    assert wheel.name.startswith(f"vgg_zoo-{vgg_zoo.__version__}-")
-    with zipfile.ZipFile(wheel) as archive:
-        folders = {name.split("/")[0] for name in archive.namelist()}
-        assert folders == {"vgg_zoo", "vgg_zoo_cli", f"vgg_zoo-{vgg_zoo.__version__}.dist-info"}
-        names = {
-            "vgg_zoo/weights/published.json",
-            "vgg_zoo/fast/winograd.cpp",
-            "vgg_zoo/fast/amx.cpp",
-            "vgg_zoo/py.typed",
-        }
-        assert names <= set(archive.namelist())
+class Built(NamedTuple):
+    """What `python -m build` makes: the sdist, and out of the sdist the wheel."""
+
+    sdist: Path
+    wheel: Path
+
+    @property
+    def metadata(self) -> Message:
+        """The wheel's."""
+        with zipfile.ZipFile(self.wheel) as archive:
+            return message_from_bytes(archive.read(f"vgg_zoo-{vgg_zoo.__version__}.dist-info/METADATA"))
+
+
+def build(folder: Path, *options: str) -> Path:
+    """Run `python -m build` on this checkout with the packages that are here."""
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), *options, str(ROOT)]
+    subprocess.run(command, check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """Once for all tests."""
+    folder = build(tmp_path_factory.mktemp("dist"))
+    stem = f"vgg_zoo-{vgg_zoo.__version__}"
+    assert {path.name for path in folder.iterdir()} == {f"{stem}.tar.gz", f"{stem}-py3-none-any.whl"}
+    return Built(folder / f"{stem}.tar.gz", folder / f"{stem}-py3-none-any.whl")
+
+
+def test_the_wheel_holds_the_package_and_nothing_else(built: Built) -> None:
+    """Every file of it: recipes/, hub/, benchmarks/ and tests/ are run from a checkout."""
+    about = f"vgg_zoo-{vgg_zoo.__version__}.dist-info"
+    with zipfile.ZipFile(built.wheel) as archive:
+        files = {file.filename: file.file_size for file in archive.infolist()}
+    more = {f"{about}/{name}" for name in ("METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE")}
+    assert set(files) == MODULES | more
+    assert {"vgg_zoo/weights/published.json", "vgg_zoo/fast/winograd.cpp", "vgg_zoo/fast/amx.cpp"} <= MODULES
+    assert "vgg_zoo/py.typed" in MODULES
+    assert max(files.values()) < LARGEST
+
+
+def test_the_sdist_holds_what_the_wheel_is_built_from(built: Built) -> None:
+    """And what a reader of it wants; no tests, runs, benchmarks or pictures."""
+    with tarfile.open(built.sdist) as archive:
+        files = {member.name.partition("/")[2]: member.size for member in archive.getmembers() if member.isfile()}
+    beside = {"README.md", "CHANGELOG.md", "CITATION.cff", "LICENSE", "pyproject.toml", "PKG-INFO", ".gitignore"}
+    assert set(files) == MODULES | beside
+    assert max(files.values()) < LARGEST
+
+
+def test_the_checkout_builds_the_same_wheel(built: Built, tmp_path: Path) -> None:
+    """Byte for byte the one that was built out of the sdist."""
+    (wheel,) = build(tmp_path, "--wheel").iterdir()
+    assert wheel.read_bytes() == built.wheel.read_bytes()
+
+
+def test_an_index_would_take_them(built: Built) -> None:
+    """As twine judges."""
+    command = [sys.executable, "-m", "twine", "check", "--strict", str(built.sdist), str(built.wheel)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.count("PASSED") == 2
+
+
+def test_the_metadata_says_what_pyproject_says(built: Built) -> None:
+    """Name, version, licence, addresses, classifiers, requirements and extras."""
+    said = built.metadata
+    assert (said["Name"], said["Version"]) == ("vgg-zoo", vgg_zoo.__version__)
+    assert (said["License-Expression"], said["Requires-Python"]) == ("Apache-2.0", project()["requires-python"])
+    assert said.get_all("Classifier") == sorted(project()["classifiers"])
+    assert {line.partition(", ")[2] for line in said.get_all("Project-URL", [])} == set(project()["urls"].values())
+    assert set(said.get_all("Provides-Extra", [])) == set(extras())
+    needed = {line for line in said.get_all("Requires-Dist", []) if "extra ==" not in line}
+    assert {re.split("[<>=]", line)[0] for line in needed} == {
+        re.split("[<>=]", d)[0] for d in project()["dependencies"]
+    }
+
+
+def test_the_readme_is_a_page_on_an_index(built: Built) -> None:
+    """It renders; what lies beside the README is neither shown nor linked there, but named."""
+    text = built.metadata.get_payload()
+    assert isinstance(text, str)
+    page = readme_renderer.markdown.render(text)
+    assert page is not None
+    addresses = re.findall(r'(?:href|src)="([^"]*)"', page)
+    assert len(addresses) >= 2
+    assert [address for address in addresses if not address.startswith(("https://", "#"))] == []
+    assert page.count("<table>") == README.count("\n|---|")
+    assert "docs/weights.md" in page
+    assert "](docs" not in text
+
+
+@pytest.mark.slow
+def test_the_wheel_works_without_the_checkout(built: Built, tmp_path: Path) -> None:
+    """Its command, its nets, and what it says of an extra that is missing."""
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", "site"]
+    subprocess.run([*pip, str(built.wheel)], cwd=tmp_path, check=True)
+    code = (
+        "import importlib.metadata as metadata, sys\n"
+        "import vgg_zoo, vgg_zoo.extras\n"
+        "print(vgg_zoo.__file__)\n"
+        "print(vgg_zoo.extras.install('convert'))\n"
+        "(command,) = metadata.distribution('vgg-zoo').entry_points\n"
+        "sys.argv = ['vgg-zoo', 'list']\n"
+        "sys.exit(command.load()())\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site"), "HF_HUB_OFFLINE": "1"}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    file, install, *rows = done.stdout.splitlines()
+    assert file == str(tmp_path / "site" / "vgg_zoo" / "__init__.py")
+    assert install == "pip install 'vgg-zoo[convert]'"
+    assert any("vgg_d.oxford_in1k" in row for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("checkout", "inside", "expected"),
+    [
+        (True, True, "pip install -e '.[plots,sklearn]'"),
+        (True, False, "pip install -e '{root}[plots,sklearn]'"),
+        (False, False, "pip install 'vgg-zoo[plots,sklearn]'"),
+    ],
+)
+def test_extras_are_installed_where_the_package_is(
+    checkout: bool, inside: bool, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A checkout installs itself, from any folder; without one pip knows the package by its name."""
+    if checkout:
+        (tmp_path / "pyproject.toml").touch()
+    monkeypatch.setattr(extras_of_package, "_ROOT", tmp_path)
+    monkeypatch.chdir(tmp_path if inside else ROOT)
+    assert extras_of_package.install("plots", "sklearn") == expected.format(root=tmp_path)
 
 
 def test_the_readmes_table_is_the_zoos() -> None:

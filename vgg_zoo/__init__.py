@@ -39,7 +39,7 @@ __all__ = [
     "initialise_from",
     "verify_weights",
 ]
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _LATER = {
     **{"DenseEvaluator": "evaluation", "Fusion": "evaluation", "fuse": "evaluation"},

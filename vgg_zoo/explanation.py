@@ -23,6 +23,7 @@ import torch
 from PIL import Image
 
 from vgg_zoo.evaluation import DenseEvaluator
+from vgg_zoo.extras import install
 from vgg_zoo.images.decoding import Pixels
 from vgg_zoo.images.inputs import Input, decoded
 from vgg_zoo.images.preprocessing import rescaled_size
@@ -251,7 +252,7 @@ def figure_class() -> Any:
     try:
         from matplotlib.figure import Figure  # an extra, and slow to import
     except ImportError as error:
-        raise ImportError("drawing needs matplotlib: pip install 'vgg-zoo[recipes]'") from error
+        raise ImportError(f"drawing needs matplotlib: {install('plots')}") from error
     return Figure
 
 

@@ -15,11 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vgg_zoo.extras import install
+
 try:
     from sklearn.base import BaseEstimator, TransformerMixin
 except ImportError as error:
     raise ImportError(
-        "vgg_zoo.ImageDescriptor is a scikit-learn transformer: pip install 'vgg-zoo[recipes]', or use "
+        f"vgg_zoo.ImageDescriptor is a scikit-learn transformer: {install('sklearn')}, or use "
         "vgg_zoo.descriptors.DenseDescriptor, which needs no scikit-learn"
     ) from error
 

@@ -140,7 +140,6 @@ def _prepared(
     import torch
 
     import vgg_zoo
-
     torch.manual_seed(0)
     begin = budget.left
     net: Any = timm.create_model(architecture).eval()
@@ -173,6 +172,8 @@ def _in_time(
     Returns:
         Ways that work, warm; and why each other one is left out.
     """
+    from vgg_zoo.extras import install
+
     forwards: dict[str, Forward] = {}
     missing: dict[str, str] = {}
     for name, way in ways.items():
@@ -186,7 +187,7 @@ def _in_time(
                 warnings.simplefilter("ignore")  # exporters warn of what is deprecated in them
                 forwards[name] = _checked(way(), expected)
         except ImportError as error:
-            missing[name] = f"it needs {error.name}: pip install 'vgg-zoo[benchmarks]'"
+            missing[name] = f"it needs {error.name}: {install('benchmarks')}"
         # Other libraries' compilers raise whatever they like; one that fails must not hide the others' figures.
         except Exception as error:
             if name.startswith("vgg_zoo"):

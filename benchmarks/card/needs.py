@@ -9,7 +9,7 @@ MODULES = {
     **{"PIL": "pillow", "matplotlib": "matplotlib", "psutil": "psutil", "sklearn": "scikit-learn"},
     **{"simplejpeg": "simplejpeg", "tqdm": "tqdm"},
 }
-"""Modules and the packages that have them: those of vgg_zoo and of its extra `recipes`."""
+"""Modules and the packages that have them: those of vgg_zoo and of its extra `train`."""
 
 WANTED = {"torch": (2, 11), "timm": (1, 0, 31)}
 """Versions that the figures are wanted for; older ones run."""

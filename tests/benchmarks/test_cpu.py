@@ -261,7 +261,7 @@ def test_a_long_line_has_fewer_rounds() -> None:
 def test_a_missing_package_is_named(name: str, package: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """With the way to install it."""
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(NotHereError, match=rf"needs {package}: pip install 'vgg-zoo\[benchmarks\]'"):
+    with pytest.raises(NotHereError, match=rf"needs {package}: pip install -e '\.\[benchmarks\]'"):
         IMPLEMENTATIONS[name].build(object.__new__(Subject))
 
 

@@ -64,7 +64,7 @@ def test_what_is_missing_is_said_at_once(monkeypatch: pytest.MonkeyPatch, capsys
     """Before anything runs."""
     monkeypatch.setattr(needs, "find_spec", lambda name: None if name == "sklearn" else object())
     assert gpu.main(["--device", "cpu", "--small"]) == 2
-    assert "error: missing: scikit-learn; pip install -e '.[recipes]'" in capsys.readouterr().err
+    assert "error: missing: scikit-learn; pip install -e '.[train]'" in capsys.readouterr().err
 
 
 def test_older_versions_are_named(monkeypatch: pytest.MonkeyPatch) -> None:

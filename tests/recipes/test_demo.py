@@ -28,7 +28,7 @@ def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_a_missing_package_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the way to install it."""
     monkeypatch.setattr(steps, "find_spec", lambda name: None)
-    expected = "error: sklearn and matplotlib cannot be imported; install them: pip install -e '.[recipes]'"
+    expected = "error: sklearn and matplotlib cannot be imported; install them: pip install -e '.[train]'"
     assert refusal(demo.main, "--output", "unused") == expected
 
 

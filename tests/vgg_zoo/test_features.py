@@ -80,7 +80,7 @@ def test_importing_the_package_imports_no_scikit_learn() -> None:
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
     code = "import sys, vgg_zoo; from vgg_zoo import *; sys.modules['sklearn.base'] = None; vgg_zoo.ImageDescriptor"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False, capture_output=True, text=True)
-    assert "pip install 'vgg-zoo[recipes]'" in done.stderr
+    assert "pip install -e '.[sklearn]'" in done.stderr
     with pytest.raises(AttributeError, match="no attribute 'ImageDescripter'"):
         _ = vgg_zoo.ImageDescripter
 

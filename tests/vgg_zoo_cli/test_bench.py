@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from tests.vgg_zoo_cli.conftest import Run
+from vgg_zoo.extras import install
 from vgg_zoo_cli import bench
 
 
@@ -76,7 +77,7 @@ def test_the_machine_is_measured(run: Run, monkeypatch: pytest.MonkeyPatch) -> N
     assert (ours["ratio"], plain["ratio"]) == (1, pytest.approx(plain["ms"] / ours["ms"]))
     assert found["missing"] == {
         "timm": "it has no such net, only vgg_a, vgg_b, vgg_d, vgg_e",
-        "ONNX Runtime": "it needs onnxruntime: pip install 'vgg-zoo[benchmarks]'",
+        "ONNX Runtime": f"it needs onnxruntime: {install('benchmarks')}",
         "OpenVINO": "two lines",
     }
     assert "1 round(s) of the 3 that a median should be of; give more --seconds than 3600" in done.err

@@ -11,6 +11,7 @@ from timm.models import save_for_hf
 
 from tests.vgg_zoo_cli.conftest import GOOD, Run
 from vgg_zoo.evaluation import DenseEvaluator
+from vgg_zoo.extras import install
 from vgg_zoo.localisation import Localiser
 
 
@@ -106,5 +107,5 @@ def test_missing_matplotlib_is_named(photos: Path, net: Path, run: Run, monkeypa
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     done = run("explain", GOOD[0], "--model", net)
     assert done.code == 1
-    assert done.err.splitlines()[-1] == "error: drawing needs matplotlib: pip install 'vgg-zoo[recipes]'"
+    assert done.err.splitlines()[-1] == f"error: drawing needs matplotlib: {install('plots')}"
     assert not Path("china.explained.png").exists()

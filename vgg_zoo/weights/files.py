@@ -9,6 +9,8 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
+from vgg_zoo.extras import install
+
 _FULL = {
     errno.ENOSPC: "no space is left on its device",
     errno.EDQUOT: "the disk quota is used up",
@@ -100,6 +102,6 @@ def needs_extra(file: Path) -> Iterator[None]:
         yield
     except ImportError as error:
         raise ImportError(
-            f"reading {file} needs {error.name}, which is not installed: pip install 'vgg-zoo[convert]'",
+            f"reading {file} needs {error.name}, which is not installed: {install('convert')}",
             name=error.name,
         ) from error

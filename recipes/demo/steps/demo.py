@@ -19,6 +19,7 @@ from recipes.runtime.launchers import launch
 from recipes.runtime.look import ending, title
 from vgg_zoo.evaluation import DenseEvaluator
 from vgg_zoo.explanation import explain as explained
+from vgg_zoo.extras import install
 from vgg_zoo.images.preprocessing import centre_crop, subtract_mean
 from vgg_zoo.results import read_results
 
@@ -43,7 +44,7 @@ def check_machine(output: Path) -> None:
     """
     missing = [name for name in ("sklearn", "matplotlib") if find_spec(name) is None]
     if missing:
-        raise ValueError(f"{' and '.join(missing)} cannot be imported; install them: pip install -e '.[recipes]'")
+        raise ValueError(f"{' and '.join(missing)} cannot be imported; install them: {install('train')}")
     try:
         output.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=output):

@@ -3,6 +3,7 @@
 import platform
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ def cpu_has(feature: str) -> bool:
     return cpuinfo.is_file() and feature in cpuinfo.read_text().split()
 
 
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the kernels are built on Linux")
 needs_avx2 = pytest.mark.skipif(platform.machine() != "x86_64" or not cpu_has("avx2"), reason="a CPU without AVX2")
 
 

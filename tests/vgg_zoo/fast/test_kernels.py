@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from vgg_zoo.fast import kernels as compiled
 from vgg_zoo.fast import library as kernel_library
 
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the kernels are built on Linux")
 needs_compiler = pytest.mark.skipif(compiled.kernels() is None, reason=str(compiled.why_not()))
 
 

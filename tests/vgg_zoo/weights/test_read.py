@@ -216,5 +216,5 @@ def test_a_missing_library_is_named(module: str, write: Any, tmp_path: Path, mon
     """With the way to install it."""
     write(tmp_path / "x", in_oxfords_layout(weights(), "vgg_d"), SIDE)
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(ImportError, match=r"needs .*pip install 'vgg-zoo\[convert\]'"):
+    with pytest.raises(ImportError, match=r"needs .*pip install -e '\.\[convert\]'"):
         read_weights(tmp_path / "x")
