@@ -140,6 +140,7 @@ def _prepared(
     import torch
 
     import vgg_zoo
+
     torch.manual_seed(0)
     begin = budget.left
     net: Any = timm.create_model(architecture).eval()
