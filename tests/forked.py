@@ -7,7 +7,7 @@ environment, working directory, exit code and output, which can be stopped and k
 
 What a library read from the environment while it was imported stays what it was: variables of the Hub's client
 (HF_HOME, HF_ENDPOINT, ...) and another checkout of the package need `HEAVY`, the server that has imported neither.
-Elsewhere than on Linux, where a fork of a process with PyTorch in it is not safe, real processes are started.
+Elsewhere than on Linux a fork of a process with PyTorch in it is not safe, and tests that need one are skipped.
 """
 
 import atexit
@@ -173,6 +173,10 @@ def launcher() -> str:
 @cache
 def server(preload: tuple[str, ...]) -> str:
     """Start the server of these modules, once in a session of tests; where it listens."""
+    if sys.platform != "linux":
+        import pytest  # here, as no command that is forked may find it imported
+
+        pytest.skip("it forks processes with PyTorch in them, which is safe on Linux alone")
     folder = tempfile.TemporaryDirectory(prefix="forked-")
     place = str(Path(folder.name) / "socket")
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}

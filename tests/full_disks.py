@@ -1,12 +1,13 @@
 """Disks without space, in this process: a small file system of its own, or files that may not grow."""
 
-import resource
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
+
+resource = pytest.importorskip("resource", reason="Windows limits no files")
 
 
 @contextmanager
