@@ -53,6 +53,11 @@ class PlacedMap:
     rows: Values
     columns: Values
 
+    @property
+    def window(self) -> tuple[float, float]:
+        """Height and width of a window as parts of the photo's: the first one begins in the upper left corner."""
+        return 2 * float(self.rows[0]), 2 * float(self.columns[0])
+
     def over(self, height: int, width: int) -> Values:
         """(classes, height, width): bilinear between the windows' centres, constant beyond the outermost."""
         return _weights(self.rows, height) @ self.posteriors @ _weights(self.columns, width).T
@@ -138,6 +143,23 @@ def explain(
         predictions=tuple((names[index], value) for index, value in likeliest),
         maps=tuple(_placed_map(evaluator, pixels, scale, classes) for scale in evaluator.scales),
     )
+
+
+def heat_over(photo: Pixels, heat: Values) -> Pixels:
+    """Posteriors of one class in colours over the grey photo, pixel by pixel.
+
+    Args:
+        photo: (H, W, 3).
+        heat: (H, W), from 0, black, to 1, light yellow.
+
+    Raises:
+        ImportError: matplotlib is missing.
+    """
+    from matplotlib import colormaps  # an extra, and slow to import
+
+    grey = np.asarray(Image.fromarray(photo).convert("L"))[:, :, None]
+    light: Values = (grey + 127.5) / 1.5  # no black: colours are to be seen on every photo
+    return (0.6 * 255 * colormaps["magma"](heat)[:, :, :3] + 0.4 * light).round().astype(np.uint8)
 
 
 def _placed_map(evaluator: DenseEvaluator, pixels: Pixels, scale: int, classes: torch.Tensor) -> PlacedMap:

@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 import timm
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
 import vgg_zoo
 from tests.helpers import small
 from vgg_zoo.evaluation import DenseEvaluator
-from vgg_zoo.explanation import PlacedMap, explain, window_centres
+from vgg_zoo.explanation import PlacedMap, explain, heat_over, window_centres
 
 BRIGHT, DARK = 3, 1
 
@@ -107,6 +109,24 @@ def test_a_map_lies_where_its_windows_do(cells: tuple[int, int]) -> None:
 def test_the_papers_windows() -> None:
     """224 pixels wide and 32 apart: the first centre is 112 pixels from the border."""
     assert window_centres(timm.create_model("vgg_d", device="meta"), 3).tolist() == [112, 144, 176]
+
+
+def test_a_maps_colours_lie_over_the_grey_photo() -> None:
+    """magma at 60% over a grey without black, as matplotlib mixes them."""
+    photo, heat = load_sample_image("china.jpg"), np.random.default_rng(0).random((427, 640))
+    axes = Figure(figsize=(6.4, 4.27), dpi=100).add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
+    axes.imshow(np.asarray(Image.fromarray(photo).convert("L")) / 255, cmap="gray", vmin=-0.5, vmax=1)
+    axes.imshow(heat, cmap="magma", vmin=0, vmax=1, alpha=0.6)
+    FigureCanvasAgg(axes.figure).draw()
+    expected = np.asarray(axes.figure.canvas.buffer_rgba())[:, :, :3].astype(int)
+    assert np.abs(heat_over(photo, heat) - expected).max() <= 2
+
+
+def test_a_map_tells_its_windows_size(brightness: Any) -> None:
+    """64 pixels of the rescaled photo, 150 × 247 here."""
+    (placed,) = explain(with_patch(200, 330, (0, 9, 0, 9)), DenseEvaluator(brightness, 150)).maps
+    assert placed.window == pytest.approx((64 / 150, 64 / 247))
 
 
 @pytest.mark.parametrize("ceil_mode", [False, True])
