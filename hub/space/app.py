@@ -1,11 +1,11 @@
-"""A page where a person drops a photo and sees its five likeliest classes and where in the photo the net sees them.
+"""A page that shows a photo's five likeliest classes, and where in the photo the net sees them.
 
     python hub/space/app.py --model runs/demo/net
 
-The photo is tested as the paper tests (Sect. 3.2): rescaled to each Q, the net applied to all of it, to crops, or both;
-the class score map of each Q is laid over the photo by `vgg_zoo.explain`. As a Hugging Face Space it runs as it is, on
-the nets that the environment variable VGG_ZOO_MODELS names, or on `DEFAULT_MODELS`. VGG_ZOO_PRECISION=bf16 computes in
-bfloat16, on a CPU with AMX or AVX512-BF16.
+A photo is tested as soon as it is dropped, as the paper tests (Sect. 3.2): rescaled to each Q, the net applied to all
+of it, to crops, or both. `vgg_zoo.explanation` computes and paints the class score map of each Q. The same file runs as
+a Hugging Face Space, on the nets that the environment variable VGG_ZOO_MODELS names, or on `DEFAULT_MODELS`.
+VGG_ZOO_PRECISION=bf16 computes in bfloat16, on a CPU with AMX or AVX512-BF16.
 
 Nothing but the nets' weights is fetched, and those only by name: with folders the page needs no network. The server
 listens to this machine alone, except in a Space.
@@ -13,7 +13,6 @@ listens to this machine alone, except in a Space.
 
 import argparse
 import html
-import inspect
 import io
 import json
 import os
@@ -23,27 +22,30 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 # Read by gradio when it is imported and launched: no telemetry, no look for newer versions, no kept history of photos.
 os.environ.update(GRADIO_ANALYTICS_ENABLED="False", GRADIO_RUN_HISTORY="False")
 
+import fastapi
 import gradio as gr
 import numpy as np
-from gradio import processing_utils
-from PIL import Image, ImageColor
+import sklearn.datasets
+from matplotlib import colormaps
+from matplotlib.colors import to_hex
+from PIL import Image, ImageDraw
 
 from vgg_zoo.entrypoints import predicts
 from vgg_zoo.evaluation import GRID, PROTOCOLS, DenseEvaluator
-from vgg_zoo.explanation import SHOWN, Explanation, PlacedMap, explain
+from vgg_zoo.explanation import SHOWN, Explanation, PlacedMap, explain, heat_over
 from vgg_zoo.fast.bf16 import check_precision
 from vgg_zoo.images.decoding import BadImageError, Pixels, read_pixels
 from vgg_zoo.images.preprocessing import rescaled_size
 from vgg_zoo.pretrained import check_source
-from vgg_zoo.weights.settings import usual_settings
+from vgg_zoo.weights.settings import file_beside, usual_settings
 
 DEFAULT_MODELS = ("vgg_d.tv_in1k", "vgg_e.tv_in1k")
 
@@ -63,15 +65,18 @@ million of a 3:2 photo, and took net E 90 s on two busy CPU cores; 2 million at 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 """Formats that are decoded. Pillow knows others whose decoders run other programs (EPS) or that no camera writes."""
 
+PHOTOS = tuple(Path(sklearn.datasets.__file__).with_name("images") / name for name in ("china.jpg", "flower.jpg"))
+"""Examples that come with scikit-learn."""
+
+DIGITS = {"digit": [3], "digits": [4, 7, 2]}
+"""Examples for a net of digits, by name: the digits that stand beside each other."""
+
 PROTOCOL_LABELS = {
     "dense": "dense: the whole photo",
     "multi_crop": "multi-crop: 5 × 5 crops a scale",
     "multi_crop_and_dense": "multi-crop and dense: the mean of both",
 }
 assert PROTOCOL_LABELS.keys() == PROTOCOLS.keys()
-
-MAGMA = "#000004, #140e36, #3b0f70, #641a80, #8c2981, #b73779, #de4968, #f7705c, #fe9f6d, #fecf92, #fcfdbf"
-"""matplotlib's colour map of `vgg-zoo explain`, from 0 to 1 in equal steps."""
 
 
 # ---- Nets
@@ -149,6 +154,32 @@ class Nets:
     def flip(self, name: str) -> bool:
         """Whether the net's own test averages with the mirrored photo."""
         return bool(self.settings[name]["flip"])
+
+
+def examples_of(models: Iterable[str], folder: Path) -> list[str]:
+    """Images to begin with, all of scikit-learn's: digits for nets of digits, photos for others; no network is needed.
+
+    Args:
+        models: What is offered.
+        folder: Where files of the digits are written.
+
+    Returns:
+        Paths.
+    """
+    of_digits = {_names(model) == list("0123456789") for model in models}
+    found = [str(path) for path in PHOTOS if False in of_digits]
+    if True in of_digits:
+        images = (sklearn.datasets.load_digits().images * (255 / 16)).astype(np.uint8)  # the first ten are 0 to 9
+        for name, digits in DIGITS.items():
+            found.append(str(folder / f"{name}.png"))
+            Image.fromarray(np.hstack(images[digits])).save(found[-1])
+    return found
+
+
+def _names(model: str) -> list[str]:
+    """A net's own class names; none where its config has none, or a name alone tells what it is."""
+    config = file_beside(model, "config.json")
+    return list(json.loads(config.read_text()).get("label_names") or ()) if config else []
 
 
 # ---- What a person gives
@@ -229,30 +260,53 @@ def enlarged(photo: Pixels) -> Pixels:
     return photo.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
-def heat_over(photo: Pixels, placed: PlacedMap, place: int) -> Pixels:
-    """The posteriors of one class in colours over the grey photo, with a dot at the centre of every window.
+def centres_of(placed: PlacedMap, photo: Pixels) -> tuple[Any, Any]:
+    """Where the centres of a map's rows and columns lie in the photo, in pixels."""
+    return placed.rows * photo.shape[0], placed.columns * photo.shape[1]
+
+
+def picture_of(explanation: Explanation, scale: int, shown_class: int, position: tuple[int, int]) -> Image.Image:
+    """The posteriors of one class over the photo, a dot at the centre of every window, and one window's outline.
 
     Args:
-        photo: (H, W, 3).
-        placed: The map of one scale.
-        place: Of the class among the map's.
-
-    Returns:
-        (H, W, 3); 0 is black and 1 light yellow, as `vgg-zoo explain` draws it.
+        explanation: Of the photo.
+        scale: Which of its maps.
+        shown_class: Which of the map's classes.
+        position: Row and column of the outlined window.
     """
+    photo, placed = explanation.photo, explanation.maps[scale]
     height, width = photo.shape[:2]
-    heat = replace(placed, posteriors=placed.posteriors[place : place + 1]).over(height, width)[0]
-    scale = np.array([ImageColor.getrgb(colour) for colour in MAGMA.split(", ")])
-    steps = np.linspace(0, 1, len(scale))
-    colours = np.stack([np.interp(heat, steps, channel) for channel in scale.T], axis=2)
-    grey = np.asarray(Image.fromarray(photo).convert("L"), dtype=np.float64)[:, :, None]
-    picture = 0.6 * colours + 0.4 * (grey + 127.5) / 1.5  # no black: colours are to be seen on every photo
-    radius = max(height, width) // 400
-    for y in (placed.rows * height).astype(int):
-        for x in (placed.columns * width).astype(int):
-            dot = picture[max(0, y - radius) : y + radius + 1, max(0, x - radius) : x + radius + 1]
-            dot += (255 - dot) * 0.6
-    return picture.round().astype(np.uint8)
+    picture = Image.fromarray(heat_over(photo, placed.over(height, width)[shown_class]))
+    draw, unit = ImageDraw.Draw(picture, "RGBA"), max(height, width) / 300
+    rows, columns = centres_of(placed, photo)
+    for y in rows:
+        for x in columns:
+            draw.ellipse((x - unit, y - unit, x + unit, y + unit), fill="#ffffffcc")
+    y, x = rows[position[0]], columns[position[1]]
+    down, across = placed.window[0] * height / 2, placed.window[1] * width / 2
+    box = (max(0, x - across), max(0, y - down), min(width - 1, x + across), min(height - 1, y + down))
+    for colour, line in (("#000000", 2.5), ("#ffffff", 1.5)):
+        draw.rectangle(box, outline=colour, width=round(line * unit))
+    return picture
+
+
+def legend_of(explanation: Explanation, scale: int, shown_class: int, position: tuple[int, int]) -> str:
+    """What `picture_of` shows, as HTML."""
+    placed, names = explanation.maps[scale], [html.escape(name) for name, _ in explanation.predictions]
+    values = placed.posteriors[:, position[0], position[1]]
+    in_window = ", ".join(f"{name} {value:.3f}" for name, value in zip(names, values, strict=True))
+    rows, columns = placed.posteriors.shape[1:]
+    side = round(max(placed.window) * placed.scale)  # of the rescaled photo, whose smaller side is Q
+    steps = [*np.diff(placed.rows) / placed.window[0], *np.diff(placed.columns) / placed.window[1]]
+    shared = f", and shares {1 - steps[0]:.0%} of them with each neighbour" if steps else ""
+    return (
+        "<div class='legend'><span>0</span><div></div><span>1</span></div>"
+        f"<p class='small'>Posterior of {names[shown_class]} at each of the {rows} × {columns} positions of the class "
+        f"score map at Q = {placed.scale}; the highest is {placed.posteriors[shown_class].max():.3f}. Each dot is the "
+        f"centre of a window of {side} × {side} pixels of the rescaled photo{shared}: a bright dot says that the class "
+        "is somewhere in its window, not where. Colours between dots are interpolated.</p>"
+        f"<p class='small'>In the outlined window: {in_window}. Click on the picture to choose another.</p>"
+    )
 
 
 def table_of(predictions: Sequence[tuple[str, float]]) -> str:
@@ -265,44 +319,39 @@ def table_of(predictions: Sequence[tuple[str, float]]) -> str:
     return f"<table class='classes'><caption>Likeliest classes and their posteriors</caption>{rows}</table>"
 
 
-def told(text: str, wrong: bool = False) -> str:
-    """A message as HTML that screen readers speak when it appears."""
+def told(text: str, wrong: bool = False, answer: str = "") -> str:
+    """A message, and the answer before it, as HTML that screen readers speak when it appears."""
     role, kind = ("alert", "wrong") if wrong else ("status", "fine")
-    return f"<p role='{role}' class='told {kind}'>{html.escape(text)}</p>"
+    first = f"<strong>{html.escape(answer)}</strong>" if answer else ""
+    return f"<p role='{role}' class='told {kind}'>{first}{html.escape(text)}</p>"
 
 
 def _listed(scales: Iterable[int]) -> str:
     return ", ".join(map(str, scales))
 
 
-def legend_of(name: str, placed: PlacedMap, place: int) -> str:
-    """What the heat map shows, as HTML."""
-    rows, columns = placed.posteriors.shape[1:]
-    return (
-        "<div class='legend'><span>0</span><div></div><span>1</span></div>"
-        f"<p class='small'>Posterior of {html.escape(name)} at each of the {rows} × {columns} positions of the class "
-        f"score map at Q = {placed.scale}; the highest is {placed.posteriors[place].max():.3f}. Each dot is the centre "
-        "of one window.</p>"
-    )
-
-
-def words_for(text: str) -> dict[str, Any]:
-    """For those who do not see a picture; gradio before 6.28 has no place for them."""
-    return {"alt_text": text} if "alt_text" in inspect.signature(gr.Image).parameters else {}
-
-
 # ---- The page
 
+HEAD = """
+# What a VGG net sees in a photo, and where
+
+A page of [vgg_zoo](https://pypi.org/project/vgg-zoo), which tests photos as
+[the VGG paper](https://arxiv.org/abs/1409.1556) does.
+"""
+
 ABOUT = """
-**How it works** (Sect. 3.2 of [the VGG paper](https://arxiv.org/abs/1409.1556)). The photo is rescaled so that its
-smallest side is Q. The net's fully-connected layers become convolutions, so that the net applies to the whole photo
-and gives a *class score map*: the score of every class at every position, one place for each window of the size of a
-training crop, the next one 32 pixels further. The scores' mean over positions, through the soft-max, gives the photo's
-*posterior* of each class; posteriors are averaged over the mirrored photo and over the scales. *Multi-crop* tests a
-grid of 5 × 5 crops of each scale instead.
+**How it works** (Sect. 3.2). The photo is rescaled so that its smallest side is Q. The net's fully-connected layers
+become convolutions, so that the net applies to the whole photo and gives a *class score map*: the score of every class
+at every position, one for each window of the size of a training crop, the next one 32 pixels further. The scores' mean
+over positions, through the soft-max, gives the photo's *posterior* of each class; posteriors are averaged over the
+mirrored photo and over the scales. *Multi-crop* tests a grid of 5 × 5 crops of each scale instead.
 
 The picture shows the soft-max at each position of the map of the photo itself, not mirrored, at the window's centre.
-Photos are deleted within an hour and used for nothing else.
+Windows overlap, and inside the photo the convolutions see some pixels around their window, too.
+
+Photos are deleted within an hour and used for nothing else. The examples come with scikit-learn: photos by
+danielbuechele and vultilion ([CC BY 2.0](https://creativecommons.org/licenses/by/2.0/)), digits by Alpaydin and Kaynak
+([CC BY 4.0](https://creativecommons.org/licenses/by/4.0/)).
 """
 
 STYLE = """
@@ -310,6 +359,7 @@ STYLE = """
 .html-container { padding: 0 !important; }
 .told { margin: 0; padding: 12px 16px; border-radius: 6px; border-left: 4px solid #0f766e;
         background: var(--background-fill-secondary); color: var(--body-text-color); overflow-wrap: anywhere; }
+.told strong { display: block; font-size: 20px; color: var(--body-text-color); }
 .told.wrong { border-left-color: #b91c1c; background: #fef2f2; color: #7f1d1d; }
 .dark .told.wrong { background: #450a0a; color: #fecaca; }
 .classes { width: 100%; border-collapse: collapse; color: var(--body-text-color); }
@@ -323,7 +373,16 @@ STYLE = """
 .legend { display: flex; align-items: center; gap: 8px; color: var(--body-text-color); font-size: 13px; }
 .legend div { flex: 1; height: 10px; border-radius: 3px; background: linear-gradient(to right, MAGMA); }
 .small { font-size: 13px; margin: 6px 0 0; color: var(--body-text-color-subdued); }
-""".replace("MAGMA", MAGMA)
+#examples img[src$=".png"] { image-rendering: pixelated; }
+#heat .icon-button-wrapper { position: static; width: fit-content; margin-left: auto; border: 0; }
+""".replace("MAGMA", ", ".join(to_hex(colour) for colour in colormaps["magma"](np.linspace(0, 1, 11))))
+
+ARROWS = """() => document.addEventListener("keydown", ({key, target}) => {
+    const group = target.closest?.("fieldset");
+    if (target.type === "radio" && key.startsWith("Arrow"))
+        for (const radio of group.querySelectorAll("input")) radio.name = group.id;
+}, true)"""
+"""gradio gives each radio button a name of its own; arrow keys move among buttons of one name."""
 
 THEME = gr.themes.Base(  # fonts of the person's machine: none is fetched
     primary_hue="purple", font=("system-ui", "sans-serif"), font_mono=("ui-monospace", "monospace")
@@ -338,7 +397,8 @@ THEME = gr.themes.Base(  # fonts of the person's machine: none is fetched
     checkbox_background_color_selected="*primary_700",
 )
 
-Updates = list[Any]
+Updates = dict[Any, Any]
+"""Components and their new values; the others stay as they are."""
 
 
 class Page:
@@ -346,30 +406,47 @@ class Page:
 
     Args:
         nets: What is offered.
+        folder: Where files of examples are written.
     """
 
-    def __init__(self, nets: Nets) -> None:
+    def __init__(self, nets: Nets, folder: Path) -> None:
         self.nets = nets
         # Uploads and pictures are deleted within an hour, by a look every five minutes.
         with gr.Blocks(title="VGG class score maps", analytics_enabled=False, delete_cache=(300, 3300)) as self.blocks:
-            gr.Markdown("# What a VGG net sees in a photo, and where")
+            gr.Markdown(HEAD)
             self.path = gr.State(None)
-            self.result = gr.State(None, time_to_live=3600)  # for the person's next click: at most 3 MB
+            self.explanation = gr.State(None, time_to_live=3600)  # for the person's next click: at most 3 MB
             with gr.Row():
                 with gr.Column(min_width=320):
-                    self._inputs()
+                    self._inputs(examples_of(nets.names, folder))
                 with gr.Column(min_width=320):
                     self._outputs()
             gr.Markdown(ABOUT)
             self._events()
 
-    def _inputs(self) -> None:
-        first = self.nets.names[0]
+    def _inputs(self, examples: Sequence[str]) -> None:
         # Takes every file: gr.Image turns other types away in the browser, in its own words.
         self.upload = gr.File(label="Photo: drop it here or click", height=140, elem_id="upload")
-        self.preview = gr.Image(
-            label="Your photo", visible=False, height=240, format="jpeg", buttons=[], elem_id="photo"
+        self.examples = gr.Dataset(
+            components=[gr.Image(render=False)],
+            samples=[[path] for path in examples],
+            label="Or an example",
+            elem_id="examples",
         )
+        self.preview = gr.Image(
+            label="Your photo",
+            alt_text="The photo that is tested",
+            visible=False,
+            height=240,
+            format="jpeg",
+            buttons=[],
+            elem_id="photo",
+        )
+        with gr.Accordion("Settings", open=False, elem_id="settings"):
+            self._settings()
+
+    def _settings(self) -> None:
+        first = self.nets.names[0]
         self.net = gr.Dropdown(self.nets.names, value=first, label="Net", elem_id="net")
         self.protocol = gr.Radio(
             [(label, name) for name, label in PROTOCOL_LABELS.items()],
@@ -382,7 +459,7 @@ class Page:
             label="Other scales", placeholder="for example: 320, 448", max_length=60, elem_id="typed"
         )
         self.flip = gr.Checkbox(self.nets.flip(first), label="Average with the mirrored photo", elem_id="flip")
-        self.go = gr.Button("Test the photo", variant="primary", elem_id="go")
+        self.go = gr.Button("Test again", variant="primary", elem_id="go")
 
     def _ticked(self, name: str) -> dict[str, Any]:
         info = "smallest side of the rescaled photo in pixels"
@@ -390,63 +467,64 @@ class Page:
 
     def _outputs(self) -> None:
         self.status = gr.HTML(told("Drop a photo to begin."), apply_default_css=False, elem_id="status")
-        # "hidden", never False: gradio before 6.28 does not show a column that it had left out.
-        with gr.Column(visible="hidden", elem_id="results") as self.results:
+        with gr.Column(visible=False, elem_id="results") as self.results:
             self.table = gr.HTML(apply_default_css=False, elem_id="classes")
-            self.heat = gr.Image(
-                label="Class score map over the photo", format="png", buttons=["fullscreen"], elem_id="heat"
-            )
-            self.legend = gr.HTML(apply_default_css=False, elem_id="legend")
             self.shown_class = gr.Radio([], label="Class shown", elem_id="shown-class")
             self.shown_scale = gr.Radio([], label="Scale Q shown", elem_id="shown-scale")
+            self.heat = gr.Image(
+                label="Class score map over the photo",
+                format="png",
+                buttons=["download", "fullscreen"],
+                elem_id="heat",
+            )
+            self.legend = gr.HTML(apply_default_css=False, elem_id="legend")
 
     def _events(self) -> None:
         # "private": no endpoint for other programs. One test at a time, and one upload beside it, bound the memory.
         options: dict[str, Any] = {"api_visibility": "private", "concurrency_limit": 1}
+        settings = [self.net, self.protocol, self.scales, self.typed, self.flip]
+        picked = [self.explanation, self.shown_class, self.shown_scale]
         painted = [self.heat, self.legend]
-        pickers = [self.shown_class, self.shown_scale]
-        self.upload.upload(
-            self.take, [self.upload], [self.upload, self.path, self.preview, self.status, self.results], **options
-        )
+        results = [self.status, self.results, self.table, *picked, *painted]
+        testing = {**options, "show_progress": "minimal", "show_progress_on": [self.status]}
+        shown = [self.upload, self.path, self.preview, *results]
+        # "multiple": a photo that is dropped during a test waits for its turn.
+        self.upload.upload(self.take, [self.upload, *settings], shown, trigger_mode="multiple", **testing)
+        self.examples.click(self.take_example, [self.examples, *settings], shown, **testing)
+        self.go.click(self.test, [self.path, *settings], results, **testing)
         self.net.input(self.offer, [self.net], [self.scales, self.typed, self.flip], **options)
-        self.go.click(
-            self.test,
-            [self.path, self.net, self.protocol, self.scales, self.typed, self.flip],
-            [self.status, self.results, self.result, self.table, *pickers, *painted],
-            show_progress_on=[self.status],
-            **options,
-        )
-        gr.on(
-            [picker.input for picker in pickers],
-            self.paint,
-            [self.result, *pickers],
-            painted,
-            show_progress="hidden",
-            **options,
-        )
+        pickers = [self.shown_class.input, self.shown_scale.input]
+        gr.on(pickers, self.paint, picked, painted, show_progress="hidden", **options)
+        self.heat.select(self.point, picked, painted, show_progress="hidden", **options)
 
-    def take(self, path: str | None) -> Updates:
-        """A file has arrived: show it, or say what is wrong with it; the drop zone is free again."""
-        hidden = gr.Column(visible="hidden")
+    def take(self, path: str | None, *settings: Any) -> Iterator[Updates]:
+        """A file has arrived: show it and test it, or say what is wrong with it; the drop zone is free again."""
+        nothing = {self.upload: None, self.results: gr.Column(visible=False), self.explanation: None}
         try:
             if path is None:
                 raise BadImageError("nothing arrived")
             photo = photo_of(path)
         except BadImageError as error:
-            name = Path(path).name if path else "The photo"
-            return [None, None, gr.Image(None, visible=False), told(f"{name}: {error}.", wrong=True), hidden]
-        height, width = photo.shape[:2]
+            said = told(f"{Path(path).name if path else 'The photo'}: {error}.", wrong=True)
+            yield {**nothing, self.path: None, self.preview: gr.Image(None, visible=False), self.status: said}
+            return
         shown = Image.fromarray(photo)
         shown.thumbnail((SHOWN, SHOWN))
-        preview = gr.Image(enlarged(np.asarray(shown)), visible=True, **words_for("The photo that you dropped"))
-        said = told(f"{Path(path).name}, {width} × {height} pixels. Choose a net and press “Test the photo”.")
-        return [None, path, preview, said, hidden]
+        preview = gr.Image(enlarged(np.asarray(shown)), visible=True)
+        said = told(f"Testing {Path(path).name}, {photo.shape[1]} × {photo.shape[0]} pixels …")
+        yield {**nothing, self.path: path, self.preview: preview, self.status: said}
+        yield self.test(path, *settings)
+
+    def take_example(self, example: Sequence[str], *settings: Any) -> Iterator[Updates]:
+        """An example is like a file that has arrived."""
+        yield from self.take(example[0], *settings)
 
     def offer(self, name: str) -> Updates:
         """Another net: its own scales, ticked, and its own flips."""
         if name not in self.nets.settings:
-            return [gr.skip()] * 3
-        return [gr.CheckboxGroup(self.nets.scales(name), **self._ticked(name)), "", self.nets.flip(name)]
+            return {}
+        scales = gr.CheckboxGroup(self.nets.scales(name), **self._ticked(name))
+        return {self.scales: scales, self.typed: "", self.flip: self.nets.flip(name)}
 
     def test(
         self, path: str | None, name: str, protocol: str, chosen: list[int], typed: str | None, flip: bool
@@ -457,25 +535,26 @@ class Page:
             if path is None:
                 raise ValueError("there is no photo yet; drop one first")
             scales = scales_of(chosen, typed or "")
-            result = self._explanation(path, name, scales, protocol, flip)
+            found = self._explanation(path, name, scales, protocol, flip)
         except (ValueError, OSError) as error:
             wrong = told(f"This cannot be tested: {error}.", wrong=True)
-            return [wrong, gr.Column(visible="hidden"), None, *[gr.skip()] * 5]
-        names = [(label, place) for place, (label, _) in enumerate(result.predictions)]
+            return {self.status: wrong, self.results: gr.Column(visible=False), self.explanation: None}
+        predictions = found.predictions
         said = (
-            f"{name}, {protocol.replace('_', ' ')}, Q = {_listed(scales)}, {'' if flip else 'not '}averaged with the "
-            f"mirrored photo; {time.perf_counter() - started:.1f} s"
+            f"{Path(path).name}: {name}, {protocol.replace('_', ' ')}, Q = {_listed(scales)}, "
+            f"{'' if flip else 'not '}averaged with the mirrored photo; {time.perf_counter() - started:.1f} s"
         )
-        largest = len(scales) - 1  # the finest map
-        return [
-            told(said),
-            gr.Column(visible=True),
-            result,
-            table_of(result.predictions),
-            gr.Radio(names, value=0),
-            gr.Radio([(f"Q = {scale}", place) for place, scale in enumerate(scales)], value=largest),
-            *self.paint(result, 0, largest),
-        ]
+        classes = [(label, place) for place, (label, _) in enumerate(predictions)]
+        finest_first = [(f"Q = {scale}", place) for place, scale in enumerate(scales)][::-1]
+        return {
+            self.status: told(said, answer=f"{predictions[0][0]}, {predictions[0][1]:.2f}"),
+            self.results: gr.Column(visible=True),
+            self.explanation: found,
+            self.table: table_of(predictions),
+            self.shown_class: gr.Radio(classes, value=0),
+            self.shown_scale: gr.Radio(finest_first, value=finest_first[0][1]),
+            **self.paint(found, 0, finest_first[0][1]),
+        }
 
     def _explanation(self, path: str, name: str, scales: tuple[int, ...], protocol: str, flip: bool) -> Explanation:
         kept = self.nets.evaluator(name)
@@ -485,15 +564,33 @@ class Page:
         explanation = explain(photo, evaluator)
         return replace(explanation, photo=enlarged(explanation.photo))
 
-    def paint(self, result: Explanation | None, shown_class: int | None, shown_scale: int | None) -> Updates:
-        """The map of the class and scale that are picked."""
-        if result is None or shown_class is None or shown_scale is None:  # the server forgot the result after an hour
-            return [gr.skip(), told("The result is no longer here; press “Test the photo” again.", wrong=True)]
-        placed = result.maps[shown_scale]
-        name = result.predictions[shown_class][0]
+    def paint(
+        self,
+        explanation: Explanation | None,
+        shown_class: int | None,
+        shown_scale: int | None,
+        position: tuple[int, int] | None = None,
+    ) -> Updates:
+        """The map of the class and scale that are picked, and one window of it, the surest one unless it is given."""
+        if explanation is None or shown_class is None or shown_scale is None:  # forgotten by the server after an hour
+            return {self.legend: told("The result is no longer here; press “Test again”.", wrong=True)}
+        placed, name = explanation.maps[shown_scale], explanation.predictions[shown_class][0]
+        if position is None:
+            position = divmod(int(placed.posteriors[shown_class].argmax()), len(placed.columns))
         text = f"Heat map over the photo: where the net sees {name} at Q = {placed.scale}"
-        picture = heat_over(result.photo, placed, shown_class)
-        return [gr.Image(picture, **words_for(text)), legend_of(name, placed, shown_class)]
+        shown = explanation, shown_scale, shown_class, position
+        return {self.heat: gr.Image(picture_of(*shown), alt_text=text), self.legend: legend_of(*shown)}
+
+    def point(
+        self, explanation: Explanation | None, shown_class: int | None, shown_scale: int | None, click: gr.SelectData
+    ) -> Updates:
+        """The window whose centre is nearest to a click on the map."""
+        position = None
+        if explanation is not None and shown_scale is not None:
+            rows, columns = centres_of(explanation.maps[shown_scale], explanation.photo)
+            x, y = click.index
+            position = int(abs(rows - y).argmin()), int(abs(columns - x).argmin())
+        return self.paint(explanation, shown_class, shown_scale, position)
 
 
 def models_of(environment: str | None) -> list[str]:
@@ -511,18 +608,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         models = options.model or models_of(os.environ.get("VGG_ZOO_MODELS"))
         nets = Nets(models, os.environ.get("VGG_ZOO_PRECISION") or "fp32")
-        with tempfile.TemporaryDirectory(prefix="vgg_zoo_space_") as uploads:
-            os.environ["GRADIO_TEMP_DIR"] = uploads
-            serve(Page(nets), options.port)
+        with tempfile.TemporaryDirectory(prefix="vgg_zoo_space_") as folder:
+            os.environ["GRADIO_TEMP_DIR"] = folder
+            serve(Page(nets, Path(folder)), options.port)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-async def fetch_nothing(url: str) -> NoReturn:
-    """In place of gradio's own, which fetches any public address that a client names as its upload, however large."""
-    raise gr.Error(f"photos are uploaded, not fetched from {url[:100]}")
+async def refuse_addresses(request: fastapi.Request) -> None:
+    """Photos are uploaded: gradio would fetch any public address that a client names as its file, however large.
+
+    Raises:
+        HTTPException: JSON that has an address in the place of a file's path.
+    """
+
+    def check(found: dict[str, Any]) -> dict[str, Any]:
+        if re.match(r"\s*https?:", str(found.get("path")), re.IGNORECASE):
+            raise fastapi.HTTPException(403, f"photos are uploaded, not fetched from {str(found['path'])[:100]}")
+        return found
+
+    if request.method == "POST" and not request.url.path.endswith("/upload"):  # which is read while it arrives
+        try:
+            json.loads(await request.body(), object_hook=check)
+        except ValueError:  # no JSON: it is refused where it is read
+            return
 
 
 def serve(page: Page, port: int) -> None:
@@ -531,7 +642,6 @@ def serve(page: Page, port: int) -> None:
     Raises:
         OSError: The port is taken.
     """
-    processing_utils.async_ssrf_protected_get = fetch_nothing
     _, address, _ = page.blocks.queue(max_size=32).launch(
         server_name="0.0.0.0" if os.environ.get("SPACE_ID") else "127.0.0.1",  # noqa: S104 (a Space is a container)
         server_port=port,
@@ -541,11 +651,13 @@ def serve(page: Page, port: int) -> None:
         enable_monitoring=False,
         mcp_server=False,
         ssr_mode=False,
+        app_kwargs={"dependencies": [fastapi.Depends(refuse_addresses)]},
         footer_links=[],
         quiet=True,
         prevent_thread_lock=True,
         theme=THEME,
         css=STYLE,
+        js=ARROWS,
     )
     print(f"open {address}", flush=True)
     page.blocks.block_thread()
