@@ -1,5 +1,5 @@
 #!/bin/bash
-# Once on each machine, before the first job: fetch and prepare the data on its own disk, and read every image once.
+# Run this once on each machine before the first job. It downloads and prepares the data on the local disk, and reads every image once.
 #   bash docs/launch/prepare_node.sh
 set -eu
 export HF_HOME="/local/$USER/huggingface" HF_DATASETS_CACHE="/local/$USER/huggingface/datasets"
