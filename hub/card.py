@@ -165,11 +165,11 @@ def _requirement(config: dict[str, Any], address: Address) -> str:
     if _import_line(config):
         return (
             f"timm has no such net: {PACKAGE}, and `import vgg_zoo` before timm's `create_model`. The ONNX file needs "
-            "neither."
+            "neither package."
         )
     return (
         f"Plain `timm` loads it (as `{config['architecture']}`), and so does transformers' `TimmWrapper`. With "
-        f"vgg_zoo ({PACKAGE}) it is `{address.net}`, and its dense evaluation is there."
+        f"vgg_zoo ({PACKAGE}) its name is `{address.net}`, and it can be evaluated densely."
     )
 
 

@@ -68,10 +68,10 @@ class Boxes(Kind):
         "the paper's error",
     )
     limits: ClassVar[tuple[str, ...]] = (
-        "The net says where an object is, not what it is nor whether there is one: the classes are another net's, and "
-        "there is one box for each class of an image. It is no detector of many objects.",
+        "The net says where an object is, not what it is or whether there is one. Another net gives the classes, and "
+        "each class of an image has one box. It cannot detect several objects of a class.",
         "The error with the true class given and that of classes and boxes are different measures, and the latter "
-        "depends on the net that classifies: compare like with like (Appendix A of the paper).",
+        "depends on the classifier: compare like with like (Appendix A of the paper).",
         "It was not tested for fairness or safety.",
     )
 

@@ -41,7 +41,7 @@ class Classes(Kind):
     limits: ClassVar[tuple[str, ...]] = (
         "A single crop and the dense evaluation are different measures: compare like with like (Sect. 3.2 of the "
         "paper).",
-        "The net classifies; it neither knows what it does not know nor was it tested for fairness or safety.",
+        "The net cannot tell that an image shows none of its classes. It was not tested for fairness or safety.",
     )
 
     def training_rows(self, content: Mapping[str, Any]) -> Iterable[Row]:
