@@ -1,7 +1,7 @@
 """The VGG paper (Simonyan & Zisserman, arXiv 1409.1556) as an extension of timm.
 
 Importing this package registers `vgg_a`, `vgg_a_lrn`, `vgg_b`, `vgg_b_shallow`, `vgg_c`, `vgg_d` and `vgg_e` with timm,
-and the same names with `_box`, which predict boxes (Appendix A). Everything else is imported when it is asked for.
+and the same names with `_box`, which predict boxes (Appendix A). Everything else is imported on first use.
 """
 
 from importlib import import_module
@@ -47,13 +47,13 @@ _LATER = {
     **{"fast_inference": "fast.net", "Localiser": "localisation", "verify_weights": "pretrained"},
     "ImageDescriptor": "features",  # needs scikit-learn, an extra, and so is not in __all__
 }
-"""Public names by their modules."""
+"""Public names and the modules that define them."""
 
 
-if not TYPE_CHECKING:  # a type checker would take every misspelt name for one of these
+if not TYPE_CHECKING:  # otherwise a type checker would accept every misspelt name
 
     def __getattr__(name: str) -> Any:
-        """Import what is asked for; from then on it is a plain attribute."""
+        """Import a public name on first use; from then on it is a plain attribute."""
         if name not in _LATER:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         found = globals()[name] = getattr(import_module(f"{__name__}.{_LATER[name]}"), name)

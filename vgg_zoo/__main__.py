@@ -1,4 +1,4 @@
-"""`python -m vgg_zoo COMMAND ...` is `vgg-zoo COMMAND ...`, but has imported PyTorch before it can answer."""
+"""`python -m vgg_zoo COMMAND ...` does the same as `vgg-zoo COMMAND ...`, but imports PyTorch first."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""What every function from images to class posteriors has: one image or many, and the likeliest classes of each."""
+"""The base class of everything that maps images to class posteriors: one image or many, and their likeliest classes."""
 
 import math
 from abc import ABC, abstractmethod
@@ -14,14 +14,14 @@ from vgg_zoo.images.each import Each, progress
 from vgg_zoo.images.inputs import Array, Input, Inputs, One, Rescaled, at_scales, count_of, is_one, several, size_of
 
 Predictions = list[tuple[str, float]]
-"""Classes of an image and their posteriors, in falling order."""
+"""Classes of an image and their posteriors, in descending order."""
 
 
 class Classifier(ABC):
     """A function from images to class posteriors: one net, or the mean of several.
 
     Attributes:
-        scales: Q, every smallest side in pixels that an image is needed at.
+        scales: Q, the smallest sides in pixels to which images are rescaled.
     """
 
     scales: tuple[int, ...]
@@ -29,12 +29,12 @@ class Classifier(ABC):
     @property
     @abstractmethod
     def device(self) -> torch.device:
-        """Where posteriors are computed."""
+        """The device that computes posteriors."""
 
     @property
     @abstractmethod
     def class_names(self) -> list[str]:
-        """In the order of the posteriors."""
+        """Names of the classes, in the order of the posteriors."""
 
     @abstractmethod
     def of_rescaled(self, images: Sequence[Rescaled | None]) -> Tensor:
@@ -45,20 +45,20 @@ class Classifier(ABC):
         """Posteriors of images of any sizes.
 
         Args:
-            images: PIL images, paths, http(s) addresses, (H, W, 3) arrays of RGB in 0–255, or whatever else `Input`
-                names; drawn one by one, so that a generator of any length goes through in bounded memory. Batches of a
-                `DataLoader` (uint8), and a column of `datasets`, too. Or one image.
-            on_error: At an image that cannot be decoded, "raise", or "nan": its row is NaN, and a warning counts and
-                names all of them.
-            show_progress: A bar with rate and, where the number of images is known, the time that is left.
+            images: PIL images, paths, http(s) addresses, (H, W, 3) arrays of RGB in 0–255, batches of a `DataLoader`
+                (uint8), a column of `datasets`, or any other `Input`; or one image. They are drawn one by one, so a
+                generator of any length needs only bounded memory.
+            on_error: What to do with an image that cannot be decoded: "raise", or "nan": its row is NaN, and a warning
+                counts and names all such images.
+            show_progress: Show a progress bar with the rate and, if the number of images is known, the remaining time.
 
         Returns:
-            (N, num_classes), of one image (num_classes,), float32, on the CPU; rows sum to 1. They depend on the image
-            alone, not on the others.
+            (N, num_classes), or (num_classes,) for one image, float32, on the CPU; rows sum to 1. A row does not depend
+            on the other images.
 
         Raises:
-            ValueError: No images, something else than images, or an unknown `on_error`.
-            BadImageError: An image that cannot be decoded, by its place and name.
+            ValueError: There are no images, an input is no image, or `on_error` is unknown.
+            BadImageError: An image cannot be decoded; the message has its position and name.
         """
 
         def prepare(pixels: Pixels, named: str, beside: None) -> Rescaled:
@@ -73,7 +73,7 @@ class Classifier(ABC):
         return rows[0] if one else rows
 
     @overload
-    def predict(  # type: ignore[overload-overlap]  # a path is no iterable of images, though one of letters
+    def predict(  # type: ignore[overload-overlap]  # a path is an iterable of letters, not of images
         self, images: One, top: int = 5, *, on_error: str = "raise", show_progress: bool = False
     ) -> Predictions: ...
 
@@ -86,19 +86,19 @@ class Classifier(ABC):
     ) -> list[Predictions]: ...
 
     def predict(self, images: Any, top: int = 5, *, on_error: str = "raise", show_progress: bool = False) -> Any:
-        """The `top` likeliest classes of each image, with their posteriors, in falling order.
+        """The `top` likeliest classes of each image with their posteriors, in descending order.
 
         Args:
-            images: As of a call; likewise `on_error`, where an image that cannot be decoded has no classes, and
+            images: As in a call; so are `on_error` (with "nan", an image that cannot be decoded has an empty list) and
                 `show_progress`.
-            top: How many classes; no more than there are.
+            top: Number of classes; at most all classes are returned.
 
         Returns:
-            A list of (class, posterior) for each image; of one image its list.
+            A list of (class, posterior) for each image; for one image, its list.
 
         Raises:
-            ValueError: `top` is below 1, or as of a call.
-            BadImageError: As of a call.
+            ValueError: `top` is below 1, or as in a call.
+            BadImageError: As in a call.
         """
         if top < 1:
             raise ValueError(f"top must be at least 1, the likeliest class; got {top}")

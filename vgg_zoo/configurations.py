@@ -1,7 +1,7 @@
-"""Table 1 of the paper as data, and what can be counted from it without building a net.
+"""Table 1 of the paper as data, and counts that need no net.
 
-A configuration is one row of `TABLE_1`: the column of the paper's table from top to bottom, in the paper's own words.
-Adding a net is one row here and one entrypoint in `entrypoints.py`.
+A configuration is one row of `TABLE_1`: the column of the paper's table from top to bottom, in the paper's own words. A
+new net needs one row here and one entrypoint in `entrypoints.py`.
 """
 
 import re
@@ -15,11 +15,11 @@ STAGES = 5
 STRIDE = 2**STAGES
 
 IMAGENET_MEAN = (123.68, 116.779, 103.939)
-"""The mean RGB of the ILSVRC training set in 0–255, which every net takes its images minus (Sect. 2.1)."""
+"""The mean RGB of the ILSVRC training set in 0–255, which is subtracted from the images of every net (Sect. 2.1)."""
 
 REGRESSIONS = ("pcr", "scr")
-"""Of nets that predict boxes (Appendix A): per-class regression, a box for each class, and single-class regression, one
-box that all classes share."""
+"""The two kinds of box regression (Appendix A): per-class, a box for each class; single-class, one box that all classes
+share."""
 
 _POOL = "maxpool"
 _LAYER = re.compile(r"conv(?P<kernel>[1-9]\d*)-(?P<channels>[1-9]\d*)")
@@ -44,14 +44,14 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """One column of Table 1: the convolutional trunk; the three FC layers are the same in all nets.
+    """One column of Table 1, the convolutional trunk. The three FC layers are the same in all nets.
 
     Args:
         name: The paper's name of the net, for example "A-LRN".
         column: The layers as Table 1 writes them: "conv3-64", "LRN", "maxpool".
 
     Raises:
-        ValueError: A layer that Table 1's notation does not have, or a count of max-pools other than five.
+        ValueError: A layer is not in Table 1's notation, or there are not five max-pools.
     """
 
     name: str
@@ -86,14 +86,14 @@ class Configuration:
 
     @property
     def weight_layers(self) -> int:
-        """Layers with weights, the three FC layers included: 11 for net A to 19 for net E (Sect. 2.2)."""
+        """Number of layers with weights, including the three FC layers: 11 for net A to 19 for net E (Sect. 2.2)."""
         return sum(layer.kind == "conv" for layer in self.layers()) + 3
 
     def layer_keys(self) -> dict[str, str]:
         """The paper's layer names → prefixes of the state dict, in order: {"conv1_1": "features.0", ..., "fc8": ...}.
 
-        The layout is timm's (and torchvision's): in `features` every conv is followed by its ReLU, and an LRN shares
-        the place of the ReLU before it, so that A-LRN has the keys of net A.
+        The layout is timm's (and torchvision's): in `features` every conv is followed by its ReLU. An LRN shares the
+        index of the ReLU before it, so A-LRN has the same keys as net A.
         """
         keys, index = {}, 0
         for layer in self.layers():
@@ -103,7 +103,7 @@ class Configuration:
         return keys | FC_KEYS
 
     def multiply_adds(self, image_size: int = 224, classes: int = 1000) -> int:
-        """Multiplications (with their additions) of one forward pass at full width over one square image.
+        """Number of multiply-adds in one forward pass at full width on one square image.
 
         Args:
             image_size: Side of the image in pixels, at least 224.
@@ -121,7 +121,7 @@ class Configuration:
 
 
 FC_KEYS = {"fc6": "pre_logits.fc1", "fc7": "pre_logits.fc2", "fc8": "head.fc"}
-"""The three FC layers under the names that Oxford's files give them, and timm's keys."""
+"""The three FC layers: the names in Oxford's files, and timm's keys."""
 
 
 TABLE_1: dict[str, Configuration] = {
@@ -133,7 +133,7 @@ TABLE_1: dict[str, Configuration] = {
             "conv3-64 conv3-64 | conv3-128 conv3-128 | conv3-256 conv3-256 | "
             "conv3-512 conv3-512 | conv3-512 conv3-512 |"
         ),
-        # Not a column of Table 1: Sect. 4.1 derives it from B, each pair of 3×3 convs replaced by one 5×5 conv.
+        # Not a column of Table 1. Sect. 4.1 derives it from B by replacing each pair of 3×3 convs by one 5×5 conv.
         "shallow B": "conv5-64 | conv5-128 | conv5-256 | conv5-512 | conv5-512 |",
         "C": (
             "conv3-64 conv3-64 | conv3-128 conv3-128 | conv3-256 conv3-256 conv1-256 | "

@@ -1,6 +1,6 @@
-"""How timm makes a net of the zoo, and checks its weights.
+"""How timm creates a net of the zoo and checks its weights.
 
-No random number is drawn for a parameter that a file of weights overwrites.
+A parameter that a file of weights overwrites is not randomly initialised first.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -25,11 +25,11 @@ from vgg_zoo.weights.state_dict import from_torchvision, is_torchvision
 
 @contextmanager
 def without_draws(kind: type[VGG]) -> Iterator[Callable[..., VGG]]:
-    """A constructor of nets for timm to load weights into, in place of `kind`, for the time of the block.
+    """Give timm a constructor that replaces `kind` within the block and makes nets to load weights into.
 
-    Such a net has memory and nothing in it. Loading copies the file into that memory, so that the net does not change
-    with a file that is altered later; what was not loaded (the classifier of other classes) is then initialised as
-    `kind` would have done it. The random generator is left alone but for that.
+    Such a net has uninitialised memory. Loading copies the file into this memory, so the net does not change when the
+    file changes later. Parameters that were not loaded (a classifier with other classes) are then initialised as by
+    `kind`. Only this uses the random generator.
     """
     hooks = []
 
@@ -40,7 +40,8 @@ def without_draws(kind: type[VGG]) -> Iterator[Callable[..., VGG]]:
         std: float = 0.01,
         **kwargs: Any,
     ) -> VGG:
-        # On meta the constructor's draws, PyTorch's own and ours, cost no time and consume no random numbers.
+        # On the meta device, the random draws of the constructor (PyTorch's and ours) cost no time and no random
+        # numbers.
         net = kind(cfg, device="meta", initialisation=initialisation, std=std, **kwargs)
         net.to_empty(device=torch.get_default_device() if device is None else device)
         begin = partial(_begin_missing, method=initialisation, std=std)
@@ -50,18 +51,18 @@ def without_draws(kind: type[VGG]) -> Iterator[Callable[..., VGG]]:
     try:
         yield make
     finally:
-        for hook in hooks:  # not sooner: PyTorch is going through its hooks while one runs
+        for hook in hooks:  # not earlier: PyTorch iterates over its hooks while one of them runs
             hook.remove()
 
 
 def _begin_missing(net: nn.Module, result: Any, method: str, std: float) -> None:
-    """Initialise the layers of which something was not in what was loaded."""
+    """Initialise the layers that were not loaded completely."""
     for layer in dict.fromkeys(key.rpartition(".")[0] for key in result.missing_keys):
         initialise(net.get_submodule(layer), method, std)
 
 
 def _checked(state_dict: Mapping[str, Tensor], model: VGG) -> dict[str, Tensor]:
-    """timm's hook between reading weights and loading them: one key layout, and nothing that does not fit."""
+    """timm's hook before it loads weights: convert them to one key layout, and refuse those that do not fit."""
     tensors = from_torchvision(state_dict, model) if is_torchvision(state_dict) else dict(state_dict)
     source = model.pretrained_cfg
     same_classes = model.num_classes == source["num_classes"]
@@ -69,7 +70,7 @@ def _checked(state_dict: Mapping[str, Tensor], model: VGG) -> dict[str, Tensor]:
     check_fit(
         model,
         tensors,
-        # timm leaves a classifier of other classes out, and sums or repeats the first conv's input channels.
+        # timm skips a classifier with other classes, and sums or repeats the first conv's input channels.
         optional=() if same_classes else (f"{source['classifier']}.weight", f"{source['classifier']}.bias"),
         any_shape=() if same_channels else (f"{source['first_conv']}.weight",),
     )
@@ -85,24 +86,24 @@ def create(
     kind: type[VGG] = VGG,
     **kwargs: Any,
 ) -> Any:
-    """What every entrypoint does.
+    """Create a net of the zoo; every entrypoint calls this.
 
     Args:
         variant: The entrypoint's name.
-        configuration: Of Table 1, by the paper's name, or another one.
-        pretrained: With weights.
-        cfgs: The table that the variant is a row of.
+        configuration: The paper's name of a configuration of Table 1, or a new configuration.
+        pretrained: Load weights.
+        cfgs: The `default_cfgs` that have the variant's rows.
         kind: The net's class.
-        **kwargs: timm's, and the net's own.
+        **kwargs: Arguments of timm and of the net.
 
     Raises:
-        ValueError: An unknown tag, or weights that are damaged or do not fit.
+        ValueError: The tag is unknown, or the weights are damaged or do not fit.
     """
     tag = kwargs.get("pretrained_cfg")
     tags = cfgs[variant].tags
     if isinstance(tag, str) and tag not in tags:
         raise ValueError(f"unknown pretrained tag {tag!r} for {variant}; it has {', '.join(tags)}")
-    if tag is None:  # a published net of another width and other classes is not what an untrained one is made like
+    if tag is None:  # an untrained net must not take the width and the classes of a published one
         own = [each for each in tags if f"{variant}.{each}" not in PUBLISHED]
         tag = kwargs["pretrained_cfg"] = tags[0] if pretrained else own[0]
     if published := PUBLISHED.get(f"{variant}.{tag}"):
@@ -124,12 +125,12 @@ def create(
         cfg = resolve_pretrained_cfg(variant, kwargs["pretrained_cfg"], kwargs.get("pretrained_cfg_overlay"))
         raise ValueError(
             f"the weights of {variant} at {cfg.file or cfg.hf_hub_id} are not a whole safetensors file ({error}): "
-            "cut short or damaged. Delete the file and fetch it again."
+            "it is truncated or damaged. Delete the file and download it again."
         ) from error
 
 
 def _checked_published(net: PublishedNet, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """The overlay that has timm load the cached file whose bytes were checked; nothing where the caller has another."""
+    """The overlay that makes timm load the cached file, with its bytes checked; empty if the caller has another."""
     overlay = dict(kwargs.get("pretrained_cfg_overlay") or {})
     if any(overlay.get(key) for key in ("file", "url", "hf_hub_id", "state_dict")):
         return {}
@@ -137,7 +138,7 @@ def _checked_published(net: PublishedNet, kwargs: Mapping[str, Any]) -> dict[str
 
 
 def _converted(variant: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """For Oxford's Caffe file, by its address or by a path: the overlay that has timm load its conversion instead."""
+    """The overlay that makes timm load the conversion of Oxford's Caffe file, which is given by its URL or a path."""
     overlay = dict(kwargs.get("pretrained_cfg_overlay") or {})
     cfg = resolve_pretrained_cfg(variant, kwargs.get("pretrained_cfg"), overlay)
     named, address = str(cfg.file or ""), str(cfg.url or "")
@@ -146,8 +147,8 @@ def _converted(variant: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     if variant not in OXFORD:
         raise ValueError(
-            f"{named} is a Caffe file, and Oxford has none of {variant}, only of {', '.join(OXFORD)}; "
-            "`vgg-zoo convert` makes a folder of any other that timm loads"
+            f"{named} is a Caffe file, but Oxford has none of {variant}, only of {', '.join(OXFORD)}; "
+            "`vgg-zoo convert` turns any other Caffe file into a folder that timm loads"
         )
     folder = Path(kwargs["cache_dir"]) if kwargs.get("cache_dir") else None
     file = oxford_weights(variant, Path(named) if named else None, folder)

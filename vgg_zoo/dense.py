@@ -1,9 +1,9 @@
 """A net applied densely (Sect. 3.2) to an image of any size in bounded memory: trunk by tiles, FC layers by strips.
 
-A cell of the trunk's map sees a bounded part of the image (`vgg_zoo.receptive`). So a tile of the map is exact when it
-is computed from all pixels that its cells see; only at the image's border do the convs pad, as for the whole image.
+A cell of the trunk's map sees a bounded part of the image (`vgg_zoo.receptive`). So a tile of the map is exact if it is
+computed from all pixels that its cells see. The convs pad only at the image's border, as for the whole image.
 
-Works on the nets of the zoo and on timm's own `vgg*`, which have the same parts.
+The module supports the nets of the zoo and timm's own `vgg*`, which have the same parts.
 """
 
 import ctypes
@@ -24,18 +24,18 @@ from vgg_zoo.images.inputs import Rescaled, as_scales, batches_of_one_shape, in_
 from vgg_zoo.inference import inference_view
 from vgg_zoo.receptive import cells_of, field_of
 
-_MOST_WINDOWS = 1024  # of the first FC layer at once: 100 MB of them at full width
-_BYTES_A_PIXEL = 32  # of rescaled images that wait for the net, for each pixel that it takes at once: 2**25 on a CPU
+_MOST_WINDOWS = 1024  # windows of the first FC layer at once: 100 MB at full width
+_BYTES_A_PIXEL = 32  # of waiting rescaled images, for each pixel that the net takes at once: 2**25 on a CPU
 
-# PyTorch and oneDNN each keep the last 1,024 convolutions that they compiled, one for each shape of map, up to 1.4 MB
-# each: photos of all different shapes would fill 0.7 GB with what no later photo asks for. 48 are those of net E at
-# three scales. Both variables are read when the process computes its first convolution.
+# PyTorch and oneDNN each keep the last 1,024 convolutions that they compiled, one for each shape of map, of up to 1.4
+# MB each. Photos of different shapes would fill 0.7 GB with convolutions that no later photo needs. 48 are enough for
+# net E at three scales. Both variables are read when the process computes its first convolution.
 for _cache in ("LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY"):
     os.environ.setdefault(_cache, "48")
 
 
 def class_score_map(net: Any, images: Tensor) -> Tensor:
-    """The class score map of images that fit memory.
+    """The class score map of images that fit into memory.
 
     Args:
         net: In eval mode.
@@ -48,13 +48,13 @@ def class_score_map(net: Any, images: Tensor) -> Tensor:
 
 
 def tiled_class_score_map(net: Any, pixels: Tensor, prepare: Callable[[Tensor], Tensor], most_pixels: int) -> Tensor:
-    """The class score map of one image of any size, equal to that of `class_score_map` up to rounding.
+    """The class score map of one image of any size; equal to `class_score_map` up to rounding.
 
     Args:
-        net: A view (`vgg_zoo.inference`) in the pooling mode that is wanted.
+        net: A view (`vgg_zoo.inference`) in the desired pooling mode.
         pixels: (3, H, W), uint8, on any device.
         prepare: Makes the net's input of (B, 3, h, w) pixels.
-        most_pixels: Of a tile without its halo.
+        most_pixels: Pixels of a tile without its halo.
 
     Returns:
         (1, num_classes, h, w).
@@ -69,7 +69,7 @@ def strips_of(features: Tensor, kernel: int) -> Iterator[Tensor]:
 
     Args:
         features: (B, C, h, w).
-        kernel: Side of that layer's kernel in cells; a smaller map is one strip.
+        kernel: Side of the first FC layer's kernel in cells; a smaller map is one strip.
     """
     rows, columns = features.shape[2] - kernel + 1, features.shape[3] - kernel + 1
     if rows < 1 or columns < 1:
@@ -86,7 +86,7 @@ def _class_scores(net: Any, features: Tensor) -> Tensor:
 
 
 def tiled_features(net: Any, pixels: Tensor, prepare: Callable[[Tensor], Tensor], most_pixels: int) -> Tensor:
-    """The trunk's map, (1, C, h, w), of one image of any size; arguments as of `tiled_class_score_map`."""
+    """The trunk's map, (1, C, h, w), of one image of any size; arguments as in `tiled_class_score_map`."""
     rows: dict[int, list[Tensor]] = {}
     for top, tile in tiles([net.features], net.forward_features, pixels, prepare, most_pixels):
         rows.setdefault(top, []).append(tile.clone())
@@ -100,17 +100,17 @@ def tiles(
     prepare: Callable[[Tensor], Tensor],
     most_pixels: int,
 ) -> Iterator[tuple[int, Tensor]]:
-    """The map of one image of any size in tiles that cover it, by rows; each with the row that it begins at.
+    """The map of one image of any size in tiles that cover it, row by row; each comes with its first row.
 
     Args:
-        modules: That `run` runs: convs and pools among them decide which pixels a tile needs.
+        modules: The modules that `run` runs; their convs and pools determine which pixels a tile needs.
         run: (1, 3, h, w) → their map.
         pixels: (3, H, W), uint8, on any device.
         prepare: Makes the input of `run` of (1, 3, h, w) pixels.
-        most_pixels: Of a tile without what its border sees beyond it.
+        most_pixels: Pixels of a tile, without those that its border sees outside it.
 
     Raises:
-        ValueError: A map of another size than its modules tell.
+        ValueError: The map's size does not follow from its modules.
     """
     rows, columns = (_spans(modules, pixels.shape[1 + dimension], dimension, most_pixels) for dimension in (0, 1))
     for y in rows:
@@ -118,14 +118,14 @@ def tiles(
             tile = run(prepare(pixels[None, :, y.pixels, x.pixels]))[:, :, y.cells, x.cells]
             if tile.shape[2:] != (y.length, x.length):
                 raise ValueError(
-                    f"the net's trunk gives {tuple(tile.shape[2:])} cells where its convs and pools tell "
+                    f"the net's trunk gives {tuple(tile.shape[2:])} cells, but its convs and pools give "
                     f"{y.length, x.length}: it cannot be applied by tiles; give most_pixels above {pixels[0].numel()}"
                 )
             yield y.start, tile
 
 
 class _Span(NamedTuple):
-    """One dimension of a tile: its first cell, how many it has, their pixels, and where they are in what these give."""
+    """One dimension of a tile: first cell, number of cells, their pixels, and their position in the computed map."""
 
     start: int
     length: int
@@ -137,12 +137,12 @@ def _spans(modules: Sequence[nn.Module], length: int, dimension: int, most_pixel
     total, (stride, before, size) = cells_of(modules, length, dimension), field_of(modules, dimension)
     first, last = -(-before // stride), max(0, -(-(size - before - stride) // stride))  # cells that see beyond a tile
     starts = list(range(0, total, max(1, int(most_pixels**0.5) // stride)))
-    if len(starts) > 1 and (total - starts[-1]) * stride < STRIDE:  # so few pixels are no image to the net
+    if len(starts) > 1 and (total - starts[-1]) * stride < STRIDE:  # fewer pixels than the net accepts
         starts.pop()
     spans = []
     for start, end in zip(starts, [*starts[1:], total], strict=True):
         halo = min(start, first)
-        # The last pixels, fewer than a cell, belong to the image's border.
+        # The last pixels, which do not fill a cell, belong to the image's border.
         stop = None if end + last >= total else (end + last) * stride
         pixels, cells = slice((start - halo) * stride, stop), slice(halo, halo + end - start)
         spans.append(_Span(start, end - start, pixels, cells))
@@ -150,17 +150,17 @@ def _spans(modules: Sequence[nn.Module], length: int, dimension: int, most_pixel
 
 
 def dense_input(net: nn.Module, pixels: Tensor) -> Tensor:
-    """`net_input`, but NHWC for arithmetic of few bits: tensor cores take no other layout.
+    """`net_input`, but in NHWC for low-precision arithmetic: tensor cores take no other layout.
 
-    The input's layout decides that of all convolutions; the weights, which their owner keeps, are copied in each call,
-    which is little beside a batch.
+    The layout of the input determines that of all convolutions. The weights are copied in each call, because their
+    owner keeps them unchanged; this costs little compared with a batch.
     """
     images = net_input(net, pixels)
     return images if arithmetic_of(images) == "exact" else images.contiguous(memory_format=torch.channels_last)
 
 
 def even_parts(pixels: Tensor, most_pixels: int) -> Sequence[Tensor]:
-    """A batch (B, 3, H, W) in as few parts of about the same size as hold at most `most_pixels`, or one image, each."""
+    """Split a batch (B, 3, H, W) into few parts of similar size, each with at most `most_pixels`, or one image."""
     most = max(1, most_pixels // (pixels.shape[2] * pixels.shape[3]))
     return pixels.chunk(max(1, -(-len(pixels) // most)))
 
@@ -173,15 +173,15 @@ def score_maps(
     exact: bool = False,
     precision: str | None = None,
 ) -> Tensor:
-    """The map of the net's outputs, of images of one shape.
+    """The map of the net's outputs for images of one shape.
 
     Args:
-        net: A net of the zoo or timm's own `vgg*`, in any mode, which stays; dropout is off.
-        pixels: (B, 3, H, W), uint8, RGB in 0–255, at the scale that is tested, on any device.
-        ceil_mode: Pools round their size up, as Caffe's did.
-        most_pixels: That go through the net at once.
-        exact: Run the net itself, where on a CPU its fast copy (`vgg_zoo.fast_inference`) would do.
-        precision: As of `DenseEvaluator`.
+        net: A net of the zoo or timm's own `vgg*`, in any mode, which does not change; dropout is off.
+        pixels: (B, 3, H, W), uint8, RGB in 0–255, at the test scale, on any device.
+        ceil_mode: Pools round their size up, as in Caffe.
+        most_pixels: Pixels that go through the net at once.
+        exact: Run the net itself, even where its fast copy (`vgg_zoo.fast_inference`) would be used on a CPU.
+        precision: As in `DenseEvaluator`.
 
     Returns:
         (B, outputs, h, w), at least float32; h = ⌊H/32⌋ − 6 for the paper's nets.
@@ -193,7 +193,7 @@ def score_maps(
         else:
             maps = [class_score_map(runs, prepare(part)) for part in even_parts(pixels, most_pixels)]
     scores = torch.cat(maps)
-    return scores.float() if scores.dtype in (torch.bfloat16, torch.float16) else scores  # soft-max needs more
+    return scores.float() if scores.dtype in (torch.bfloat16, torch.float16) else scores  # soft-max needs more bits
 
 
 @cache
@@ -202,7 +202,7 @@ def _trim_of_glibc() -> Callable[[int], int] | None:
 
 
 def _trim() -> None:
-    """Give freed memory back to the system: glibc keeps what images of one shape took in pieces that fit no other."""
+    """Return freed memory to the system: glibc would keep it in pieces that fit only images of one shape."""
     if (trim := _trim_of_glibc()) is not None:
         trim(0)
 
@@ -210,12 +210,12 @@ def _trim() -> None:
 def in_turn(
     of_rescaled: Callable[[Sequence[Rescaled | None]], Tensor], images: Iterable[Rescaled | None], device: torch.device
 ) -> Iterator[Tensor]:
-    """What a function makes of any number of images, drawn one by one, of some after the other: none is kept.
+    """Apply a function to any number of images, drawn one by one and processed in groups; no image is kept.
 
     Args:
-        of_rescaled: (n, ...) of n images at their scales; None among them is one that cannot be decoded.
-        images: At their scales.
-        device: Of the net, which decides how many wait for it.
+        of_rescaled: A function from n images at their scales, with None for one that cannot be decoded, to (n, ...).
+        images: Images at their scales.
+        device: The net's device, which determines the size of a group.
     """
     for part in in_parts(images, _BYTES_A_PIXEL * default_most_pixels(device)):
         yield of_rescaled(part)
@@ -228,14 +228,14 @@ def of_each(
     device: torch.device,
     bar: Any = None,
 ) -> Tensor:
-    """The same of all of them, (N, ...).
+    """The results of `in_turn` for all images together, (N, ...).
 
     Args:
-        of_rescaled, images, device: As of `in_turn`.
-        bar: Of `vgg_zoo.images.each.progress`; moved on when images have been through the net.
+        of_rescaled, images, device: As in `in_turn`.
+        bar: A bar of `vgg_zoo.images.each.progress`; it advances after images have gone through the net.
 
     Raises:
-        ValueError: There is none.
+        ValueError: There are no images.
     """
     found = []
     for rows in in_turn(of_rescaled, images, device):
@@ -248,19 +248,19 @@ def of_each(
 
 
 class DenseNet(ABC):
-    """A net, and how it is applied to whole images at several scales (Sect. 3.2). A subclass says to what end.
+    """A net that is applied to whole images at several scales (Sect. 3.2). A subclass defines the result.
 
     Attributes:
         model: The net, in its owner's mode.
-        named: The net and its weights in `repr`.
+        named: Name of the net and its weights for `repr`.
         scales: Q, smallest sides in pixels.
         flip: Average with the mirrored image.
         ceil_mode: Pools round their size up.
-        most_pixels: That go through the net at once: what was given, else what suits the net's device
+        most_pixels: Pixels that go through the net at once: the given number, or the default for the net's device
             (`vgg_zoo.devices.default_most_pixels`).
         exact: Run the net itself, not its fast copy.
-        precision: "fp32", "bf16", or None: as the net and autocast have it.
-        settings_from: Who chose the settings that were not given: a file, or the paper.
+        precision: "fp32", "bf16", or None: the precision of the net and autocast.
+        settings_from: Source of the settings that were not given: a file, or the paper.
     """
 
     def __init__(
@@ -288,7 +288,7 @@ class DenseNet(ABC):
 
     @property
     def device(self) -> torch.device:
-        """Where the net is now."""
+        """The net's current device."""
         return next(self.model.parameters()).device
 
     @property
@@ -300,7 +300,7 @@ class DenseNet(ABC):
 
     @property
     def arithmetic(self) -> str:
-        """How the net is computed as it is now.
+        """How the net is computed at present.
 
         "winograd" or "bf16" by `fast_inference`'s copy; by the net itself "tf32" (float32 on CUDA where PyTorch allows
         it), "bf16" or "fp16" (its weights, or autocast), or "exact": IEEE float32 or float64.
@@ -319,12 +319,12 @@ class DenseNet(ABC):
 
     @abstractmethod
     def of_rescaled(self, images: Sequence[Rescaled | None]) -> Tensor:
-        """(N, numbers) of images at every scale; None gives a row of NaN."""
+        """(N, numbers) for images at every scale; None gives a row of NaN."""
 
     def batches(self, images: Sequence[Rescaled | None]) -> Iterator[tuple[int, Tensor, list[int]]]:
-        """Of images at every scale: the place of the scale, a batch of one shape on the net's device, and its places.
+        """Yield the index of a scale, a batch of one shape on the net's device, and the indices of its images.
 
-        Nothing here waits for a GPU: what the net makes of batches stays there until all of it is fetched at once.
+        Nothing here waits for a GPU: the outputs of all batches stay there until they are fetched at once.
         """
         for place in range(len(self.scales)):
             of_scale = [None if image is None else image[place] for image in images]
@@ -332,16 +332,16 @@ class DenseNet(ABC):
                 yield place, batch, places
 
     def both_ways(self, apply: Callable[[Tensor], Tensor], pixels: Tensor) -> Tensor:
-        """A function of images, averaged over them and their mirror images if the settings ask for that.
+        """Apply a function to images, averaged over them and their mirror images if the settings say so.
 
         Args:
-            apply: From (b, 3, H, W) pixels to a row for each image. It divides what is more than `most_pixels`.
+            apply: A function from (b, 3, H, W) pixels to a row for each image. It splits more than `most_pixels`.
             pixels: (B, 3, H, W).
         """
         if not self.flip:
             return apply(pixels)
         views = [pixels, pixels.flip(-1)]
-        if pixels.is_cpu:  # whose caches hold the maps of fewer images
+        if pixels.is_cpu:  # a CPU's caches hold the maps of fewer images
             plain, mirrored = map(apply, views)
         else:
             plain, mirrored = apply(torch.cat(views)).chunk(2)

@@ -1,4 +1,4 @@
-"""The arithmetic of image descriptors (Appendix B), and single layers' maps, without scikit-learn."""
+"""Image descriptors (Appendix B) and the maps of single layers, without scikit-learn."""
 
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
@@ -21,7 +21,7 @@ from vgg_zoo.pretrained import described, net_of
 from vgg_zoo.weights.settings import Net, settled
 
 InputRange = tuple[float, float] | str
-"""What images as tensors hold: the numbers of black and white, or "imagenet"."""
+"""The range of images given as tensors: the values of black and white, or "imagenet"."""
 
 COMBINE = ("average", "stack")
 L2 = ("scale", "final")
@@ -30,26 +30,27 @@ L2 = ("scale", "final")
 class DenseDescriptor(DenseNet):
     """A net's image descriptor as a function of rescaled images (Appendix B).
 
-    The layer's map, after the ReLU, is averaged over positions and with that of the mirrored image, for each scale; the
-    scales are averaged or stacked.
+    For each scale, the layer's map after the ReLU is averaged over positions and over the image and its mirror image.
+    The scales are averaged or stacked.
 
     Args:
-        net: A net of the zoo or timm's own `vgg*`, whose mode stays; or a folder or name, as of `DenseEvaluator`.
+        net: A net of the zoo or timm's own `vgg*`, whose mode does not change; or a folder or name, as in
+            `DenseEvaluator`.
         layer: "fc7", "fc6", or a conv or max-pool: `vgg_zoo.layers.layers_of(net)`.
-        scales: Q, smallest sides in pixels, or one. None takes the net's own, as `DenseEvaluator` does; likewise `flip`
-            and `ceil_mode`.
+        scales: Q, smallest sides in pixels, or one. None takes the net's own, as in `DenseEvaluator`; the same holds
+            for `flip` and `ceil_mode`.
         combine: "average" or "stack" the scales.
         flip: Average with the mirrored image.
         l2: "scale" normalises each scale's descriptor before they are combined, "final" the combined one.
-        ceil_mode: Max-pools round their size up, as Caffe's did.
-        most_pixels: That go through the net at once; None as of `DenseEvaluator`.
-        device: As of `DenseEvaluator`.
-        exact: Use the net itself. Otherwise, in float32 on a CPU, `fast_inference`'s copy of it does the work.
-        precision: As of `DenseEvaluator`.
+        ceil_mode: Max-pools round their size up, as in Caffe.
+        most_pixels: Pixels that go through the net at once; None as in `DenseEvaluator`.
+        device: As in `DenseEvaluator`.
+        exact: Use the net itself. Otherwise, in float32 on a CPU, the copy by `fast_inference` is used.
+        precision: As in `DenseEvaluator`.
 
     Raises:
-        ValueError: No VGG, an unknown layer, combine or l2, no scale, or one below the smallest; the message has the
-            options.
+        ValueError: The net is no VGG; layer, combine or l2 is unknown; or scales are missing or too small. The message
+            lists the options.
     """
 
     def __init__(
@@ -101,7 +102,7 @@ class DenseDescriptor(DenseNet):
         """Descriptors of images that `vgg_zoo.images.inputs.at_scales` has rescaled.
 
         Args:
-            images: For each image a (3, H, W) tensor of uint8 for each scale, in order; None gives a row of NaN.
+            images: For each image, a (3, H, W) tensor of uint8 for each scale, in order; None gives a row of NaN.
 
         Returns:
             (N, D), float32, on the CPU.
@@ -126,14 +127,14 @@ class DenseDescriptor(DenseNet):
         return F.normalize(found, dim=1) if self.l2 == "final" else found
 
     def _averages(self, net: Any, pixels: Tensor) -> Tensor:
-        """(B, C) of (B, 3, H, W): the layer's mean over positions, in parts or, by tiles, image by image."""
+        """(B, C) from (B, 3, H, W): the layer's mean over positions, computed in parts, or image by image in tiles."""
         if pixels.shape[2] * pixels.shape[3] > self.most_pixels:
             return torch.stack([self._tiled_average(net, image) for image in pixels])
         parts = even_parts(pixels, self.most_pixels)
         return torch.cat([_mean_over_positions([self._map(net, dense_input(net, part))]) for part in parts])
 
     def _tiled_average(self, net: Any, pixels: Tensor) -> Tensor:
-        """(C,) of one image (3, H, W) of any size: the trunk by tiles, the FC layers by strips of its whole map."""
+        """(C,) from one image (3, H, W) of any size: the trunk in tiles, the FC layers in strips of its whole map."""
         prepare = partial(dense_input, net)
         if not self.layer.fully_connected:
             modules, run = trunk_modules(net)[: self.layer.after], partial(self._map, net)
@@ -148,11 +149,11 @@ class DenseDescriptor(DenseNet):
 
 
 def _mean_over_positions(parts: Iterable[Tensor]) -> Tensor:
-    """(B, C), of the device's `widest` type: the mean over all positions of maps (B, C, h, w) that are parts of one."""
+    """(B, C) in the device's `widest` type: the mean over all positions of the parts (B, C, h, w) of one map."""
     total, cells = torch.zeros(()), 0
     for part in parts:
         count = part.shape[2] * part.shape[3]
-        half = part.dtype in (torch.bfloat16, torch.float16)  # sums need more
+        half = part.dtype in (torch.bfloat16, torch.float16)  # sums need more bits
         mean = part.mean((2, 3), dtype=torch.float32 if half else None)
         total = total + mean.to(widest(part.device)) * count
         cells += count
@@ -168,25 +169,25 @@ def feature_maps(
     ceil_mode: bool = False,
     input_range: InputRange | None = None,
 ) -> dict[str, Tensor]:
-    """Maps of some layers of a net, in one pass that ends with the last of them.
+    """Maps of some layers of a net, from one pass that ends with the last of these layers.
 
     Args:
-        net: A net of the zoo or timm's own `vgg*`. It runs in eval mode; its own mode and buffers stay.
+        net: A net of the zoo or timm's own `vgg*`. It runs in eval mode; its mode and buffers do not change.
         images: (B, 3, H, W), RGB, on any device; (B, 1, H, W) for a net of grey images. If they require gradients, the
             maps are differentiable with respect to them, never to the weights.
-        layers: Names, as `vgg_zoo.layers.layers_of(net)` has them, or one.
-        relu: After each layer's ReLU, or before it.
+        layers: Names of `vgg_zoo.layers.layers_of(net)`, or one.
+        relu: Take the maps after each layer's ReLU, not before it.
         ceil_mode: Max-pools round their size up.
-        input_range: What the images' numbers mean: (black, white), such as (-1, 1), or "imagenet", normalised by
-            ImageNet's mean and deviation. None: uint8 in 0–255, or floats in 0–1, which what is optimised may leave a
-            little, by a quarter.
+        input_range: The range of the images: (black, white), such as (-1, 1), or "imagenet", normalised by ImageNet's
+            mean and deviation. None: uint8 in 0–255, or floats in 0–1. An optimised image may exceed this range by a
+            quarter.
 
     Returns:
-        For each layer, in the order asked for, (B, C, h, w) on the net's device.
+        For each layer, in the given order, (B, C, h, w) on the net's device.
 
     Raises:
-        ValueError: No VGG, an unknown layer or none, images of another shape or plainly of another range, or a side
-            under 32 pixels.
+        ValueError: The net is no VGG, a layer is unknown or none is given, the images have another shape or clearly
+            another range, or a side is under 32 pixels.
     """
     check_is_vgg(net, classifies=False)
     names = [layers] if isinstance(layers, str) else list(layers)
@@ -200,11 +201,11 @@ def feature_maps(
         return layer_maps(view, net_input(view, pixels), chosen, relu)
 
 
-_BEYOND = 0.25  # of 0–1: what is optimised, as in style transfer, leaves it a little
+_BEYOND = 0.25  # of 0–1: an optimised image, as in style transfer, exceeds the range a little
 
 
 def _in_255(images: Tensor, channels: int, input_range: InputRange | None) -> Tensor:
-    """Images as floats in 0–255, or as they are if they are uint8."""
+    """Images as floats in 0–255; images of uint8 are returned unchanged."""
     shape = tuple(images.shape)
     numbers = images.dtype == torch.uint8 or images.is_floating_point()
     if images.ndim != 4 or images.numel() == 0 or not numbers or images.shape[1] not in {3, channels}:

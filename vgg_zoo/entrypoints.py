@@ -39,11 +39,11 @@ def _cfg(**kwargs: Any) -> dict[str, Any]:
 
 
 class Reported(NamedTuple):
-    """Errors on ILSVRC-2012's validation images, in percent, as the source of some weights reports them.
+    """Errors on ILSVRC-2012's validation images in percent, as reported by the source of the weights.
 
     Attributes:
-        top1: Of the likeliest class.
-        top5: Of the five likeliest.
+        top1: Error of the likeliest class.
+        top5: Error of the five likeliest classes.
         test: How they were measured.
     """
 
@@ -60,11 +60,11 @@ REPORTED = {
     "vgg_d.oxford_in1k": Reported(24.8, 7.5, "dense at Q = 256, 384, 512"),
     "vgg_e.oxford_in1k": Reported(24.8, 7.5, "dense at Q = 256, 384, 512"),
 }
-"""torchvision's by timm's results file, the paper's by its Table 4."""
+"""torchvision's errors are from timm's results file, the paper's from its Table 4."""
 
 
 def _torchvision_cfg(name: str, hub_name: str) -> dict[str, Any]:
-    """torchvision's own training, as timm publishes it."""
+    """torchvision's weights, as timm publishes them."""
     top1, top5, test = REPORTED[name]
     return _cfg(
         hf_hub_id=f"timm/{hub_name}.tv_in1k",
@@ -89,21 +89,21 @@ def _oxford_cfg(name: str) -> dict[str, Any]:
 
 
 def untrained_cfg() -> dict[str, Any]:
-    """Preprocessing for a net that nobody has published weights for: RGB minus the training mean (Sect. 2.1)."""
+    """The row of a net without published weights: its preprocessing is RGB minus the training mean (Sect. 2.1)."""
     return _cfg(
         mean=tuple(value / 255 for value in IMAGENET_MEAN),
         std=(1 / 255, 1 / 255, 1 / 255),
         license="apache-2.0",
         origin_url="https://arxiv.org/abs/1409.1556",
-        description="no weights: nobody published any for this net; the preprocessing is the paper's",
+        description="no weights: nobody has published any for this net; the preprocessing is the paper's",
     )
 
 
 NETS = tuple(NAMES)
-"""That classify."""
+"""Nets that classify."""
 
 BOX_NETS = tuple(f"{net}_box" for net in NETS)
-"""That predict boxes (Appendix A). The paper's own are D, with `regression="scr"` and `"pcr"`."""
+"""Nets that predict boxes (Appendix A). The paper uses D, with `regression="scr"` and `"pcr"`."""
 
 _OWN: dict[str, dict[str, Any]] = {
     "vgg_a.tv_in1k": _torchvision_cfg("vgg_a.tv_in1k", "vgg11"),
@@ -115,7 +115,7 @@ _OWN: dict[str, dict[str, Any]] = {
     "vgg_d.oxford_in1k": _oxford_cfg("vgg_d.oxford_in1k"),
     "vgg_e.tv_in1k": _torchvision_cfg("vgg_e.tv_in1k", "vgg19"),
     "vgg_e.oxford_in1k": _oxford_cfg("vgg_e.oxford_in1k"),
-    **{f"{net}.untrained": untrained_cfg() for net in BOX_NETS},  # nobody has published weights of any
+    **{f"{net}.untrained": untrained_cfg() for net in BOX_NETS},  # nobody has published weights for these
 }
 
 OWN_NAMES = tuple(_OWN)
@@ -131,10 +131,10 @@ def _create(net: str, pretrained: bool, **kwargs: Any) -> Any:
 
 @lru_cache
 def predicts(name: str) -> str:
-    """What a net predicts, "classes" or "boxes".
+    """What a net predicts: "classes" or "boxes".
 
     Args:
-        name: Of the net, with or without a tag; one that is no net of ours, or none at all, predicts classes.
+        name: Name of the net, with or without a tag. Any other name, or an empty one, predicts classes.
     """
     net = name.partition(".")[0]
     if not timm.is_model(net) or timm.model_entrypoint(net).__module__.startswith("timm."):

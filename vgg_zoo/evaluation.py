@@ -23,7 +23,7 @@ from vgg_zoo.weights.folder import save_folder
 from vgg_zoo.weights.settings import SETTINGS_FILE, Net, read_settings, settled
 
 GRID = 5
-"""Crops a side in multi-crop evaluation; 5 × 5 × 2 flips are the paper's 50 a scale."""
+"""Crops per side in multi-crop evaluation; 5 × 5 × 2 flips are the paper's 50 per scale."""
 
 
 class DenseEvaluator(DenseNet, Classifier):
@@ -34,33 +34,35 @@ class DenseEvaluator(DenseNet, Classifier):
     regular grid; "multi_crop_and_dense" averages the two. Posteriors are averaged over flips and scales.
 
     Args:
-        model: A net of the zoo or timm's own `vgg*`; or a name that timm loads with its weights, "vgg_d.tv_in1k",
-            "hf-hub:org/name"; or a folder, "runs/d".
-        scales: Q, smallest sides in pixels, or one; at least the net's smallest input, 224 for the paper's nets.
+        model: A net of the zoo or timm's own `vgg*`; a name that timm loads with its weights, such as "vgg_d.tv_in1k"
+            or "hf-hub:org/name"; or a folder, such as "runs/d".
+        scales: Q, one or several smallest sides in pixels; at least the net's smallest input, 224 for the paper's nets.
         flip: Average with the mirrored image.
         protocol: "dense", "multi_crop" or "multi_crop_and_dense".
-        softmax_first: Dense: soft-max at every position, then their mean. The paper's words allow both; the default
-            averages class scores, as a net that is trained on crops was.
-        ceil_mode: Max-pools round their size up, as Caffe's and so Oxford's did.
-        most_pixels: That go through the net at once. Smaller images are batched up to it; the trunk runs over a larger
-            image in tiles of so many pixels. None: 2**20 on a CPU; on a GPU what suits its memory, up to 2**24
-            (`vgg_zoo.devices.default_most_pixels`).
-        device: Where the net goes: a device, "cuda:1"; "auto", a net given by name or folder goes to the GPU that CUDA
-            has, if any, and a module stays where it is; None, it stays, on the CPU where it is loaded here.
-        exact: Use the net itself. Otherwise, in float32 on a CPU, `fast_inference`'s copy of it does the work, several
-            times as fast and equal up to rounding; it is made again when the weights have changed.
-        precision: "bf16", on a CPU with AMX or AVX512-BF16: a copy whose FC layers, and with AMX convolutions, multiply
-            bfloat16; scores differ by up to 2% (docs/speed.md). "fp32": float32 under autocast, too. None: as the net
-            and autocast have it.
+        softmax_first: For dense evaluation: take the soft-max at every position, then the mean. The paper's words allow
+            both. The default averages class scores before the soft-max.
+        ceil_mode: Max-pools round their size up, as in Caffe, which Oxford used.
+        most_pixels: Pixels that go through the net at once. Smaller images are batched up to it; the trunk runs over a
+            larger image in tiles of this many pixels. None: 2**20 on a CPU; on a GPU up to 2**24, depending on its
+            memory (`vgg_zoo.devices.default_most_pixels`).
+        device: The device that the net moves to, such as "cuda:1". "auto": a net given by name or folder goes to the
+            GPU if CUDA has one, and a module stays where it is. None: the net stays; a net that is loaded here is on
+            the CPU.
+        exact: Use the net itself. Otherwise, in float32 on a CPU, the copy by `fast_inference` is used: it is several
+            times as fast, equal up to rounding, and made again when the weights have changed.
+        precision: "bf16", on a CPU with AMX or AVX512-BF16: use a copy whose FC layers (with AMX, also its
+            convolutions) multiply bfloat16; scores differ by up to 2% (docs/speed.md). "fp32": float32 even under
+            autocast. None: the precision of the net and autocast.
 
-    Settings that are not given are the net's own: those kept beside its weights or, in the folder of a training, those
-    that follow from it (`vgg_zoo.weights.settings.usual_settings`); a net without any gets the paper's: scales 256,
-    384, 512 with flips, dense. `repr` and `settings_from` tell which. The net keeps its mode and its buffers.
+    Settings that are not given are the net's own: those stored beside its weights or, in the folder of a training,
+    those that follow from the training (`vgg_zoo.weights.settings.usual_settings`). A net without settings gets the
+    paper's: scales 256, 384, 512 with flips, dense. `repr` and `settings_from` name the source. The net's mode and
+    buffers do not change.
 
     Raises:
-        ValueError: No VGG, no weights, an unknown protocol, no scale, or one below the net's smallest input; a
-            precision that the net or the CPU does not have.
-        OSError: The weights cannot be fetched.
+        ValueError: The net is no VGG or has no weights; the protocol is unknown; scales are missing or below the net's
+            smallest input; or the net or the CPU does not support the precision.
+        OSError: The weights cannot be downloaded.
     """
 
     def __init__(
@@ -102,15 +104,15 @@ class DenseEvaluator(DenseNet, Classifier):
 
     @property
     def class_names(self) -> list[str]:
-        """In the order of the posteriors: the net's own, ImageNet's for 1000 classes, or numbers."""
+        """Names in the order of the posteriors: the net's own, ImageNet's for 1000 classes, or numbers."""
         return class_names_of(self.model)
 
     @torch.inference_mode()
     def of_rescaled(self, images: Sequence[Sequence[Tensor] | None]) -> Tensor:
-        """Posteriors of images that `at_scales` has rescaled already, in other processes for example.
+        """Posteriors of images that `at_scales` has already rescaled, for example in other processes.
 
         Args:
-            images: For each image a (3, H, W) tensor of uint8 for each scale, in order; None gives a row of NaN.
+            images: For each image, a (3, H, W) tensor of uint8 for each scale, in order; None gives a row of NaN.
 
         Returns:
             (N, num_classes), float32, on the CPU.
@@ -133,7 +135,7 @@ class DenseEvaluator(DenseNet, Classifier):
         return self.maps(rescale(decoded(image), scale)[None])[0].float().cpu()
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write timm's folder of the net, and these settings beside it."""
+        """Write the net as a folder for timm, with these settings beside it."""
         cfg = self.model.pretrained_cfg
         save_folder(
             self.model,
@@ -156,10 +158,10 @@ class DenseEvaluator(DenseNet, Classifier):
 
         Args:
             source: A folder, or the id of a repository on the Hub.
-            revision: Of the repository: a commit, tag or branch.
+            revision: A commit, tag or branch of the repository.
 
         Raises:
-            ValueError: Settings that are missing, unknown or wrong.
+            ValueError: Settings are missing, unknown or wrong.
         """
         if Path(source).is_dir():
             file, name = Path(source) / SETTINGS_FILE, f"local-dir:{source}"
@@ -175,12 +177,12 @@ class DenseEvaluator(DenseNet, Classifier):
         return torch.stack([self.both_ways(partial(part, self), pixels) for part in PROTOCOLS[self.protocol]]).mean(0)
 
     def maps(self, pixels: Tensor) -> Tensor:
-        """Class scores at every position: (B, num_classes, h, w) of (B, 3, H, W) of uint8, at their scale."""
+        """Class scores at every position: (B, num_classes, h, w) from (B, 3, H, W) of uint8, at their scale."""
         return score_maps(self.model, pixels, self.ceil_mode, self.most_pixels, self.exact, self.precision)
 
 
 def class_names_of(net: Any) -> list[str]:
-    """Of a net's outputs, in their order: its own, ImageNet's for 1000 classes, or numbers."""
+    """Class names of a net's outputs, in order: its own, ImageNet's for 1000 classes, or numbers."""
     count = outputs_of(net)
     if names := own_class_names(net):
         return names
@@ -191,7 +193,7 @@ def class_names_of(net: Any) -> list[str]:
 
 
 def dense(evaluator: DenseEvaluator, pixels: Tensor) -> Tensor:
-    """(B, num_classes) posteriors of whole images, (B, 3, H, W) of uint8: the net at every position (Sect. 3.2)."""
+    """(B, num_classes) posteriors of whole images, (B, 3, H, W) of uint8: the net is applied densely (Sect. 3.2)."""
     scores = evaluator.maps(pixels)
     return scores.softmax(1).mean((2, 3)) if evaluator.softmax_first else scores.mean((2, 3)).softmax(1)
 
@@ -210,7 +212,7 @@ def multi_crop(evaluator: DenseEvaluator, pixels: Tensor) -> Tensor:
 
 
 def grid(length: int, side: int) -> list[int]:
-    """Where `GRID` crops begin: evenly spaced, the first at the image's beginning and the last at its end."""
+    """Where `GRID` crops begin: evenly spaced, from the image's beginning to its end."""
     return [round(place * (length - side) / (GRID - 1)) for place in range(GRID)]
 
 
@@ -219,21 +221,21 @@ PROTOCOLS: dict[str, tuple[Callable[[DenseEvaluator, Tensor], Tensor], ...]] = {
     "multi_crop": (multi_crop,),
     "multi_crop_and_dense": (dense, multi_crop),
 }
-"""Functions from images of one shape to posteriors, which a protocol averages."""
+"""The functions of each protocol, from images of one shape to posteriors; the protocol averages them."""
 
 
 class Fusion(Classifier):
     """Several nets as one: the mean of their posteriors (Sect. 4.4), each net with its own scales and protocol.
 
     Args:
-        evaluators: At least one, or nets, folders or names as `DenseEvaluator` takes them; the classes of all must be
-            the same.
-        scales: Q of the nets that are no evaluators, as of `DenseEvaluator`; likewise `device`.
-        device: As of `DenseEvaluator`.
+        evaluators: One or more evaluators; or nets, folders or names, as in `DenseEvaluator`. All must have the same
+            classes.
+        scales: Q of the nets that are no evaluators, as in `DenseEvaluator`.
+        device: As in `DenseEvaluator`.
 
     Raises:
-        ValueError: None, different numbers of classes, or what `DenseEvaluator` refuses.
-        OSError: Weights cannot be fetched.
+        ValueError: There is no evaluator, the classes differ, or `DenseEvaluator` refuses a net.
+        OSError: Weights cannot be downloaded.
     """
 
     def __init__(
@@ -247,7 +249,7 @@ class Fusion(Classifier):
         made = [each for each in given if isinstance(each, DenseEvaluator)]
         if made and scales is not None:
             raise ValueError(
-                f"the evaluators have their scales, {made[0].scales}; give nets in their place, or no scales"
+                f"the evaluators have their own scales, {made[0].scales}; give nets instead, or no scales"
             )
         self.evaluators = [
             each if isinstance(each, DenseEvaluator) else DenseEvaluator(each, scales, device=device) for each in given
@@ -259,16 +261,16 @@ class Fusion(Classifier):
 
     @property
     def device(self) -> torch.device:
-        """Of the first net."""
+        """The device of the first net."""
         return self.evaluators[0].device
 
     @property
     def class_names(self) -> list[str]:
-        """Those of the first net."""
+        """The classes of the first net."""
         return self.evaluators[0].class_names
 
     def of_rescaled(self, images: Sequence[Rescaled | None]) -> Tensor:
-        """(N, num_classes) posteriors of images at `scales`; None gives a row of NaN."""
+        """(N, num_classes) posteriors of images rescaled to `scales`; None gives a row of NaN."""
         return fuse([each.of_rescaled(of_scales(images, self.scales, each.scales)) for each in self.evaluators])
 
     def __repr__(self) -> str:
@@ -277,10 +279,10 @@ class Fusion(Classifier):
 
 
 def fuse(scores: Sequence[Tensor]) -> Tensor:
-    """The mean of posteriors, (N, num_classes) each, of the same images by several nets (Sect. 4.4).
+    """The mean of several nets' posteriors of the same images, (N, num_classes) each (Sect. 4.4).
 
     Raises:
-        ValueError: None, or different shapes.
+        ValueError: There are none, or their shapes differ.
     """
     if len({tuple(score.shape) for score in scores}) != 1:
         raise ValueError(f"posteriors of different shapes cannot be fused: {[tuple(score.shape) for score in scores]}")

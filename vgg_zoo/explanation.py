@@ -1,14 +1,15 @@
 """Where in a photo the dense net sees which class (Sect. 3.2), as data and as a picture.
 
-The picture: the photo, its likeliest classes with their posteriors, and for each of these classes (rows) and each test
-scale Q (columns) the soft-max posterior at every position of the class score map, laid over the photo. All maps share
-one colour scale from 0 to 1.
+The picture shows the photo and its likeliest classes with their posteriors. For each of these classes (rows) and each
+test scale Q (columns), it lays the soft-max posterior at every position of the class score map over the photo. All maps
+share one colour scale from 0 to 1.
 
-One position of the map is the net applied to one window: a training crop of 224 pixels of the photo rescaled to Q, and
-the next window is 32 pixels further. Its posterior is drawn at the window's centre, bilinear between centres and
-constant beyond the outermost ones; the map is not stretched over the photo, whose border no window is centred on. Dots
-mark the centres. The maps are those of the photo itself; the posteriors beside the photo are the evaluator's, as a
-rule averaged over the mirrored photo and the scales too, and of class scores that were averaged before the soft-max.
+One position of the map is the net applied to one window: a training crop of 224 pixels of the photo rescaled to Q. The
+next window is 32 pixels further. The posterior is drawn at the window's centre, bilinear between centres and constant
+beyond the outermost ones. The map is not stretched over the whole photo, because no window is centred on the photo's
+border. Dots mark the centres. The maps are those of the photo itself. The posteriors beside the photo are the
+evaluator's: by default, they average class scores before the soft-max, and also average over the mirrored photo and the
+scales.
 """
 
 import io
@@ -32,7 +33,7 @@ from vgg_zoo.weights.files import whole
 from vgg_zoo.weights.settings import Net
 
 SHOWN = 1024
-"""Pixels of the longer side of the photo that is drawn, at the most."""
+"""Maximum length of the drawn photo's longer side in pixels."""
 
 Values = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -44,8 +45,9 @@ class PlacedMap:
     Attributes:
         scale: Q in pixels.
         posteriors: (classes, h, w), the soft-max over all the net's classes at each position.
-        rows: (h,), where the windows' centres lie in the photo, from 0 at its upper border to 1 at its lower.
-        columns: (w,), from 0 at its left border to 1 at its right.
+        rows: (h,), vertical positions of the windows' centres, from 0 at the photo's upper border to 1 at its lower
+            border.
+        columns: (w,), horizontal positions, from 0 at the left border to 1 at the right border.
     """
 
     scale: int
@@ -69,7 +71,7 @@ class Explanation:
 
     Attributes:
         photo: At most `SHOWN` pixels high and wide.
-        predictions: The likeliest classes' names and posteriors, in falling order.
+        predictions: Names and posteriors of the likeliest classes, in descending order.
         maps: One for each test scale; their classes are those of `predictions`.
     """
 
@@ -81,7 +83,7 @@ class Explanation:
         """The picture that `vgg_zoo.explanation` describes.
 
         Args:
-            path: Of a PNG to write as well, whole or not at all.
+            path: A PNG to write as well, whole or not at all.
 
         Raises:
             ImportError: matplotlib is missing.
@@ -95,7 +97,7 @@ class Explanation:
         return Image.open(written).convert("RGB")
 
     def to_dict(self) -> dict[str, Any]:
-        """Predictions and maps as plain data, which `json.dumps` takes; the photo by its size alone."""
+        """Predictions and maps as plain data for `json.dumps`; of the photo, only its size."""
         return {
             "photo": {"height": self.photo.shape[0], "width": self.photo.shape[1]},
             "predictions": [{"class": name, "posterior": posterior} for name, posterior in self.predictions],
@@ -117,20 +119,20 @@ def explain(
     """The likeliest classes of an image, and their posteriors at every position of the class score map of every scale.
 
     Args:
-        image: A PIL image, a path, an (H, W, 3) array of RGB in 0–255, or whatever else `Input` names; decoded once.
-        model: A net, a folder or a name, as `DenseEvaluator` takes them; or a `DenseEvaluator`, whose posteriors decide
-            which classes are likeliest.
-        top: How many classes; no more than the net has.
-        scales: Q of the maps in pixels; None takes the evaluator's, or what is usual for the net.
+        image: A PIL image, a path, an (H, W, 3) array of RGB in 0–255, or any other `Input`; it is decoded once.
+        model: A net, a folder or a name, as in `DenseEvaluator`; or a `DenseEvaluator`. Its posteriors determine the
+            likeliest classes.
+        top: Number of classes; at most those of the net.
+        scales: Q of the maps in pixels; None takes those of the evaluator or the net.
 
     Raises:
-        ValueError: `top` is below 1, scales beside an evaluator, which has its own, or what `DenseEvaluator` refuses.
-        BadImageError: An image that cannot be decoded.
+        ValueError: `top` is below 1, scales are given with an evaluator, or `DenseEvaluator` refuses the net.
+        BadImageError: The image cannot be decoded.
     """
     if top < 1:
         raise ValueError(f"top must be at least 1, the likeliest class; got {top}")
     if isinstance(model, DenseEvaluator) and scales is not None:
-        raise ValueError(f"the evaluator has its scales, {model.scales}; give them there, or explain its net instead")
+        raise ValueError(f"the evaluator has its own scales, {model.scales}; give them to it, or explain its net")
     evaluator = model if isinstance(model, DenseEvaluator) else DenseEvaluator(model, scales)
     pixels = decoded(image)
     names = evaluator.class_names
@@ -175,9 +177,9 @@ def window_centres(net: Any, count: int, dimension: int = 0) -> Values:
     """Centres of the windows of one row or column of the class score map, in pixels of the rescaled image.
 
     Args:
-        net: Whose map it is.
-        count: Places in the row or column.
-        dimension: 0 down, 1 across.
+        net: The net of the map.
+        count: Positions in the row or column.
+        dimension: 0 for a column (vertical positions), 1 for a row.
     """
     stride, before, size = field_of([net.features], dimension)
     first = (size + stride * (int(net.pre_logits.input_kernel_size) - 1)) / 2 - before
@@ -185,19 +187,19 @@ def window_centres(net: Any, count: int, dimension: int = 0) -> Values:
 
 
 def _weights(centres: Values, length: int) -> Values:
-    """(length, positions): how much each position counts at the middle of each of `length` pixels; rows sum to 1."""
+    """(length, positions): the weight of each position at the centre of each of `length` pixels; rows sum to 1."""
     middles = (np.arange(length) + 0.5) / length
     return np.stack([np.interp(middles, centres, one) for one in np.eye(len(centres))], axis=1)
 
 
 _DPI = 110
 _HEAT = {"cmap": "magma", "vmin": 0.0, "vmax": 1.0, "alpha": 0.6}
-_GREY = {"cmap": "gray", "vmin": -0.5, "vmax": 1.0}  # no black: colours are to be seen on every photo
+_GREY = {"cmap": "gray", "vmin": -0.5, "vmax": 1.0}  # no black, so that colours are visible on every photo
 _MARGIN, _GAP, _LABEL, _TITLE = 0.3, 0.14, 1.6, 0.75
 
 
 class _Drawing:
-    """The figure, laid out in inches from its upper left corner; no state of matplotlib's is touched."""
+    """The figure, laid out in inches from its upper left corner; it does not change matplotlib's global state."""
 
     def __init__(self, explanation: Explanation) -> None:
         self.explanation = explanation
@@ -218,7 +220,7 @@ class _Drawing:
         for row, (name, posterior) in enumerate(explanation.predictions):
             middle = grid_top + row * self.step + self.down / 2
             self._text(_MARGIN + _LABEL - 0.15, middle, f"{_lines(name)}\n{posterior:.3f}", ha="right")
-        legend = "each dot: the centre of one window that the net is applied to"
+        legend = "each dot: the centre of one window of the net"
         self._text(_MARGIN + _LABEL, bottom + 0.12, legend, fontsize=9, color="0.4")
 
     def _axes(self, left: float, top: float, across: float, down: float) -> Any:
@@ -249,7 +251,7 @@ class _Drawing:
         self._colour_bar(left, _MARGIN + header - 0.62, right - left)
 
     def _colour_bar(self, left: float, top: float, across: float) -> None:
-        """Over mid-grey, as the maps are over the photo's grey."""
+        """The colour scale, drawn over mid-grey because the maps are drawn over the photo's grey."""
         axes = self._axes(left, top, across, 0.16)
         for values, options in ((np.full((1, 2), 0.5), _GREY), (np.linspace(0, 1, 256)[None], _HEAT)):
             axes.imshow(values, extent=(0, 1, 0, 1), aspect="auto", **options)
@@ -272,20 +274,20 @@ class _Drawing:
 
 def figure_class() -> Any:
     try:
-        from matplotlib.figure import Figure  # an extra, and slow to import
+        from matplotlib.figure import Figure  # optional, and slow to import
     except ImportError as error:
         raise ImportError(f"drawing needs matplotlib: {install('plots')}") from error
     return Figure
 
 
 def _inches(width: int, height: int, side: float) -> tuple[float, float]:
-    """Of a picture with the area of a square of `side` inches, and not much longer than that."""
+    """Width and height of a picture with the area of a square of `side` inches, and with limited length."""
     factor = min(side / (width * height) ** 0.5, 1.3 * side / max(width, height))
     return width * factor, height * factor
 
 
 def _short(name: str, most: int) -> str:
-    """The first of a class's synonyms, cut to `most` letters."""
+    """The first of a class's synonyms, shortened to `most` letters."""
     first = name.split(",")[0].strip()
     return first if len(first) <= most else first[: most - 1].rstrip() + "…"
 

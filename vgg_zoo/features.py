@@ -1,8 +1,8 @@
 """Image descriptors (Appendix B) as a scikit-learn transformer: a frozen net applied densely, its map averaged.
 
-scikit-learn is an extra, and importing vgg_zoo must not need it. Its base classes are still what we inherit, rather
-than imitate: what makes an estimator changes between versions (tags, routing, HTML), and they follow. So this module is
-only imported when `vgg_zoo.ImageDescriptor` is first asked for; `vgg_zoo.descriptors` does not need scikit-learn.
+scikit-learn is optional, so importing vgg_zoo must not need it. We still inherit its base classes instead of imitating
+them, because the interface of estimators changes between versions (tags, routing, HTML). So this module is imported
+only on the first use of `vgg_zoo.ImageDescriptor`. `vgg_zoo.descriptors` does not need scikit-learn.
 """
 
 import threading
@@ -44,54 +44,57 @@ from vgg_zoo.images.preprocessing import rescale
 from vgg_zoo.pretrained import net_of
 
 _DESCRIPTORS = ("layer", "scales", "combine", "flip", "l2", "ceil_mode", "most_pixels", "exact", "precision")
-"""Parameters that are arguments of `DenseDescriptor`."""
+"""Parameters that are passed to `DenseDescriptor`."""
 
 Descriptors = np.ndarray[Any, np.dtype[np.float32]]
 
 _MOST_NETS = 4
 
 _loading = threading.Lock()
-"""A second thread waits rather than loading the same half gigabyte."""
+"""A second thread waits instead of loading the same half gigabyte."""
 
 _unpickled: dict[str, nn.Module] = {}
-"""Nets of the estimators that this process has unpickled: a worker would else load one for each of its tasks."""
+"""Nets of the estimators that this process has unpickled, so that a worker does not load one for each task."""
 
 
 class ImageDescriptor(TransformerMixin, BaseEstimator):
     """The image descriptors of Appendix B: the net without its last layer, dense, averaged over positions and flips.
 
-    Every image is rescaled isotropically to each scale Q; the net is applied to the whole of it; the layer's map, after
-    the ReLU, is averaged over positions and with that of the mirrored image. The scales' descriptors are averaged or
-    stacked. Nothing is learned: `fit` only checks the parameters. `sklearn.pipeline.FeatureUnion` stacks two nets.
+    Every image is rescaled isotropically to each scale Q, and the net is applied to the whole image. The layer's map
+    after the ReLU is averaged over positions and over the image and its mirror image. The descriptors of the scales are
+    averaged or stacked. Nothing is learned: `fit` only checks the parameters. `sklearn.pipeline.FeatureUnion` stacks
+    two nets.
 
-    Clones share the net, which nothing changes. A pickle holds the parameters: a net that was given by name or folder
-    is loaded again where it is needed, once for each process, such as each worker of `n_jobs=2`; a module is part of
-    the pickle, so that every task has a copy, and the caches of `Pipeline(memory=...)` know it again only in the same
-    process. Under `joblib.parallel_config("threading")` all share the one net.
+    Clones share the net, which never changes. A pickle holds the parameters. A net given by name or folder is loaded
+    again once in each process that needs it, such as each worker of `n_jobs=2`. A module is part of the pickle: every
+    task has a copy, and the caches of `Pipeline(memory=...)` recognise it only in the same process. Under
+    `joblib.parallel_config("threading")` all threads share one net.
 
     Args:
-        model: A name that timm loads with its weights, the folder of a trained net, or a net, whose mode stays.
+        model: A name that timm loads with its weights, the folder of a trained net, or a net, whose mode does not
+            change.
         layer: "fc7" (4096-D), "fc6", or any conv or max-pool by the paper's name, "conv3_2", "pool5". Layers of the
-            trunk need no FC weights, and nothing behind the layer runs.
-        scales: Q, smallest sides in pixels, or one: for fc6 and fc7 at least the net's crop (224), else at least 32.
-            None takes the net's own, as `DenseEvaluator` does, the paper's 256, 384, 512 where it has none; likewise
-            `flip` and `ceil_mode`.
-        combine: Of the scales: "average" gives D = C channels of the layer, "stack" D = C · len(scales).
+            trunk need no FC weights. Later layers are not computed.
+        scales: Q, one or several smallest sides in pixels: for fc6 and fc7 at least the net's crop (224), otherwise at
+            least 32. None takes the net's own, as in `DenseEvaluator`, or the paper's 256, 384, 512 if it has none; the
+            same holds for `flip` and `ceil_mode`.
+        combine: How the scales are combined: "average" gives D = C channels of the layer, "stack" D = C · len(scales).
         flip: Average with the mirrored image.
-        l2: "scale" makes each scale's descriptor one of length 1 before they are combined, "final" the combined one.
-            A descriptor of zeros stays.
-        on_error: At an image that cannot be decoded, "raise", or "nan": its row is NaN, and a warning counts and names
-            all of them. Row i is image i in either case.
-        ceil_mode: Max-pools round their size up, as Caffe's and so Oxford's did.
-        most_pixels: That go through the net at once. Smaller images are batched up to it, larger ones go in tiles.
-            None: 2**20 on a CPU; on a GPU what suits its memory.
-        show_progress: A bar with rate and, where the number of images is known, the time that is left.
-        device: Where the net goes: a device, "cuda:1"; "auto", a net given by name or folder goes to the GPU that CUDA
-            has, if any, and a module stays where it is; None, it stays, on the CPU where it is loaded here.
-        exact: Use the net itself. Otherwise, in float32 on a CPU, `fast_inference`'s copy of it does the work, several
+        l2: "scale" normalises each scale's descriptor to length 1 before they are combined, "final" the combined one. A
+            descriptor of zeros does not change.
+        on_error: What to do with an image that cannot be decoded: "raise", or "nan": its row is NaN, and a warning
+            counts and names all such images. Row i is always image i.
+        ceil_mode: Max-pools round their size up, as in Caffe, which Oxford used.
+        most_pixels: Pixels that go through the net at once. Smaller images are batched up to it, larger ones go in
+            tiles. None: 2**20 on a CPU; on a GPU it depends on the memory.
+        show_progress: Show a progress bar with the rate and, if the number of images is known, the remaining time.
+        device: The device that the net moves to, such as "cuda:1". "auto": a net given by name or folder goes to the
+            GPU if CUDA has one, and a module stays where it is. None: the net stays; a net that is loaded here is on
+            the CPU.
+        exact: Use the net itself. Otherwise, in float32 on a CPU, the copy by `fast_inference` is used: it is several
             times as fast and equal up to rounding. `feature_maps` always uses the net itself.
-        precision: "bf16", on a CPU with AMX or AVX512-BF16: FC layers, and with AMX convolutions, multiply bfloat16.
-            "fp32": float32 under autocast, too. None: as the net and autocast have it.
+        precision: "bf16", on a CPU with AMX or AVX512-BF16: FC layers (with AMX, also convolutions) multiply bfloat16.
+            "fp32": float32 even under autocast. None: the precision of the net and autocast.
     """
 
     def __init__(
@@ -127,12 +130,12 @@ class ImageDescriptor(TransformerMixin, BaseEstimator):
         self._nets: dict[str, nn.Module] = {}
 
     def fit(self, X: Any, y: Any = None) -> "ImageDescriptor":
-        """Check the parameters; images and labels are not looked at.
+        """Check the parameters; images and labels are ignored.
 
         Raises:
-            ValueError: An unknown layer, combine, l2 or on_error, or scales that are too small; the message says what
-                there is.
-            OSError: The weights cannot be fetched.
+            ValueError: layer, combine, l2 or on_error is unknown, or scales are too small; the message lists the
+                options.
+            OSError: The weights cannot be downloaded.
         """
         self._descriptor()
         return self
@@ -145,14 +148,15 @@ class ImageDescriptor(TransformerMixin, BaseEstimator):
                 Image, decoded or not. A pair (image, box) is an image with its box, as in `boxes`; pairs can go through
                 a `Pipeline`.
             boxes: One for each image (Appendix B, the action task): (left, top, right, bottom) in pixels. The box is
-                described as an image of its own, and its descriptor stacked behind the whole image's.
+                described like an image of its own; its descriptor follows that of the whole image.
 
         Returns:
             (N, D), float32; with boxes (N, 2 · D). Row i is image i.
 
         Raises:
-            ValueError: As `fit`; no images; boxes for some images only, or without a pixel of the image.
-            BadImageError: An image that cannot be decoded, by its place and name, if `on_error` is "raise".
+            ValueError: As in `fit`; or there are no images; or only some images have boxes; or a box has no pixel of
+                the image.
+            BadImageError: An image cannot be decoded and `on_error` is "raise"; the message has its position and name.
         """
         descriptor = self._descriptor()
         images, boxed = with_boxes(X, boxes)
@@ -183,23 +187,23 @@ class ImageDescriptor(TransformerMixin, BaseEstimator):
         Args:
             image: A PIL image, path or array; or a tensor (B, 3, H, W) on any device, RGB. If it requires gradients,
                 the maps are differentiable with respect to it, never to the weights.
-            layers: Names as `layer` has, or one; None takes `layer`.
-            relu: After the ReLU of each layer, or before it; a max-pool has none.
-            scale: Q to rescale to first, not for tensors; None leaves the size as it is.
-            input_range: What a tensor's numbers mean, as of `vgg_zoo.descriptors.feature_maps`: (black, white) or
-                "imagenet"; None: uint8 in 0–255 or floats in 0–1.
+            layers: One or several names, as in `layer`; None takes `layer`.
+            relu: Take the maps after the ReLU of each layer, not before it; a max-pool has none.
+            scale: Q, to rescale the image first; not for tensors. None keeps the size.
+            input_range: The range of a tensor, as in `vgg_zoo.descriptors.feature_maps`: (black, white) or "imagenet";
+                None: uint8 in 0–255 or floats in 0–1.
 
         Returns:
-            For each layer, in the order asked for, (B, C, h, w) on the net's device. The net runs once, up to the last
-            of the layers, in one piece.
+            For each layer, in the given order, (B, C, h, w) on the net's device. The net runs once, without tiles, up
+            to the last of these layers.
 
         Raises:
-            ValueError: An unknown layer, a tensor of another shape or range, or a scale with a tensor.
+            ValueError: A layer is unknown, a tensor has another shape or range, or a scale is given with a tensor.
         """
         net = self._net()
         if isinstance(image, Tensor):
             if scale is not None:
-                raise ValueError(f"scale={scale} is for images; rescale a tensor yourself, differentiably if need be")
+                raise ValueError(f"scale={scale} is for images; rescale a tensor yourself, differentiably if needed")
             pixels = image
         else:
             found = decoded(image)
@@ -209,14 +213,14 @@ class ImageDescriptor(TransformerMixin, BaseEstimator):
         return feature_maps(net, pixels, wanted, relu=relu, ceil_mode=ceil_mode, input_range=input_range)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray[Any, Any]:
-        """(D,), names of the columns without boxes: "fc7_0", or of stacked scales "fc7_q256_0"."""
+        """(D,), names of the columns without boxes: "fc7_0", or "fc7_q256_0" for stacked scales."""
         descriptor = self._descriptor()
         scales = [f"_q{scale}" for scale in descriptor.scales] if self.combine == "stack" else [""]
         channels = range(descriptor.layer.channels)
         return np.array([f"{self.layer}{scale}_{channel}" for scale in scales for channel in channels], dtype=object)
 
     def _descriptor(self) -> DenseDescriptor:
-        """What does the work, from parameters that may have been set since the last time."""
+        """The `DenseDescriptor` for the current parameters, which may have changed since the last call."""
         check_on_error(self.on_error)
         return DenseDescriptor(self._net(), device=None, **{name: getattr(self, name) for name in _DESCRIPTORS})
 
@@ -224,7 +228,7 @@ class ImageDescriptor(TransformerMixin, BaseEstimator):
         """The net, loaded once for this estimator and all its clones."""
         net: Any = self.model
         if isinstance(net, str | Path):
-            folder = Path(net)  # one that is trained again has another time
+            folder = Path(net)  # a folder that is trained again has another modification time
             key = f"{net} {folder.stat().st_mtime_ns}" if folder.is_dir() else str(net)
             with _loading:
                 if key not in self._nets:
@@ -253,7 +257,7 @@ class ImageDescriptor(TransformerMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.requires_fit = False
         tags.no_validation = True
-        tags.input_tags.two_d_array = False  # rows of numbers are no images
+        tags.input_tags.two_d_array = False  # rows of numbers are not images
         tags.input_tags.three_d_array = tags.input_tags.string = True
         tags.transformer_tags.preserves_dtype = []
         return tags

@@ -1,5 +1,6 @@
-"""A net as it infers, whatever mode its owner keeps it in. Nothing of the owner's net changes, not for a moment either:
-another thread may train it, test it with other pooling, or save it meanwhile.
+"""Views of a net in eval mode, whatever mode its owner keeps it in.
+
+The owner's net never changes, so another thread may train it, test it with other pooling, or save it meanwhile.
 """
 
 from functools import partial
@@ -12,15 +13,15 @@ POOLS = nn.MaxPool2d | nn.AvgPool2d
 
 
 def inference_view(net: nn.Module, ceil_mode: bool, frozen: bool = False) -> Any:
-    """The net's modules again, in eval mode, over the same weights, buffers and hooks.
+    """A second net in eval mode with the same weights, buffers and hooks.
 
     Args:
-        net: In any mode, which stays.
-        ceil_mode: Pools round their size up, as Caffe's do, or down, as PyTorch's.
-        frozen: Weights have no gradient, at half the cost of a backward pass to the images.
+        net: A net in any mode, which does not change.
+        ceil_mode: Pools round their size up, as in Caffe, not down, as in PyTorch.
+        frozen: Weights have no gradient, which halves the cost of a backward pass to the images.
     """
     view = object.__new__(type(net))
-    own = view.__dict__  # written to directly: a module's own setattr would register what it is given
+    own = view.__dict__  # written to directly, because a module's own setattr would register the values
     own.update({name: _rebound(value, net, view) for name, value in net.__dict__.items()}, training=False)
     own["_modules"] = {
         name: None if child is None else inference_view(child, ceil_mode, frozen)
@@ -34,7 +35,7 @@ def inference_view(net: nn.Module, ceil_mode: bool, frozen: bool = False) -> Any
 
 
 def _rebound(value: Any, net: nn.Module, view: nn.Module) -> Any:
-    """A method that somebody put on the module, as Accelerate puts `forward`, as one of the view."""
+    """A method that was set on the module, such as Accelerate's `forward`, bound to the view."""
     if isinstance(value, MethodType) and value.__self__ is net:
         return MethodType(value.__func__, view)
     if isinstance(value, partial) and value.args[:1] == (net,):

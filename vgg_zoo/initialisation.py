@@ -1,4 +1,4 @@
-"""How the weights begin (Sect. 3.1): N(0, σ²), Glorot, and pre-initialisation from net A."""
+"""Initial weights (Sect. 3.1): N(0, σ²), Glorot, and pre-initialisation from net A."""
 
 from collections.abc import Mapping
 
@@ -10,23 +10,23 @@ from vgg_zoo.configurations import FC_KEYS, Configuration, configuration
 METHODS = ("glorot", "normal")
 
 # Sect. 3.1: "we initialised the first four convolutional layers and the last three fully-connected layers with the
-# layers of net A". Net A's first four convs, which stand at the same stage and place in the deeper nets.
+# layers of net A". Net A's first four convs have the same stage and position in the deeper nets.
 PRE_INITIALISED = ("conv1_1", "conv2_1", "conv3_1", "conv3_2", *FC_KEYS)
 
 
 @torch.no_grad()
 def initialise(model: nn.Module, method: str = "glorot", std: float = 0.01) -> None:
-    """Draw the weights of every conv and FC layer again, in place; the biases become zero (Sect. 3.1).
+    """Initialise the weights of every conv and FC layer in place; the biases become zero (Sect. 3.1).
 
     Args:
-        model: Any net; layers other than `nn.Conv2d` and `nn.Linear` are left alone.
-        method: "glorot" is Glorot & Bengio's uniform draw, which the paper found to work without pre-training;
+        model: Any net; layers other than `nn.Conv2d` and `nn.Linear` do not change.
+        method: "glorot" is Glorot & Bengio's uniform distribution, which the paper found to work without pre-training;
             "normal" is N(0, std²).
-        std: σ of "normal". The paper writes "zero mean and 10⁻² variance", which read literally is std=0.1 and gives
-            losses of 1e8 and more; 0.01 is what it must have meant (docs/paper_map.md).
+        std: σ of "normal". The paper writes "zero mean and 10⁻² variance". Read literally, this is std=0.1 and gives
+            losses of 1e8 and more; it must mean 0.01 (docs/paper_map.md).
 
     Raises:
-        ValueError: Unknown method, or std not above zero.
+        ValueError: The method is unknown, or std is not above zero.
     """
     if method not in METHODS:
         raise ValueError(f"unknown initialisation {method!r}; choose from {', '.join(METHODS)}")
@@ -46,18 +46,18 @@ def initialise(model: nn.Module, method: str = "glorot", std: float = 0.01) -> N
 def initialise_from(model: nn.Module, net_a: nn.Module | Mapping[str, Tensor]) -> list[str]:
     """Pre-initialise a deeper net from a trained net A, in place (Sect. 3.1).
 
-    Copies net A's first four conv layers and its three FC layers; every other layer keeps its random weights. No layer
-    gets a smaller learning rate for it: "allowing them to change during learning".
+    This copies net A's first four conv layers and its three FC layers; every other layer keeps its random weights. No
+    layer gets a smaller learning rate: the paper allows "them to change during learning".
 
     Args:
         model: A net of the zoo whose layers of the same names have net A's shapes: B, C, D or E.
         net_a: The trained net A (`vgg_a`, or timm's `vgg11`), or its state dict.
 
     Returns:
-        The paper's names of the layers that were copied.
+        The paper's names of the copied layers.
 
     Raises:
-        ValueError: `net_a` lacks one of these layers, or a layer of `model` has another shape. Nothing is copied then.
+        ValueError: `net_a` lacks one of these layers, or a layer of `model` has another shape. Then nothing is copied.
     """
     net = getattr(model, "configuration", None)
     if not isinstance(net, Configuration):

@@ -1,6 +1,6 @@
-"""The layers of a net by the paper's names, "conv1_1" to "pool5", "fc6", "fc7": their maps, and nothing behind them.
+"""The maps of a net's layers by the paper's names, "conv1_1" to "pool5", "fc6", "fc7"; later layers are not computed.
 
-Works on the nets of the zoo and on timm's own `vgg*`, with batch normalisation too, which counts to its conv.
+The module supports the nets of the zoo and timm's own `vgg*`, also with batch normalisation, which belongs to its conv.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,14 +18,14 @@ from vgg_zoo.receptive import check_is_local, is_activation, smallest_with
 
 @dataclass(frozen=True, slots=True)
 class NetLayer:
-    """Where a layer's map is.
+    """The position of a layer's map in the net.
 
     Attributes:
-        name: The paper's.
-        channels: Of the map.
-        before: How many steps of the net give the map before the ReLU.
-        after: And after it; the same where there is none.
-        fully_connected: It is fc6 or fc7, and sees the trunk's map in windows.
+        name: The paper's name.
+        channels: Channels of the map.
+        before: Number of steps of the net up to the map before the ReLU.
+        after: Number of steps up to the map after the ReLU; the same if there is none.
+        fully_connected: Whether it is fc6 or fc7, which see the trunk's map in windows.
     """
 
     name: str
@@ -39,7 +39,7 @@ Step = Callable[[Tensor], Tensor]
 
 
 def trunk_modules(net: Any) -> list[nn.Module]:
-    """The modules of the trunk in order; A-LRN's ReLU and LRN, which share a place of `features`, one by one."""
+    """The modules of the trunk in order; A-LRN's ReLU and LRN, which share an index of `features`, are separate."""
     return [
         module
         for child in net.features.children()
@@ -48,7 +48,7 @@ def trunk_modules(net: Any) -> list[nn.Module]:
 
 
 def layers_of(net: Any) -> dict[str, NetLayer]:
-    """The layers of a net by name, in order: convs, LRN and pools of its trunk, and fc6 and fc7 if it has them."""
+    """The layers of a net by name, in order: convs, LRN and pools of the trunk, and fc6 and fc7 if it has them."""
     found: list[NetLayer] = []
     stage, conv, channels = 1, 0, 0
     modules = trunk_modules(net)
@@ -62,14 +62,14 @@ def layers_of(net: Any) -> dict[str, NetLayer]:
             found.append(NetLayer(f"pool{stage}", channels, place, place))
             stage, conv = stage + 1, 0
     hidden, stretched = net.pre_logits, len(modules) + 1
-    if hasattr(hidden, "fc1"):  # timm's feature extractors cut them off
+    if hasattr(hidden, "fc1"):  # timm's feature extractors remove them
         found.append(NetLayer("fc6", hidden.fc1.out_channels, stretched + 1, stretched + 2, fully_connected=True))
         found.append(NetLayer("fc7", hidden.fc2.out_channels, stretched + 4, stretched + 5, fully_connected=True))
     return {layer.name: layer for layer in found}
 
 
 def _around_activation(modules: Sequence[nn.Module], place: int) -> tuple[int, int]:
-    """How many modules give a conv's map before and after its activation; batch norm counts to the conv."""
+    """Number of modules up to a conv's map before and after its activation; batch norm belongs to the conv."""
     while place < len(modules) and isinstance(modules[place], nn.BatchNorm2d | nn.Identity):
         place += 1
     return place, place + (place < len(modules) and is_activation(modules[place]))
@@ -79,7 +79,7 @@ def layer_of(net: Any, name: str) -> NetLayer:
     """One layer of a net.
 
     Raises:
-        ValueError: The net has no such layer; the message lists those it has.
+        ValueError: The net has no such layer; the message lists its layers.
     """
     layers = layers_of(net)
     if name not in layers:
@@ -88,7 +88,7 @@ def layer_of(net: Any, name: str) -> NetLayer:
 
 
 def steps_of(net: Any) -> Sequence[Step]:
-    """The net as functions, to be applied one after the other: the trunk, the stretching, the hidden FC layers."""
+    """The net as functions to apply one after the other: the trunk, the stretching, the hidden FC layers."""
     hidden = net.pre_logits
     if not hasattr(hidden, "fc1"):
         return trunk_modules(net)
@@ -100,7 +100,7 @@ def steps_of(net: Any) -> Sequence[Step]:
 
 
 def run(net: Any, steps: Sequence[Step], x: Tensor) -> Tensor:
-    """Some of a net's steps one after the other; a copy by `fast_inference` runs some of them as one."""
+    """Run some of a net's steps one after the other; a copy by `fast_inference` fuses some of them."""
     if hasattr(net, "run_steps"):
         return net.run_steps(steps, x)
     for step in steps:
@@ -109,13 +109,13 @@ def run(net: Any, steps: Sequence[Step], x: Tensor) -> Tensor:
 
 
 def layer_maps(net: Any, images: Tensor, layers: Sequence[NetLayer], relu: bool = True) -> dict[str, Tensor]:
-    """The maps of some layers in one pass, which ends with the last of them.
+    """The maps of some layers from one pass that ends with the last of these layers.
 
     Args:
-        net: In eval mode.
+        net: A net in eval mode.
         images: (B, 3, H, W), as the net takes them.
-        layers: Of `layers_of(net)`.
-        relu: After each layer's ReLU, or before it.
+        layers: Layers of `layers_of(net)`.
+        relu: Take the maps after each layer's ReLU, not before it.
 
     Returns:
         For each layer, in order, (B, C, h, w).
@@ -128,25 +128,25 @@ def layer_maps(net: Any, images: Tensor, layers: Sequence[NetLayer], relu: bool 
     x, steps, before = prepare(images), steps_of(net), 0
     for place in sorted(wanted):
         x, before = run(net, steps[before:place], x), place
-        # The ReLUs work in place: what is before one must be out of its reach.
+        # The ReLUs work in place, so a map before a ReLU must be copied first.
         maps[wanted[place]] = x if relu or place == max(wanted) else x.clone()
     return {layer.name: maps[layer.name] for layer in layers}
 
 
 def hidden_map(net: Any, features: Tensor, layer: NetLayer) -> Tensor:
-    """The map of fc6 or fc7, (B, channels, h, w), of the trunk's map (B, C, h', w'), which may be a strip of it."""
+    """The map of fc6 or fc7, (B, channels, h, w), from the trunk's map (B, C, h', w') or a strip of it."""
     return run(net, steps_of(net)[len(trunk_modules(net)) : layer.after], features)
 
 
 def check_is_vgg(net: nn.Module, classifies: bool = True) -> None:
-    """Refuse what has no trunk and FC layers to be applied densely.
+    """Refuse a module without a trunk and FC layers that can be applied densely.
 
     Args:
         net: Any module.
-        classifies: It must have its last layer, too; image descriptors (Appendix B) leave it out.
+        classifies: Require the last layer too; image descriptors (Appendix B) leave it out.
 
     Raises:
-        ValueError: Neither a net of the zoo nor one of timm's VGGs, or one whose last layer predicts boxes.
+        ValueError: It is neither a net of the zoo nor one of timm's VGGs, or its last layer predicts boxes.
     """
     if classifies and getattr(net, "predicts", "classes") == "boxes":
         raise ValueError(
@@ -167,10 +167,10 @@ def smallest_side(net: Any, layer: NetLayer | None = None) -> int:
 
     Args:
         net: A VGG.
-        layer: Whose map is wanted; None takes that of the class scores.
+        layer: The layer of the map; None means the class scores.
 
     Returns:
-        224 for the paper's nets, and 32 for layers of the trunk.
+        224 for the paper's nets, 32 for layers of the trunk.
     """
     if layer is not None and not layer.fully_connected:
         return LEAST_SIDE

@@ -1,7 +1,7 @@
-"""Localisation (Appendix A): a net that predicts boxes and one that classifies, applied densely to the whole image.
+"""Localisation (Appendix A): a net that predicts boxes and a classifier, applied densely to the whole image.
 
-For each of the likeliest classes, every place of the nets' maps gives a box; boxes that are close are merged, and the
-box is taken whose windows have the highest class scores (the paper's second testing protocol).
+For each of the likeliest classes, every position of the nets' maps gives a box. Boxes that are close are merged. The
+result is the box whose windows have the highest class scores (the paper's second testing protocol).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -48,13 +48,13 @@ from vgg_zoo.weights.settings import Net, localise_settings
 
 
 class Found(NamedTuple):
-    """An object: what it is, how sure the classifier is, and where.
+    """An object: its class, the posterior of the class, and its box.
 
     Attributes:
-        name: Of the class.
+        name: Name of the class.
         score: The image's posterior of the class, from 0 to 1.
-        box: (left, top, right, bottom) in pixels of the upright image; of one more than 16 times as long as wide, in
-            those of the middle that is left of it.
+        box: (left, top, right, bottom) in pixels of the upright image. If the image is more than 16 times as long as
+            wide, in pixels of its middle, to which it is cropped.
     """
 
     name: str
@@ -65,31 +65,31 @@ class Found(NamedTuple):
 class Localiser:
     """The paper's localisation as a function from an image to classes and boxes (Appendix A).
 
-    The classifier gives the likeliest classes of the image by its own protocol. Each net predicts, for each of them, a
-    box at every position of the image rescaled to each of its Q; the boxes of all nets are merged, greedily, and rated
-    by the sum of the classifier's posteriors of the class in the windows that they come from.
+    The classifier gives the likeliest classes of the image by its own protocol. For each class, each box net predicts a
+    box at every position of the image rescaled to each of its Q. The boxes of all nets are merged greedily. Their
+    rating is the sum of the classifier's posteriors of the class in the windows that they come from.
 
     Args:
-        model: A net that predicts boxes (`vgg_d_box`), or the folder or name of a trained one; or several of them.
-        classifier: A net that classifies, the folder or name of one, a `DenseEvaluator`, or a `Fusion`. Of the same
-            classes, in the same order.
-        scales: Q in pixels, one or several; a sequence for each net where there are several. None, for all nets or in
-            the place of one's, takes those that its `localise.json` tells, which is beside the weights of a published
-            net; else the S that it was trained at, as its config tells.
-        top: Classes of an image; the paper's is 5.
-        close: Overlap above which two boxes are merged. None takes what the `localise.json` of a single net tells, else
-            0.5.
-        ceil_mode: Max-pools round their size up in all maps of windows; for the image's classes the classifier has its
-            own setting. None likewise, else no.
-        most_pixels: That go through a net at once; None as of `DenseEvaluator`.
-        device: Of all nets, the classifier's too where it is no evaluator; as of `DenseEvaluator`.
+        model: A net that predicts boxes (`vgg_d_box`), the folder or name of a trained one, or several of these.
+        classifier: A net, its folder or name, a `DenseEvaluator`, or a `Fusion`. It must have the same classes in the
+            same order.
+        scales: Q in pixels, one or several; for several nets, a sequence for each. None (for all nets or for one) takes
+            the scales of the net's `localise.json`, which published nets have beside their weights, or else the S of
+            its training, from its config.
+        top: Number of classes per image; 5 in the paper.
+        close: Overlap above which two boxes are merged. None takes the value in `localise.json` of a single net, or
+            else 0.5.
+        ceil_mode: Max-pools round their size up in all maps of windows; for the image's classes, the classifier has its
+            own setting. None takes the value in `localise.json` of a single net, or else False.
+        most_pixels: Pixels that go through a net at once; None as in `DenseEvaluator`.
+        device: Device of all nets, and of a classifier that is no evaluator; as in `DenseEvaluator`.
         exact: Run the nets themselves, not their fast copies; the classifier has its own setting.
-        precision: Of the nets, as of `DenseEvaluator`; the classifier has its own setting.
+        precision: Precision of the nets, as in `DenseEvaluator`; the classifier has its own setting.
 
     Raises:
-        ValueError: A net that predicts no boxes or does not classify, other classes, another crop size, a scale below
-            it, or no scales for a net; the message has what was given.
-        OSError: Weights cannot be fetched.
+        ValueError: A net predicts no boxes, the classifier does not classify, classes or crop sizes differ, a scale is
+            below the crop size, or a net has no scales; the message has the given values.
+        OSError: Weights cannot be downloaded.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class Localiser:
         self.nets = [box_net(each, device) for each in models]
         self.named = [described(each) for each in models]
         kept = [localise_settings(each) for each in models]
-        alone = kept[0] if len(kept) == 1 else {}  # boxes of several nets are merged together, so by no net's own
+        alone = kept[0] if len(kept) == 1 else {}  # several nets are merged together, by no net's own value
         close = alone.get("close", CLOSE) if close is None else close
         ceil_mode = alone.get("ceil_mode", False) if ceil_mode is None else ceil_mode
         self.classifier = classifier if isinstance(classifier, Fusion) else Fusion(classifier, device=device)
@@ -131,17 +131,17 @@ class Localiser:
 
     @property
     def most_pixels(self) -> int:
-        """Pixels that go through a net at once: what was given, else what suits the classifier's device."""
+        """Pixels that go through a net at once: the given number, or the default for the classifier's device."""
         return self.evaluators[0].most_pixels if self._most_pixels is None else self._most_pixels
 
     @property
     def class_names(self) -> list[str]:
-        """In the order of the classifier's outputs."""
+        """Names of the classes, in the order of the classifier's outputs."""
         return self.evaluators[0].class_names
 
     @property
     def scales(self) -> list[int]:
-        """Every Q that an image is needed at, for the classifier or for boxes, in rising order."""
+        """Every Q that the classifier or the box nets need, in ascending order."""
         of_nets = {scale for scales in self.scales_of_nets for scale in scales}
         return sorted(of_nets.union(self.classifier.scales))
 
@@ -165,7 +165,7 @@ class Localiser:
         return f"Localiser({names}, {how},\n    classifier={self.classifier!r})"
 
     @overload
-    def __call__(  # type: ignore[overload-overlap]  # a path is no iterable of images, though one of letters
+    def __call__(  # type: ignore[overload-overlap]  # a path is an iterable of letters, not of images
         self, images: One, *, on_error: str = "raise", show_progress: bool = False
     ) -> list[Found]: ...
 
@@ -181,15 +181,15 @@ class Localiser:
         """The likeliest classes of each image, the likeliest first, each with its box.
 
         Args:
-            images: One, or several, as of `DenseEvaluator`; likewise `on_error`, where an image that cannot be decoded
-                has no classes, and `show_progress`.
+            images: One or several, as in `DenseEvaluator`. So are `on_error` (with "nan", an image that cannot be
+                decoded has an empty list) and `show_progress`.
 
         Returns:
-            A list for each image; of one image its list.
+            A list for each image; for one image, its list.
 
         Raises:
-            ValueError: As of `DenseEvaluator`.
-            BadImageError: An image that cannot be decoded.
+            ValueError: As in `DenseEvaluator`.
+            BadImageError: An image cannot be decoded.
         """
         one = is_one(images)
         given = [images] if one else images
@@ -225,7 +225,7 @@ class Localiser:
         """Classes and boxes of images that `vgg_zoo.images.inputs.at_scales` has rescaled to `scales`.
 
         Args:
-            images: For each image a (3, H, W) tensor of uint8 for each of `scales`, in order; None gives NaN.
+            images: For each image, a (3, H, W) tensor of uint8 for each of `scales`, in order; None gives NaN.
 
         Returns:
             (N, top, 6), float64: class, posterior, and left, top, right, bottom as fractions of the image's sides.
@@ -241,7 +241,7 @@ class Localiser:
         return found
 
     def _candidates(self, images: Sequence[Rescaled | None], classes: Tensor) -> dict[int, list[tuple[Tensor, Tensor]]]:
-        """By the place of the image: boxes (top, windows, 4) of each net and scale, and the classes' scores there."""
+        """By the image's index: boxes (top, windows, 4) of each net and scale, and the scores of the classes there."""
         found: dict[int, list[tuple[Tensor, Tensor]]] = {}
         for place, scale in enumerate(self.scales):
             nets = [net for net, scales in zip(self.nets, self.scales_of_nets, strict=True) if scale in scales]
@@ -255,13 +255,13 @@ class Localiser:
         return found
 
     def _window_posteriors(self, batch: Tensor, classes: Tensor) -> Tensor:
-        """(B, top, h, w) of the classes (B, top): the soft-max at every position, the mean over the classifiers."""
+        """(B, top, h, w) for the classes (B, top): the soft-max at every position, averaged over the classifiers."""
         found = []
         for each in self.evaluators:
             scores = score_maps(each.model, batch, self.ceil_mode, self.most_pixels, each.exact, each.precision)
             posteriors = scores.to(widest(scores.device)).softmax(1)
             wanted = classes.to(scores.device)[:, :, None, None].expand(-1, -1, *scores.shape[2:])
-            found.append(posteriors.gather(1, wanted).cpu().double())  # of 1,000 classes few are fetched
+            found.append(posteriors.gather(1, wanted).cpu().double())  # only few of 1,000 classes are fetched
         return torch.stack(found).mean(0)
 
     def _boxes(self, net: BoxVGG, batch: Tensor, classes: Tensor) -> Tensor:
@@ -275,7 +275,7 @@ class Localiser:
 
 
 def _found(names: Sequence[str], rows: Tensor, size: tuple[int, int]) -> list[Found]:
-    """Of an image of so many pixels; nothing of one that could not be decoded."""
+    """The objects in an image of this size; none if it could not be decoded."""
     boxes = in_pixels(rows[:, 2:], *size)
     return [
         Found(names[int(row[0])], float(row[1]), tuple(box.tolist()))
@@ -285,14 +285,14 @@ def _found(names: Sequence[str], rows: Tensor, size: tuple[int, int]) -> list[Fo
 
 
 def box_net(model: Net, device: torch.device | str | None = "auto") -> BoxVGG:
-    """A net that predicts boxes: itself, or that of a folder or name; the device as of `DenseEvaluator`.
+    """A net that predicts boxes: the given one, or that of a folder or name; the device is as in `DenseEvaluator`.
 
     Raises:
-        ValueError: It predicts none.
+        ValueError: It predicts no boxes.
     """
     net = net_of(model, device)
     if isinstance(net, FastVGG):
-        raise ValueError("a fast_inference copy; give the net that it was made of, which is copied here by itself")
+        raise ValueError("a fast_inference copy; give the net that it was made from, which is copied here")
     if isinstance(net, BoxVGG) and net.boxes == 0:
         raise ValueError("the net has no last layer (num_classes=0), and so predicts no boxes")
     if not isinstance(net, BoxVGG):
@@ -304,7 +304,7 @@ def box_net(model: Net, device: torch.device | str | None = "auto") -> BoxVGG:
 
 
 def training_scale(net: BoxVGG) -> int:
-    """S in pixels, as the net's config tells it: a crop is `crop_pct` of it."""
+    """S in pixels from the net's config: a crop has `crop_pct` of it."""
     return round(smallest_side(net) / float(net.pretrained_cfg["crop_pct"]))
 
 
@@ -331,29 +331,29 @@ def _scales_of(
 
 
 def _check_windows(nets: Sequence[Any]) -> None:
-    """What the nets say of a place must be of the same window."""
+    """Refuse nets whose positions are not the same windows."""
     sides = sorted({smallest_side(net) for net in nets})
     strides = sorted({field_of([net.features]).stride for net in nets})
     if len(strides) > 1:
         raise ValueError(
             f"the nets' maps have a cell every {' and '.join(map(str, strides))} pixels; nets that predict boxes and "
-            "those that classify must see the same windows"
+            "classifiers must see the same windows"
         )
     if len(sides) > 1:
         raise ValueError(
-            f"the nets' crops have {' and '.join(map(str, sides))} pixels; nets that predict boxes and those that "
-            "classify must see the same windows"
+            f"the nets' crops have {' and '.join(map(str, sides))} pixels; nets that predict boxes and classifiers "
+            "must see the same windows"
         )
 
 
 def _check_classes(nets: Sequence[BoxVGG], evaluators: Sequence[DenseEvaluator]) -> None:
-    """A box of a class must be that of the classifier's class of the same number."""
+    """Refuse box nets whose classes are not those of the classifier."""
     model: Any = evaluators[0].model
     count, names = outputs_of(model), own_class_names(model)
     for net in nets:
         theirs = own_class_names(net)
         if net.regression == "pcr" and (net.num_classes != count or (names and theirs and theirs != names)):
             raise ValueError(
-                f"the box net has {net.num_classes} classes and the classifier {count}, or other ones; a net that "
-                "predicts a box for each class (pcr) needs a classifier of the same"
+                f"the box net has {net.num_classes} classes and the classifier {count}, or other classes; a net that "
+                "predicts a box for each class (pcr) needs a classifier with the same classes"
             )

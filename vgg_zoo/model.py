@@ -20,20 +20,20 @@ from vgg_zoo.normalisation import LocalResponseNormalisation
 _NAMES = ("label_names", "label_descriptions")
 
 LEAST_SIDE = 32
-"""Pixels of an image's side at the least: those of one cell of the trunk's map."""
+"""Minimum side of an image in pixels: one cell of the trunk's map."""
 
 
 @register_notrace_function
 @torch.fx.wrap
 def prepare(images: Tensor) -> Tensor:
-    """Check the image's size, and on a CPU lay it out as NHWC, in which oneDNN's convolutions are fastest."""
-    if images.shape[-2] < 32 or images.shape[-1] < 32:  # TorchScript knows no constant of this module
+    """Check the image's size, and on a CPU change its layout to NHWC, in which oneDNN's convolutions are fastest."""
+    if images.shape[-2] < 32 or images.shape[-1] < 32:  # TorchScript does not see this module's constants
         raise ValueError(
             f"an image of {images.shape[-2]}×{images.shape[-1]} pixels (H×W) is smaller than one cell of the trunk's "
             "map; the smallest is 32×32, and the paper's nets are trained on 224×224"
         )
     if not torch.jit.is_scripting():  # noqa: SIM102 (TorchScript would compile what follows an `and`)
-        if transformed():  # vmap knows no NHWC
+        if transformed():  # vmap does not support NHWC
             return images
     return images.contiguous(memory_format=torch.channels_last) if images.is_cpu else images
 
@@ -41,7 +41,7 @@ def prepare(images: Tensor) -> Tensor:
 @register_notrace_function
 @torch.fx.wrap
 def restore_layout(features: Tensor, images: Tensor) -> Tensor:
-    """Hand features out in the memory layout of the caller's images, so that `prepare` cannot be noticed."""
+    """Return features in the memory layout of the caller's images, so that `prepare` has no visible effect."""
     return features.contiguous() if images.is_contiguous() else features
 
 
@@ -50,21 +50,22 @@ def restore_layout(features: Tensor, images: Tensor) -> Tensor:
 def fc_over_map(x: Tensor, weight: Tensor, bias: Tensor | None, most_windows: int = 1024) -> Tensor:
     """An FC layer applied at every position of a map (Sect. 3.2): a valid k × k convolution, as one matrix product.
 
-    PyTorch's CPU convolution spends 0.16 s a call reordering the 411 MB of the first FC layer; a product reads them
-    once, at about 0.02 s. Where the map is exactly k × k (a training crop) the only window is the map itself.
+    PyTorch's CPU convolution spends 0.16 s per call on reordering the 411 MB of the first FC layer. A matrix product
+    reads them once, in about 0.02 s. If the map is exactly k × k (a training crop), the only window is the map itself.
 
     Args:
         x: (B, C, h, w), h and w at least k.
         weight: (out, C, k, k).
         bias: (out,) or None.
-        most_windows: Above so many (100 MB of them at full width) the convolution is as fast and needs no such matrix.
+        most_windows: With more windows (100 MB at full width), the convolution is used: it is as fast and needs no such
+            matrix.
 
     Returns:
         (B, out, h - k + 1, w - k + 1).
     """
     k_h, k_w = weight.shape[2], weight.shape[3]
     rows, columns = x.shape[2] - k_h + 1, x.shape[3] - k_w + 1
-    # An exported or traced graph must hold for every size, so it gets the convolution.
+    # An exported or traced graph must work for every size, so it gets the convolution.
     any_size = False
     if not torch.jit.is_scripting():
         any_size = torch.jit.is_tracing() or torch.compiler.is_exporting()
@@ -76,18 +77,18 @@ def fc_over_map(x: Tensor, weight: Tensor, bias: Tensor | None, most_windows: in
 
 
 def fc_windows(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """The windows of a map (B, C, h, w) that an FC layer sees, and its weight (out, C, k, k) as a matrix.
+    """The windows of a map (B, C, h, w) that an FC layer sees, and the layer's weight (out, C, k, k) as a matrix.
 
     Returns:
         (B · rows · columns, C · k · k) and (out, C · k · k).
     """
     k_h, k_w = weight.shape[2], weight.shape[3]
-    if x.shape[2] == k_h and x.shape[3] == k_w:  # a training crop: torch.compile makes most of what is plain
+    if x.shape[2] == k_h and x.shape[3] == k_w:  # a training crop: torch.compile optimises simple code best
         if weight.is_contiguous():
             return x.flatten(1), weight.flatten(1)
         return x.permute(0, 2, 3, 1).flatten(1), weight.permute(0, 2, 3, 1).flatten(1)
     windows = x.unfold(2, k_h, 1).unfold(3, k_w, 1).permute(0, 2, 3, 1, 4, 5)  # (B, rows, columns, C, k, k)
-    if not weight.is_contiguous():  # an NHWC model: flattening its weight as it is would copy all of it in each call
+    if not weight.is_contiguous():  # an NHWC model: flattening its weight directly would copy it in each call
         windows, weight = windows.permute(0, 1, 2, 4, 5, 3), weight.permute(0, 2, 3, 1)
     matrix = weight.flatten(1)
     return windows.reshape(windows.shape[0] * windows.shape[1] * windows.shape[2], matrix.shape[1]), matrix
@@ -97,9 +98,10 @@ _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_
 
 
 def over_map(layer: nn.Conv2d, x: Tensor) -> Tensor:
-    """An FC layer at every position of a map: `fc_over_map`, where nobody else has a say in the layer.
+    """An FC layer at every position of a map, by `fc_over_map` if the layer is unmodified.
 
-    Whoever hooks, replaces, quantises, traces or transforms it gets the module itself, a plain convolution as in timm.
+    If the layer is hooked, replaced, quantised, traced or transformed, the module itself runs: a plain convolution, as
+    in timm.
     """
     own = type(layer) is nn.Conv2d and "forward" not in layer.__dict__ and not isinstance(x, torch.fx.Proxy)
     if not own or any(getattr(layer, hooks) for hooks in _HOOKS) or transformed():
@@ -112,7 +114,7 @@ def over_map(layer: nn.Conv2d, x: Tensor) -> Tensor:
 @register_notrace_function
 @torch.fx.wrap
 def at_least(x: Tensor, side: int) -> Tensor:
-    """Stretch a map that is smaller than the first FC layer's kernel, as timm does for images under 224 pixels."""
+    """Stretch a map that is smaller than the first FC layer's kernel, as in timm for images under 224 pixels."""
     if x.shape[2] < side or x.shape[3] < side:
         return F.adaptive_avg_pool2d(x, (max(side, x.shape[2]), max(side, x.shape[3])))
     return x
@@ -133,7 +135,7 @@ class HiddenLayers(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) → (B, hidden, max(h, k) - k + 1, max(w, k) - k + 1)."""
         x = at_least(x, self.input_kernel_size)
-        if torch.jit.is_scripting():  # which takes no module as an argument
+        if torch.jit.is_scripting():  # TorchScript takes no module as an argument
             x = self.drop(self.act1(fc_over_map(x, self.fc1.weight, self.fc1.bias)))
             return self.act2(fc_over_map(x, self.fc2.weight, self.fc2.bias))
         return self.act2(over_map(self.fc2, self.drop(self.act1(over_map(self.fc1, x)))))
@@ -148,10 +150,10 @@ def local_response_normalisation() -> nn.Module:
 
 
 class AlreadyDense(dict[str, Any]):
-    """A net's `default_cfg`, false in a condition: what `timm.layers.apply_test_time_pool` takes for "leave it".
+    """A net's `default_cfg` that is false in a condition, so that `timm.layers.apply_test_time_pool` skips the net.
 
-    That function would pool the trunk's map and feed 512 channels to a layer that takes 4096. These nets need no such
-    wrapper: on a larger image they already average the class score map.
+    That function would pool the trunk's map and feed 512 channels to a layer that takes 4096. These nets do not need
+    it: on a larger image they already average the class score map.
     """
 
     def __bool__(self) -> bool:
@@ -161,12 +163,14 @@ class AlreadyDense(dict[str, Any]):
 class VGG(timm.models.VGG):
     """A net of the paper under timm's interface.
 
-    `model(images)` is the spatial mean of the class score map, which on a 224-pixel crop has one cell: so the same call
-    is the training forward pass (Sect. 3.1) and the dense single-scale score before soft-max and flips (Sect. 3.2).
+    `model(images)` is the spatial mean of the class score map. On a 224-pixel crop this map has one cell, so the same
+    call is the training forward pass (Sect. 3.1) and the dense single-scale score before soft-max and flips (Sect.
+    3.2).
 
     Args:
         cfg: A net's name in Table 1 ("A", "A-LRN", "B", "shallow B", "C", "D", "E"), or a `Configuration`.
-        num_classes: Outputs of the last FC layer; 0 leaves it out and gives the averaged 4096-D activation (App. B).
+        num_classes: Outputs of the last FC layer; 0 removes the layer and gives the averaged 4096-D activation (App.
+            B).
         in_chans: Channels of the image.
         global_pool: How the map is pooled before the last layer; "avg" is the paper's.
         drop_rate: Dropout after the first two FC layers (Sect. 3.1: 0.5).
@@ -176,12 +180,12 @@ class VGG(timm.models.VGG):
             is not stretched has `32 * head_kernel_size` pixels. 7 is the paper's net, 1 fits 32-pixel images.
         initialisation: "glorot" or "normal", see `vgg_zoo.initialise`.
         std: σ of "normal".
-        output_stride: Only 32; taken because timm's feature extractors pass it.
-        device: Where the weights are created; "meta" allocates nothing.
-        dtype: Of the weights.
+        output_stride: Must be 32; it exists because timm's feature extractors pass it.
+        device: Device of the weights; "meta" allocates nothing.
+        dtype: Type of the weights.
 
     Raises:
-        ValueError: An argument outside the values above; the message names them.
+        ValueError: An argument has none of the values above; the message names them.
     """
 
     predicts = "classes"
@@ -204,7 +208,7 @@ class VGG(timm.models.VGG):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        # timm's constructor knows neither 1×1 and 5×5 convs, LRN nor another head; its methods are what we inherit.
+        # timm's constructor has no 1×1 and 5×5 convs, no LRN and no other head, so we inherit only its methods.
         nn.Module.__init__(self)
         _check_arguments(
             output_stride=output_stride,
@@ -222,7 +226,7 @@ class VGG(timm.models.VGG):
         self.grad_checkpointing = False
         self.use_norm = False
         self._build_trunk(width_multiplier, factory)
-        self.pre_logits = HiddenLayers(  # type: ignore[assignment]  # timm's class has a ConvMlp of its own here
+        self.pre_logits = HiddenLayers(  # type: ignore[assignment]  # timm's class has its own ConvMlp here
             self.num_features, head_hidden_size, head_kernel_size, drop_rate, **factory
         )
         self.head = ClassifierHead(head_hidden_size, num_classes, pool_type=global_pool, drop_rate=drop_rate, **factory)
@@ -246,7 +250,7 @@ class VGG(timm.models.VGG):
                 tap()
                 layers.append(nn.MaxPool2d(kernel_size=2, stride=2))
                 reduction *= 2
-            elif layer.kind == "LRN":  # shares the ReLU's index, so that A-LRN has the keys of A
+            elif layer.kind == "LRN":  # shares the ReLU's index, so A-LRN has the keys of A
                 layers[-1] = nn.Sequential(layers[-1], local_response_normalisation())
             else:
                 width = max(1, round(layer.channels * width_multiplier))
@@ -268,7 +272,7 @@ class VGG(timm.models.VGG):
 
     @torch.jit.ignore
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
-        """A new last layer with random weights, 0 for none (timm's interface); the old one's class names go with it."""
+        """Replace the last layer by a random one, or remove it (0), and drop its class names (timm's interface)."""
         super().reset_classifier(num_classes, global_pool)
         self.pretrained_cfg = {key: value for key, value in self.pretrained_cfg.items() if key not in _NAMES}
 
@@ -306,10 +310,10 @@ class VGG(timm.models.VGG):
         Args:
             x: (B, 3, H, W).
             indices: Taps 0–4 are the stages before their max-pools, 5 is pool5; an int n takes the last n, None all.
-            norm: Without effect; there is no final norm.
-            stop_early: Do not run the layers behind the last tap asked for.
-            output_fmt: Only "NCHW".
-            intermediates_only: Leave the trunk's output out.
+            norm: Has no effect, because there is no final norm.
+            stop_early: Do not run the layers after the last of these taps.
+            output_fmt: Must be "NCHW".
+            intermediates_only: Return only the list of taps.
 
         Returns:
             The trunk's output and the list of taps, or only the list.
@@ -335,21 +339,21 @@ class VGG(timm.models.VGG):
 
     @torch.jit.ignore
     def class_score_map(self, images: Tensor) -> Tensor:
-        """The net applied densely (Sect. 3.2): one vector of class scores (logits) for each place of the image.
+        """The net applied densely (Sect. 3.2): one vector of class scores (logits) for each position of the image.
 
         Args:
             images: (B, 3, H, W), RGB minus the training mean.
 
         Returns:
-            (B, num_classes, h, w) with h = ⌊H/32⌋ − 6 for the paper's nets (at least 1), likewise w. Its spatial mean
-            is `self(images)`.
+            (B, num_classes, h, w) with h = ⌊H/32⌋ − 6 for the paper's nets (at least 1), and the same for w. Its
+            spatial mean is `self(images)`.
         """
         x = self.head.drop(self.pre_logits(self.forward_features(images)))
         return self.head.fc(x.movedim(1, -1)).movedim(-1, 1)
 
 
 def outputs_of(net: Any) -> int:
-    """How many numbers the net's last layer gives, whatever `num_classes` says of another one; 0 without any."""
+    """Number of outputs of the net's last layer, even if `num_classes` differs; 0 without a last layer."""
     fc = getattr(net.head, "fc", None)
     found = (
         [module.out_features for module in fc.modules() if hasattr(module, "out_features")] if fc is not None else []
@@ -358,7 +362,7 @@ def outputs_of(net: Any) -> int:
 
 
 def own_class_names(net: Any) -> list[str]:
-    """The names that the net's pretrained_cfg has for its classes; none where they are those of another last layer."""
+    """The class names in the net's pretrained_cfg; none if they belong to another last layer."""
     names = net.pretrained_cfg.get("label_names") or ()
     count = outputs_of(net) if getattr(net, "predicts", "classes") == "classes" else net.num_classes
     return list(names) if len(names) == count else []
@@ -370,20 +374,19 @@ def input_channels(net: Any) -> int:
 
 
 def check_channels(net: Any) -> None:
-    """Refuse a net that no photo is an input of.
+    """Refuse a net that does not take photos.
 
     Raises:
-        ValueError: It takes images of other than 1 or 3 channels.
+        ValueError: It takes images with neither 1 nor 3 channels.
     """
     if input_channels(net) not in (1, 3):
         raise ValueError(
-            f"the net takes images of {input_channels(net)} channels; what is taken here are colour images (3) or grey "
-            "ones (1)"
+            f"the net takes images of {input_channels(net)} channels; vgg_zoo takes colour images (3) or grey ones (1)"
         )
 
 
 def _chosen_taps(indices: int | list[int] | None, count: int) -> list[int]:
-    """timm's ways to choose taps: None is all, an int the last so many, a sequence may count from the end."""
+    """Taps chosen as in timm: None takes all, an int n the last n, and a sequence may count from the end."""
     if indices is None:
         return list(range(count))
     chosen = list(range(count - indices, count)) if isinstance(indices, int) else [i + count * (i < 0) for i in indices]

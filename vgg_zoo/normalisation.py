@@ -1,4 +1,4 @@
-"""Local response normalisation (Sect. 2.1), the layer that net A-LRN has and the other nets do without."""
+"""Local response normalisation (Sect. 2.1), a layer of net A-LRN only."""
 
 import torch
 import torch.nn.functional as F
@@ -9,18 +9,18 @@ from torch import Tensor, nn
 @register_notrace_function
 @torch.fx.wrap
 def normalise(x: Tensor, size: int, alpha: float, beta: float, k: float) -> Tensor:
-    """x / (k + α/n Σ x²)^β, the sum over n neighbouring channels: `F.local_response_norm` up to rounding.
+    """x / (k + α/n Σ x²)^β with the sum over n neighbouring channels; equals `F.local_response_norm` up to rounding.
 
-    PyTorch's is an average pool over three dimensions, whose backward pass on CUDA has no deterministic algorithm. Here
-    the squares are shifted along the channels and added, which is deterministic everywhere and faster on a CPU.
+    PyTorch uses an average pool over three dimensions, whose backward pass on CUDA has no deterministic algorithm. This
+    function shifts the squares along the channels and adds them, which is deterministic and faster on a CPU.
 
     Args:
-        x: (B, C, ...); the sum of half numbers is taken in float32, where a square cannot overflow.
+        x: (B, C, ...); for half precision, the sum is taken in float32, where a square cannot overflow.
         size: n, at least 1.
-        alpha, beta, k: The formula's.
+        alpha, beta, k: Parameters of the formula.
 
     Returns:
-        The shape and type of x.
+        A tensor with the shape and type of x.
     """
     wide = x.float() if x.dtype == torch.float16 or x.dtype == torch.bfloat16 else x
     squares = wide * (alpha / size) * wide

@@ -7,12 +7,12 @@ from typing import Any
 JITTERED = (256, 512)
 
 ILSVRC = (1000, 50_000)
-"""Classes and images of the validation set that the figures are of."""
+"""Number of classes and images of the validation set for these figures."""
 
 
 @dataclass(frozen=True, slots=True)
 class PaperNet:
-    """A net as it was tested: configuration, S (one number, or the ends of a range), Q, and protocol."""
+    """A tested net: configuration, S (one number, or the ends of a range), Q, and protocol."""
 
     configuration: str
     train_scales: tuple[int, ...]
@@ -104,25 +104,25 @@ PAPER = (
         )
     ),
 )
-"""Table 3 (one Q), 4 (three), 5 (protocols) and 6 (fusions); a row stands here once, in whatever tables it is."""
+"""Table 3 (one Q), 4 (three), 5 (protocols) and 6 (fusions); a row of several tables is listed once."""
 
 
 def paper_result(nets: Sequence[PaperNet]) -> PaperResult | None:
-    """The paper's row of the same nets, S, Q and protocols, in any order; None where it has none."""
+    """The paper's row of the same nets, S, Q and protocols, in any order; None if there is none."""
     wanted = sorted(map(repr, nets))
     return next((row for row in PAPER if sorted(map(repr, row.nets)) == wanted), None)
 
 
 @dataclass(frozen=True, slots=True)
 class PaperFeatures:
-    """One figure: the nets whose descriptors are stacked, the data set, and what the SVM reaches on it.
+    """One figure: the nets whose descriptors are stacked, the data set, and the result of the SVM.
 
     Attributes:
-        configurations: Of the nets, in the order of Table 1.
+        configurations: Configurations of the nets, in the order of Table 1.
         data_set: "voc2007", "voc2012", "caltech101", "caltech256" or "voc2012-action".
-        figure: Mean AP of VOC, mean class recall of Caltech.
-        deviation: Of the figure over Caltech's three splits.
-        with_box: Of the actions: the descriptor of the person's box is stacked on that of the whole image.
+        figure: Mean AP for VOC, mean class recall for Caltech.
+        deviation: Deviation of the figure over Caltech's three splits.
+        with_box: For actions: the descriptor of the person's box is stacked on that of the whole image.
     """
 
     configurations: tuple[str, ...]
@@ -157,12 +157,12 @@ D&E  89.7  89.3  92.7+0.5  86.2+0.3
 
 
 def paper_features(data_set: str, with_box: bool = False) -> tuple[PaperFeatures, ...]:
-    """The paper's figures of a data set; none of one that it does not have."""
+    """The paper's figures for a data set; empty if there are none."""
     return tuple(row for row in PAPER_FEATURES if (row.data_set, row.with_box) == (data_set, with_box))
 
 
 def paper_figure(data_set: str, configurations: Iterable[str | None], with_box: bool = False) -> PaperFeatures | None:
-    """The paper's figure of the same nets on a data set; None where it has none."""
+    """The paper's figure for the same nets on a data set; None if there is none."""
     wanted = sorted(map(str, configurations))
     rows = paper_features(data_set, with_box)
     return next((row for row in rows if sorted(row.configurations) == wanted), None)
@@ -170,7 +170,7 @@ def paper_figure(data_set: str, configurations: Iterable[str | None], with_box: 
 
 @dataclass(frozen=True, slots=True)
 class PaperBoxNet:
-    """A net that predicts boxes, as it was tested: configuration, regression, trained layers, S and Q."""
+    """A tested net that predicts boxes: configuration, regression, trained layers, S and Q."""
 
     configuration: str
     regression: str
@@ -221,7 +221,7 @@ PAPER_BOXES = (
 
 
 def paper_box_result(nets: Sequence[PaperBoxNet], protocol: int) -> PaperBoxResult | None:
-    """The paper's row of the same nets and protocol, in any order; None where it has none."""
+    """The paper's row of the same nets and protocol, in any order; None if there is none."""
     wanted = sorted(map(repr, nets))
     return next(
         (row for row in PAPER_BOXES if row.protocol == protocol and sorted(map(repr, row.nets)) == wanted), None

@@ -1,4 +1,4 @@
-"""A net with its weights, by a name or a folder; and whether the weights in the cache are those that were published."""
+"""Loading a net with its weights by name or folder, and checking that cached weights are the published ones."""
 
 import difflib
 from pathlib import Path
@@ -19,7 +19,7 @@ from vgg_zoo.weights.published import PUBLISHED
 
 
 def name_for_timm(source: str | Path) -> str:
-    """A folder's path as timm takes it, "local-dir:FOLDER"; any other name, such as "vgg_d.tv_in1k", as it is."""
+    """A folder's path in timm's form, "local-dir:FOLDER"; any other name, such as "vgg_d.tv_in1k", is unchanged."""
     return f"local-dir:{source}" if Path(source).is_dir() else str(source)
 
 
@@ -31,24 +31,25 @@ def pretrained_net(source: str | Path) -> Any:
             weights: "vgg_d.tv_in1k", "vgg16", "hf-hub:org/name".
 
     Raises:
-        ValueError: No such net, no VGG, no weights, or weights that do not fit; the message names what there is.
-        OSError: The weights cannot be fetched.
+        ValueError: The net does not exist, is no VGG, or has no weights, or the weights do not fit; the message names
+            the options.
+        OSError: The weights cannot be downloaded.
     """
     check_source(source)
     return timm.create_model(name_for_timm(source), pretrained=True).eval()
 
 
 def net_of(model: nn.Module | str | Path, device: torch.device | str | None = "auto") -> Any:
-    """The net that is meant: what every class that takes a net calls.
+    """The net for an argument of any form; every class that takes a net calls this.
 
     Args:
-        model: A net, which stays as it is; or a folder or name, as of `pretrained_net`.
-        device: Where it goes: a device, "cuda:1"; "auto", a net that is loaded here to the GPU if CUDA has one, and a
-            module nowhere; None, nowhere.
+        model: A net, which does not change; or a folder or name, as in `pretrained_net`.
+        device: The device that the net moves to, such as "cuda:1". "auto": a net that is loaded here goes to the GPU if
+            CUDA has one, and a module stays where it is. None: the net stays.
 
     Raises:
-        ValueError: Something else, no such device, or what `pretrained_net` refuses.
-        OSError: The weights cannot be fetched.
+        ValueError: `model` is something else, the device does not exist, or `pretrained_net` refuses the net.
+        OSError: The weights cannot be downloaded.
     """
     given: Any = model  # a caller without a type checker
     if not isinstance(given, nn.Module | str | Path):
@@ -61,19 +62,19 @@ def net_of(model: nn.Module | str | Path, device: torch.device | str | None = "a
 
 
 def described(model: nn.Module | str | Path) -> str:
-    """A net and its weights as a `repr` shows them: a name or folder tells both, a module its architecture alone."""
+    """A net and its weights for `repr`: a name or folder gives both, a module only its architecture."""
     if isinstance(model, nn.Module):
         cfg: Any = getattr(model, "pretrained_cfg", None) or {}
-        return f"{cfg.get('architecture') or type(model).__name__} with the weights of the module that was given"
+        return f"{cfg.get('architecture') or type(model).__name__} with the weights of the given module"
     return repr(str(model))
 
 
 def check_source(source: str | Path) -> None:
-    """Refuse a folder or name that no net can be loaded from; no more than a config is fetched.
+    """Refuse a folder or name that no net can be loaded from. At most a config is downloaded.
 
     Raises:
-        ValueError: No such net, no VGG, or no weights; the message names what there is.
-        OSError: The Hub cannot tell.
+        ValueError: The net does not exist, is no VGG, or has no weights; the message names the options.
+        OSError: The Hub does not answer.
     """
     name = name_for_timm(source)
     if name.startswith("local-dir:"):
@@ -81,14 +82,14 @@ def check_source(source: str | Path) -> None:
     elif name.startswith("hf-hub:"):
         repository, _, revision = name.removeprefix("hf-hub:").partition("@")
         if optional_file(repository, CONFIG, revision or None) is None:
-            raise ValueError(f"{repository} is no repository of a net that timm loads: it has no {CONFIG}")
+            raise ValueError(f"{repository} is not a repository of a net for timm: it has no {CONFIG}")
     elif ":" not in name:
         check_name(name)
 
 
 def _check_folder(folder: Path) -> None:
     if not (folder / CONFIG).is_file():
-        raise ValueError(f"{folder} is no folder of a trained net: it has no {CONFIG}")
+        raise ValueError(f"{folder} is not a folder of a trained net: it has no {CONFIG}")
     if not any(file.suffix in (".safetensors", ".bin", ".pth", ".pt") for file in folder.iterdir()):
         raise ValueError(f"{folder} has no weights, only {CONFIG}; {WEIGHTS} is missing")
     way_out = "train, convert or save the net again, or restore the file"
@@ -98,7 +99,7 @@ def _check_folder(folder: Path) -> None:
 
 
 def check_name(name: str) -> None:
-    """Refuse, before anything is fetched, what timm would refuse with less to go on or load for nothing."""
+    """Refuse, before any download, a name that timm would refuse with a worse message or load in vain."""
     architecture, _, tag = name.partition(".")
     vggs = [*NETS, *BOX_NETS, *timm.list_models(module="vgg")]
     if not timm.is_model(architecture):
@@ -110,7 +111,7 @@ def check_name(name: str) -> None:
         )
     module = timm.model_entrypoint(architecture).__module__
     if module.startswith("timm.") and module != "timm.models.vgg":
-        raise ValueError(f"{name} is no VGG; choose one of the zoo's or timm's own: {', '.join(vggs)}")
+        raise ValueError(f"{name} is not a VGG; choose one of the zoo's or timm's own: {', '.join(vggs)}")
     tags = {full.partition(".")[2] for full in timm.list_pretrained(f"{architecture}.*")}
     if tag not in tags | {""} or not tags:
         published = f"it has {', '.join(sorted(tags))}" if tags else "nobody has published any for this net"
@@ -118,24 +119,25 @@ def check_name(name: str) -> None:
 
 
 def verify_weights(name: str) -> Path:
-    """Hash the cached weights of a net, and fetch them again if a byte of them is not right.
+    """Hash the cached weights of a net, and download them again if a byte is wrong.
 
-    The Hub's client loads a file whose length is right, whatever its bytes are. Nets that this project published are
-    checked whenever they are loaded; this checks any net, and brings the weights where they are not in the cache yet.
+    The Hub's client loads any file of the right length, whatever its bytes are. Nets that this project published are
+    checked at every load. This function checks any net, and downloads weights that are not in the cache yet.
 
     Args:
-        name: A net of the zoo or timm's own, with its tag: "vgg_d.tv_in1k", "vgg16.tv_in1k"; without one, the default.
+        name: A net of the zoo or timm's own with its tag, such as "vgg_d.tv_in1k" or "vgg16.tv_in1k"; without a tag,
+            the default.
 
     Returns:
-        The file, with the right bytes.
+        The verified file.
 
     Raises:
-        ValueError: No such net or weights; or the source has other bytes than it published.
-        OSError: The weights cannot be fetched.
+        ValueError: There is no such net or there are no weights; or the source has other bytes than it published.
+        OSError: The weights cannot be downloaded.
     """
     check_name(name)
     cfg = get_pretrained_cfg(name)
-    assert cfg is not None  # check_name found it
+    assert cfg is not None  # check_name has found it
     full = f"{cfg.architecture}.{cfg.tag}"
     if full in PUBLISHED:
         return PUBLISHED[full].weights()
@@ -144,4 +146,4 @@ def verify_weights(name: str) -> Path:
         return checked_file(repository, cfg.hf_hub_filename or WEIGHTS, revision or None)
     if cfg.architecture in OXFORD and str(cfg.url).endswith(SUFFIX):
         return converted_again(cfg.architecture)
-    raise ValueError(f"{name} comes from {cfg.url!r}, where no hash of it was published")
+    raise ValueError(f"{name} comes from {cfg.url!r}, which publishes no hash of it")

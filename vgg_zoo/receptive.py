@@ -1,4 +1,4 @@
-"""Which pixels a cell of a map sees, as the modules say that make the map: tiles, windows and names follow from it."""
+"""Receptive fields: which pixels a cell of a map sees, computed from the modules. Tiles and windows depend on them."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
@@ -9,13 +9,13 @@ from vgg_zoo.inference import POOLS
 
 _ACTIVATIONS = ("torch.nn.modules.activation", "timm.layers.activations", "timm.layers.activations_me")
 _OF_MANY = (nn.Softmax, nn.LogSoftmax, nn.Softmin, nn.GLU, nn.MultiheadAttention)
-"""Activations whose output at a place depends on others."""
+"""Activations whose output at a position depends on other positions."""
 _POINTWISE = (nn.LocalResponseNorm, nn.Identity, nn.modules.dropout._DropoutNd)
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
 
 
 class Field(NamedTuple):
-    """The receptive field of cell c: `size` pixels from c · `stride` − `before` on."""
+    """The receptive field of cell c: `size` pixels, beginning at c · `stride` − `before`."""
 
     stride: int
     before: int
@@ -23,7 +23,7 @@ class Field(NamedTuple):
 
 
 class _Window(NamedTuple):
-    """What a conv or pool looks at, in one dimension; `pad` is that on the left or top, and that on both sides."""
+    """The window of a conv or pool in one dimension; `pad` has the padding on the left or top, and on both sides."""
 
     size: int
     stride: int
@@ -32,15 +32,15 @@ class _Window(NamedTuple):
 
 
 def is_activation(module: object) -> bool:
-    """Whether a module changes each number by itself, as a ReLU does."""
+    """Whether a module changes each number independently, like a ReLU."""
     return type(module).__module__ in _ACTIVATIONS and not isinstance(module, _OF_MANY)
 
 
 def check_is_local(features: nn.Module) -> None:
-    """Refuse a trunk whose map at a place is not of pixels near it alone: it cannot be applied by tiles.
+    """Refuse a trunk whose map depends on distant pixels: it cannot be applied in tiles.
 
     Raises:
-        ValueError: Something else than convs, max- and average-pools, activations, batch norm, LRN and dropout.
+        ValueError: It has modules other than convs, max- and average-pools, activations, batch norm, LRN and dropout.
     """
     for name, module in _leaves("features", features):
         norm = isinstance(module, nn.BatchNorm2d) and module.running_mean is not None
@@ -48,14 +48,14 @@ def check_is_local(features: nn.Module) -> None:
             continue
         if not isinstance(module, nn.Conv2d | POOLS) or getattr(module, "padding_mode", "zeros") == "circular":
             raise ValueError(
-                f"a net with a {type(module).__name__} in its trunk ({name}) cannot be applied densely: what "
-                "can are stacks of convs without circular padding, max- and average-pools, activations, batch norm "
-                "with running statistics, LRN and dropout"
+                f"a net with a {type(module).__name__} in its trunk ({name}) cannot be applied densely; a trunk may "
+                "have convs without circular padding, max- and average-pools, activations, batch norm with running "
+                "statistics, LRN and dropout"
             )
 
 
 def _leaves(name: str, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """The modules that compute something, in order; what makes a conv's weight is part of the conv."""
+    """The modules that compute something, in order; a parametrisation of a conv's weight is part of the conv."""
     children = [] if isinstance(module, nn.Conv2d) else list(module.named_children())
     if not children and not isinstance(module, _CONTAINERS):
         yield name, module
@@ -67,8 +67,8 @@ def field_of(modules: Iterable[nn.Module], dimension: int = 0) -> Field:
     """The receptive field of modules that run one after the other.
 
     Args:
-        modules: A trunk, or the first of its modules.
-        dimension: 0 is the height, 1 the width.
+        modules: A trunk, or its first modules.
+        dimension: 0 for the height, 1 for the width.
     """
     stride, before, size = 1, 0, 1
     for window in _windows(modules, dimension):
@@ -78,20 +78,20 @@ def field_of(modules: Iterable[nn.Module], dimension: int = 0) -> Field:
 
 
 def cells_of(modules: Iterable[nn.Module], length: int, dimension: int = 0) -> int:
-    """Cells of their map of an image of so many pixels."""
+    """Number of cells of the modules' map for an image of this many pixels."""
     for window in _windows(modules, dimension):
         free = length + window.pad[1] - window.size
         cells = (free + (window.stride - 1 if window.ceil else 0)) // window.stride + 1
         if cells < 1:
             return 0
         if window.ceil and (cells - 1) * window.stride >= length + window.pad[0]:
-            cells -= 1  # PyTorch leaves out a window that begins behind the image
+            cells -= 1  # PyTorch skips a window that begins outside the image
         length = cells
     return length
 
 
 def smallest_with(modules: Iterable[nn.Module], cells: int) -> int:
-    """Pixels of the smallest square image whose map has so many cells a side."""
+    """Side in pixels of the smallest square image whose map has this many cells a side."""
     modules = list(modules)
     return max(_smallest_with(modules, cells, dimension) for dimension in (0, 1))
 
@@ -103,7 +103,7 @@ def _smallest_with(modules: list[nn.Module], cells: int, dimension: int) -> int:
 
 
 def _windows(modules: Iterable[nn.Module], dimension: int) -> Iterator[_Window]:
-    """The convs and pools among modules and the modules in them."""
+    """The convs and pools among modules and their submodules."""
     for _, module in (leaf for outer in modules for leaf in _leaves("", outer)):
         if not isinstance(module, nn.Conv2d | POOLS):
             continue

@@ -1,8 +1,8 @@
-"""results.json: what the commands in recipes/ measured. docs/results.md describes it field by field.
+"""results.json: the results of the commands in recipes/. docs/results.md describes each field.
 
-Everything that writes or reads one goes through this module: the commands, the library, which takes a trained net's
-settings from it, and hub, which publishes its figures. The fields are filled where they are measured: by `finish` in
-recipes/train.py, `recipes.evaluation.scores.write_results`, recipes/localise.py and so on.
+All code that writes or reads these files goes through this module: the commands, the library (settings of a trained
+net), and hub (published figures). The fields are filled where they are measured: by `finish` in recipes/train.py,
+`recipes.evaluation.scores.write_results`, recipes/localise.py and so on.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,16 +16,16 @@ from vgg_zoo.json_files import read_json
 RESULTS = "results.json"
 
 VERSION = 1
-"""Of the format; raised when a field goes or changes its meaning."""
+"""Version of the format; it is raised when a field is removed or changes its meaning."""
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """What the results of a kind are like.
+    """The format of the results of one kind.
 
     Attributes:
-        command: That writes them.
-        fields: That they must have, besides version and kind.
+        command: The command that writes them.
+        fields: Fields that they must have, besides version and kind.
         again: What to do with a file of another version.
     """
 
@@ -42,7 +42,7 @@ KINDS = {
     "training": _format(
         "recipes/train.py",
         "recipe settings data finished steps epochs processes weights_sha256 results example",
-        "train the net again, or bring the file into the form of docs/results.md by hand",
+        "train the net again, or convert the file to the form in docs/results.md by hand",
     ),
     "classes": _format("recipes/evaluate.py", "nets data outputs_of_classes results"),
     "boxes": _format("recipes/localise.py", "protocol nets classifiers close arithmetic data results"),
@@ -58,7 +58,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("recipe", "weights_sha256", "arithmetic", "precision", "measure"), (str,)),
     **{"finished": (bool,), "close": (int, float), "protocol": (int, str)},
 }
-"""Of the fields, where they are not null."""
+"""Types of the fields that are not null."""
 
 
 def described(kind: str, content: Mapping[str, Any]) -> dict[str, Any]:
@@ -66,7 +66,7 @@ def described(kind: str, content: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         kind: One of `KINDS`.
-        content: At least the fields that the kind must have.
+        content: At least the required fields of the kind.
     """
     lacking = KINDS[kind].fields - content.keys()
     assert not lacking, f"results of the kind {kind} lack {sorted(lacking)}"
@@ -78,10 +78,10 @@ def read_results(folder: Path, *kinds: str) -> dict[str, Any]:
 
     Args:
         folder: The --output of a command.
-        *kinds: That are taken; none takes all of `KINDS`.
+        *kinds: Accepted kinds; none accepts all of `KINDS`.
 
     Raises:
-        ValueError: There is none, it is damaged, of another kind, or of another version; the message says the way out.
+        ValueError: The file is missing, damaged, of another kind, or of another version; the message says what to do.
     """
     file, kinds = folder / RESULTS, kinds or tuple(KINDS)
     wanted = " or ".join(dict.fromkeys(KINDS[kind].command for kind in kinds))
@@ -118,10 +118,10 @@ def _check_fields(file: Path, kind: str, content: Mapping[str, Any]) -> None:
 
 @contextmanager
 def reading(folder: Path, kind: str) -> Iterator[None]:
-    """Name the results.json whose inner fields a block misses.
+    """Within the block, turn Python's errors for missing or wrong inner fields into one that names the results.json.
 
     Raises:
-        ValueError: In place of what Python says of a field that is missing or of another type.
+        ValueError: A field is missing or has another type.
     """
     try:
         yield
@@ -134,10 +134,10 @@ def reading(folder: Path, kind: str) -> Iterator[None]:
 
 
 def images_of(content: Mapping[str, Any]) -> int:
-    """How many images the results are of; to be asked in a block of `reading`.
+    """Number of images of the results; call it within a block of `reading`.
 
     Raises:
-        KeyError, TypeError, ValueError: They do not tell.
+        KeyError, TypeError, ValueError: The results do not have it.
     """
     images = content["data"]["images"]
     if type(images) is not int or images < 1:
@@ -146,9 +146,9 @@ def images_of(content: Mapping[str, Any]) -> int:
 
 
 def training_of(folder: Path) -> dict[str, Any] | None:
-    """The results of the training in a folder; None of a folder without any, as a converted or published net's.
+    """The results of the training in a folder; None if there are none, as for a converted or published net.
 
     Raises:
-        ValueError: As `read_results`, of a file that is there.
+        ValueError: As in `read_results`, if the file exists.
     """
     return read_results(folder, "training") if (folder / RESULTS).is_file() else None

@@ -176,7 +176,7 @@ def test_without_cache_and_network_it_is_told(hub: LocalHub, checkout: Path, tmp
         (corrupt_body(), FOREVER, "is not the file that was published"),
         (short_body(), FOREVER, "Consistency check failed"),
         (cut_body(1000), 1, None),
-        (reset(), 1, "cannot be fetched (ReadError"),
+        (reset(), 1, "cannot be downloaded (ReadError"),
         (status(503), 1, "503"),
     ],
 )

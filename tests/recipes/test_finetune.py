@@ -140,7 +140,7 @@ def test_what_cannot_be_right_is_one_line_and_leaves_nothing(
         return line
 
     assert "there is no net 'nowhere' and no folder of this name" in said("--init-from", "nowhere")
-    assert f"{data} is no folder of a trained net: it has no config.json" in said("--init-from", data)
+    assert f"{data} is not a folder of a trained net: it has no config.json" in said("--init-from", data)
     wide = ["--init-from", net, "--set", "model_args.width_multiplier=0.3"]
     assert "the weights do not fit configuration A: misshapen" in said(*wide)
     kept = said("--init-from", net, "--set", "batch_size=2", recipe="pasted_digits_a")

@@ -267,8 +267,8 @@ def test_a_folder_is_a_name_for_timm(tmp_path: Path) -> None:
         ("vgg_f", r"there is no net 'vgg_f' and no folder of this name; near it are vgg_"),
         ("vgg_b_shallow", "no weights 'vgg_b_shallow': nobody has published any"),
         ("vgg16.oxford", r"no weights 'vgg16.oxford': it has tv_in1k"),
-        ("resnet18.a1_in1k", "resnet18.a1_in1k is no VGG"),
-        ("local-dir:nowhere", "nowhere is no folder of a trained net: it has no config.json"),
+        ("resnet18.a1_in1k", "resnet18.a1_in1k is not a VGG"),
+        ("local-dir:nowhere", "nowhere is not a folder of a trained net: it has no config.json"),
     ],
 )
 def test_a_net_that_cannot_be_had_is_refused_before_anything_is_fetched(name: str, message: str) -> None:

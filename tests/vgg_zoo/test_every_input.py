@@ -194,7 +194,7 @@ def test_columns_of_datasets(net: Any, kinds: dict[str, Any], symbol: str) -> No
             same = kinds["PIL"].convert("L") if one == "grey" else PHOTO
             torch.testing.assert_close(USES[symbol](net, kinds[one]), USES[symbol](net, [same])[0], rtol=0, atol=0)
             continue
-        with pytest.raises(ValueError, match="where several are expected; give a list of one"):
+        with pytest.raises(ValueError, match="but several are expected; give a list"):
             USES[symbol](net, kinds[one])
 
 

@@ -264,7 +264,7 @@ def test_the_public_function_takes_what_an_evaluator_takes(folder: Path, photo: 
     assert {key: len(told["maps"][0][key]) for key in ("rows", "columns")} == dict(
         zip(("rows", "columns"), by_folder.maps[0].posteriors.shape[1:], strict=True)
     )
-    with pytest.raises(ValueError, match=r"the evaluator has its scales, \(64,\); give them there"):
+    with pytest.raises(ValueError, match=r"the evaluator has its own scales, \(64,\); give them to it"):
         vgg_zoo.explain(photo, DenseEvaluator(folder, 64), scales=96)
     with pytest.raises(ValueError, match="top must be at least 1, the likeliest class; got 0"):
         vgg_zoo.explain(photo, folder, 0)

@@ -133,7 +133,7 @@ def test_a_columns_own_transform_is_respected(net: Any) -> None:
 @pytest.mark.parametrize("one", ["photo.jpg", Path("photo.jpg"), b"bytes", Image.new("L", (70, 70)), PHOTOS[0]])
 def test_one_image_is_no_sequence_of_images(net: Any, one: Any) -> None:
     """Letters of a path and rows of an array are no images."""
-    with pytest.raises(ValueError, match=r"where several are expected; give a list of one: \[image\]"):
+    with pytest.raises(ValueError, match=r"but several are expected; give a list: \[image\]"):
         ImageDescriptor(net, scales=(64,)).transform(one)
 
 
@@ -228,7 +228,7 @@ def test_boxes_for_some_images_only_are_refused(net: Any) -> None:
     """Rows would have different lengths."""
     first, second = parts(2)[0]
     for images, boxes in (([(first, (0, 0, 9, 9)), second], None), ([(first, (0, 0, 9, 9))], [(0, 0, 9, 9)])):
-        with pytest.raises(ValueError, match="boxes for some images only, or twice"):
+        with pytest.raises(ValueError, match="only some images have boxes, or boxes are given twice"):
             ImageDescriptor(net, scales=(64,)).transform(images, boxes)
 
 

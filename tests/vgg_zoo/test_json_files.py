@@ -22,12 +22,12 @@ WAY_OUT = "delete it"
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b'{"mean": [12', r"is not JSON \(Expecting .*: cut short or damaged\); delete it$"),
+        (b'{"mean": [12', r"is not JSON \(Expecting .*: truncated or damaged\); delete it$"),
         (b"", r"is not JSON \(it is empty\); delete it$"),
         (b"\xff\xfe{", r"is not JSON \('utf-8' codec can't decode .*\); delete it$"),
         (b"[" * 100_000, r"is not JSON \(.*\); delete it$"),
-        (b"[1]", "must be an object, and is a list; delete it$"),
-        (b"null", "must be an object, and is a NoneType; delete it$"),
+        (b"[1]", "must be an object, but is a list; delete it$"),
+        (b"null", "must be an object, but is a NoneType; delete it$"),
         (b"{}", "lacks eigenvalues, mean; delete it$"),
         (b'{"mean": 1}', "lacks eigenvalues; delete it$"),
         (None, "has no a.json; delete it$"),

@@ -228,7 +228,7 @@ def test_nets_must_name_their_classes_alike() -> None:
 def test_more_that_a_localiser_cannot_take() -> None:
     """A copy, a net without a last layer; NumPy's integers are fine."""
     good = DenseEvaluator(classifier(), [64])
-    with pytest.raises(ValueError, match="give the net that it was made of"):
+    with pytest.raises(ValueError, match="give the net that it was made from"):
         Localiser(vgg_zoo.fast_inference(box_net()), good)
     with pytest.raises(ValueError, match="no last layer"):
         Localiser(timm.create_model("vgg_a_box", **{**SMALLEST, "num_classes": 0}), good)

@@ -81,4 +81,4 @@ def test_the_machine_is_measured(run: Run, monkeypatch: pytest.MonkeyPatch) -> N
         "OpenVINO": "two lines",
     }
     assert "1 round(s) of the 3 that a median should be of; give more --seconds than 3600" in done.err
-    assert "These are one machine's figures" in done.err
+    assert "These figures hold for this machine" in done.err

@@ -42,7 +42,7 @@ def test_weights_that_exist_are_kept(source: Path, tmp_path: Path, run: Run) -> 
     assert run(*words).code == 0
     done = run(*words)
     assert (done.code, done.out) == (2, "")
-    assert "holds weights already; name another folder, or replace them with --overwrite" in done.err
+    assert "already has weights; name another folder, or replace them with --overwrite" in done.err
     assert run(*words, "--overwrite").code == 0
 
 

@@ -46,7 +46,7 @@ def test_a_parquet_has_the_same(photos: Path, net: Path, run: Run, monkeypatch: 
     ("words", "said"),
     [
         (["--layer", "conv9"], "conv9"),
-        (["--out", "there.npz"], "there.npz is there already"),
+        (["--out", "there.npz"], "there.npz exists already"),
         (["--scales", "16"], "scales must be smallest sides of at least 64"),
     ],
 )

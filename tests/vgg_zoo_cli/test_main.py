@@ -45,7 +45,7 @@ def test_help_imports_nothing_heavy(name: str) -> None:
         (["predict", __file__, "--model", "vgg_dd"], "there is no net 'vgg_dd' and no folder of this name; did you m"),
         (["predict", __file__, "--model", "vgg_c"], "there are no weights 'vgg_c': nobody has published any for this"),
         (["predict", __file__, "--model", "vgg_d.oxford"], "there are no weights 'vgg_d.oxford': vgg_d has tv_in1k, "),
-        (["predict", __file__, "--model", "."], ". is no folder of a net: it has no config.json"),
+        (["predict", __file__, "--model", "."], ". is not a folder of a net: it has no config.json"),
         (["predict", __file__, "--model", "vgg_d", "--csv", "a.txt"], "a.txt must end in .csv"),
         (["predict", __file__, "--model", "vgg_d", "--top", "0"], "'--top': 0 is not in the range x>=1"),
         (["predict", __file__, "--model", "vgg_d", "--scales"], "option '--scales' requires an argument"),

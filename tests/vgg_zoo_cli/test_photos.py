@@ -38,7 +38,7 @@ def test_a_glob_goes_below_and_a_files_name_is_no_glob(photos: Path) -> None:
         ("ftp://example.org/a.jpg", "by http and https only; got ftp"),
         ("http:///a.jpg", "no host"),
         ("http://me:secret@example.org/a.jpg", "a user"),
-        ("http://[1/a.jpg", "is no address"),
+        ("http://[1/a.jpg", "is not an address"),
     ],
 )
 def test_what_gives_no_photo_is_refused(word: str, said: str, photos: Path) -> None:

@@ -57,7 +57,7 @@ def test_a_picture_that_exists_is_kept(photos: Path, net: Path, run: Run) -> Non
         path.write_bytes(b"mine")
         done = run("explain", GOOD[0], "--model", net, *words)
         assert done.code == 2
-        assert f"{there} is there already" in done.err
+        assert f"{there} exists already" in done.err
         assert "--overwrite" in done.err
         assert path.read_bytes() == b"mine"
     assert run("explain", GOOD[0], "--model", net, "--output", "a.png", "--overwrite", "--scales", 64).code == 0

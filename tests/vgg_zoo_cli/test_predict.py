@@ -56,7 +56,7 @@ def test_an_output_that_exists_is_kept(photos: Path, net: Path, run: Run) -> Non
     Path("a.csv").write_text("mine")
     done = run("predict", GOOD[0], "--model", net, "--csv", "a.csv")
     assert (done.code, done.out) == (2, "")
-    assert done.err.startswith("error: a.csv is there already; name another file, or replace it with --overwrite")
+    assert done.err.startswith("error: a.csv exists already; name another file, or replace it with --overwrite")
     assert Path("a.csv").read_text() == "mine"
     assert run("predict", GOOD[0], "--model", net, "--csv", "a.csv", "--overwrite").code == 0
     assert Path("a.csv").read_text().startswith("photo,error,class_1")

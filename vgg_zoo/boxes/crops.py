@@ -1,4 +1,4 @@
-"""Training crops for boxes (Appendix A): as for classes, but where they show the object's centre."""
+"""Training crops for boxes (Appendix A): as for classes, but each shows the object's centre."""
 
 import numpy as np
 from torch import Tensor
@@ -16,21 +16,21 @@ def training_box_crop(
     flip: bool,
     generator: np.random.Generator,
 ) -> tuple[Tensor, Window]:
-    """One random crop of a training image, and the window that it is.
+    """One random crop of a training image, and its window.
 
-    Drawn as `training_crop` draws, but only from positions where the crop holds the centre of the box: nothing can be
-    learned from a crop that does not show the object. The paper does not say.
+    It is drawn like `training_crop`, but only from positions that contain the centre of the box, because nothing can be
+    learned from a crop that does not show the object. The paper does not say how to choose.
 
     Args:
         pixels: (H, W, 3), uint8.
         box: (4,): left, top, right, bottom as fractions of the image's sides, inside it.
         scales: Smallest and largest S in pixels, both included.
-        side: Of the crop in pixels.
+        side: Side of the crop in pixels.
         flip: Mirror the crop with probability 1/2.
         generator: The only source of randomness. Four numbers are always drawn, whatever the arguments.
 
     Returns:
-        (3, side, side) of uint8, and its window.
+        (3, side, side) of uint8, and the crop's window.
     """
     smallest_side = int(generator.integers(scales[0], scales[1], endpoint=True))
     left, top, mirror = generator.random(3)
@@ -44,12 +44,12 @@ def training_box_crop(
 
 
 def _holding(centre: float, length: int, side: int, draw: float) -> float:
-    """Where a crop lies, from 0 to 1, drawn from positions that hold a centre.
+    """The position of a crop, from 0 to 1, drawn from those that contain a centre.
 
     Args:
-        centre: From 0 to 1 of the rescaled image.
-        length: Of it in pixels.
-        side: Of the crop in pixels.
+        centre: Position of the centre in the rescaled image, from 0 to 1.
+        length: Length of the rescaled image in pixels.
+        side: Side of the crop in pixels.
         draw: Uniform from 0 to 1.
     """
     free = length - side

@@ -1,13 +1,13 @@
-"""The frame that a net predicts boxes in (Appendix A), and how well two boxes agree.
+"""The frame in which a net predicts boxes (Appendix A), and the overlap of two boxes.
 
-Boxes are (left, top, right, bottom). Of an image they are held as fractions of its width and height, from 0 to 1: so
-they are the same in the image and in the image rescaled to any S or Q.
+Boxes are (left, top, right, bottom). In an image they are fractions of its width and height, from 0 to 1, so they are
+the same in the image and in the image rescaled to any S or Q.
 
-The paper predicts "its center coordinates, width, and height" and does not say in which frame. We take the net's own
-window, a crop of 224 pixels for the paper's nets: the origin is its centre, and the unit of all four numbers its side.
-A box whose centre is the crop's and which fills it is (0, 0, 1, 1). The numbers are then near the spread that the last
-layer begins with, and what a window shows gives the same numbers wherever the window lies, which is what lets the net
-be applied densely. A box is not cut at the window's border: the net is to tell the whole object from a part of it.
+The paper predicts "its center coordinates, width, and height" and does not say in which frame. We use the net's own
+window, a crop of 224 pixels for the paper's nets. The origin is its centre, and the unit of all four numbers is its
+side, so a box that fills the crop is (0, 0, 1, 1). The numbers then have about the range that the initial last layer
+gives. A window gives the same numbers wherever it lies, so the net can be applied densely. A box is not clipped at the
+window's border, because the net must infer the whole object from a part of it.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from vgg_zoo.configurations import STRIDE
 from vgg_zoo.images.preprocessing import CropPlace
 
 RIGHT_OVERLAP = 0.5
-"""A predicted box is right if its intersection over union with the true one is above this."""
+"""A predicted box is correct if its intersection over union with the true box is above this."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,12 +28,12 @@ class Window:
     """The square part of a rescaled image that a net sees.
 
     Attributes:
-        height: Of the rescaled image in pixels.
-        width: Likewise.
-        top: First row of the window in it.
-        left: First column.
-        side: Of the window in pixels.
-        mirrored: The net sees it mirrored.
+        height: Height of the rescaled image in pixels.
+        width: Width of the rescaled image in pixels.
+        top: First row of the window in this image.
+        left: First column of the window.
+        side: Side of the window in pixels.
+        mirrored: Whether the net sees the window mirrored.
     """
 
     height: int
@@ -45,12 +45,12 @@ class Window:
 
     @classmethod
     def of_crop(cls, place: CropPlace, side: int, mirrored: bool = False) -> "Window":
-        """That of a crop which `vgg_zoo.images.preprocessing.crop_rescaled` takes."""
+        """The window of a crop by `vgg_zoo.images.preprocessing.crop_rescaled`."""
         height, width, top, left = place
         return cls(height=height, width=width, top=top, left=left, side=side, mirrored=mirrored)
 
     def to_target(self, boxes: Tensor) -> Tensor:
-        """What the net is to predict.
+        """The targets of the net for some boxes.
 
         Args:
             boxes: (..., 4): left, top, right, bottom as fractions of the image's sides.
@@ -65,11 +65,11 @@ class Window:
         return torch.stack([x, y, (right - left) / self.side, (bottom - top) / self.side], -1)
 
     def to_boxes(self, targets: Tensor) -> Tensor:
-        """The boxes that a net's outputs mean: the inverse of `to_target`.
+        """The boxes for a net's outputs: the inverse of `to_target`.
 
         Args:
             targets: (..., 4): centre (x, y), width and height in the window's frame. A negative width or height, which
-                an untrained net may say, counts as none.
+                an untrained net may give, counts as 0.
 
         Returns:
             (..., 4): left, top, right, bottom as fractions of the image's sides; not clipped to the image.
@@ -82,13 +82,13 @@ class Window:
 
 
 def boxes_of_map(outputs: Tensor, height: int, width: int, side: int) -> Tensor:
-    """The boxes that a net predicts when it is applied densely: each place of its map is a window of its own.
+    """The boxes that a net predicts when it is applied densely: each position of its map is a window.
 
     Args:
         outputs: (..., 4, h, w), in the frames of their windows; the next window is 32 pixels further.
-        height: Of the rescaled image that the map is of, in pixels.
-        width: Likewise.
-        side: Of a window in pixels.
+        height: Height of the rescaled image in pixels.
+        width: Width of the rescaled image in pixels.
+        side: Side of a window in pixels.
 
     Returns:
         (..., h · w, 4), row by row: fractions of the image's sides; not clipped to the image.
@@ -103,25 +103,25 @@ def boxes_of_map(outputs: Tensor, height: int, width: int, side: int) -> Tensor:
 
 
 def cut(boxes: Tensor) -> Tensor:
-    """Boxes (..., 4), as fractions of the image's sides, cut at its border."""
+    """Boxes (..., 4), as fractions of the image's sides, clipped to the image."""
     return boxes.clamp(0, 1)
 
 
 def fractions(boxes: Tensor, height: int, width: int) -> Tensor:
-    """Boxes (..., 4) in pixels of an image as fractions of its sides."""
+    """Convert boxes (..., 4) from pixels to fractions of the image's sides."""
     return boxes / boxes.new_tensor([width, height, width, height])
 
 
 def in_pixels(boxes: Tensor, height: int, width: int) -> Tensor:
-    """Boxes (..., 4) as fractions of an image's sides in its pixels."""
+    """Convert boxes (..., 4) from fractions of the image's sides to pixels."""
     return boxes * boxes.new_tensor([width, height, width, height])
 
 
 def intersection_over_union(first: Tensor, second: Tensor) -> Tensor:
-    """How well boxes agree: the area that two have in common over the area that they cover together.
+    """Intersection over union of boxes: the area that two share divided by the area that they cover together.
 
     Args:
-        first: (N, 4), left, top, right, bottom in any unit: stretching an image along an axis changes nothing.
+        first: (N, 4), left, top, right, bottom in any unit: stretching an image along an axis has no effect.
         second: (M, 4).
 
     Returns:

@@ -1,4 +1,5 @@
-"""Greedy merging of the boxes that a net predicts all over an image (Appendix A, after Sermanet et al. 2014).
+"""Greedy merging of the boxes that a net predicts at all positions of an image (Appendix A, after Sermanet et al.
+2014).
 
 "It first merges spatially close predictions (by averaging their coordinates), and then rates them based on the class
 scores, obtained from the classification ConvNet."
@@ -12,16 +13,16 @@ from torch import Tensor
 from vgg_zoo.boxes.frame import intersection_over_union
 
 CLOSE = 0.5
-"""Overlap above which two boxes are close. The paper does not say; Sermanet et al.'s own measure (a sum of a distance
-and an area) has no scale that would fit images of all sizes. This is the overlap that counts as right."""
+"""Overlap above which two boxes are close. The paper gives no value. Sermanet et al.'s own measure (a sum of a distance
+and an area) has no scale that fits images of all sizes. We use the overlap at which a box counts as correct."""
 
 
 class MergedBoxes(NamedTuple):
-    """What is left of many boxes, the highest rating first.
+    """The merged boxes, sorted by descending rating.
 
     Attributes:
         boxes: (M, 4).
-        ratings: (M,), the sum of the class scores of the boxes that each is the mean of.
+        ratings: (M,), for each box, the sum of the class scores of the boxes that were merged into it.
     """
 
     boxes: Tensor
@@ -29,21 +30,21 @@ class MergedBoxes(NamedTuple):
 
 
 def merge(boxes: Tensor, scores: Tensor, close: float = CLOSE) -> MergedBoxes:
-    """Merge the two boxes that overlap most, again and again, until no two overlap by more than `close`.
+    """Merge the two boxes that overlap most, and repeat this until no two overlap by more than `close`.
 
-    A merged box is the mean of all predictions in it, and stands for them in the next comparison. Of pairs that overlap
-    alike the first is taken, so that the result depends on the order of the boxes alone.
+    A merged box is the mean of all predictions in it, and replaces them in the next comparison. Of pairs with the same
+    overlap, the first is merged, so the result depends only on the order of the boxes.
 
     Args:
         boxes: (N, 4), left, top, right, bottom.
-        scores: (N,), the class's score at the window of each box, from 0 to 1.
+        scores: (N,), the score of the class in the window of each box, from 0 to 1.
         close: Intersection over union above which two boxes are merged, from 0 to 1.
 
     Returns:
         At most N boxes, float64.
 
     Raises:
-        ValueError: `close` outside 0 to 1, or not one score for each box.
+        ValueError: `close` is outside 0 to 1, or the number of scores differs from that of boxes.
     """
     if not 0 <= close <= 1:
         raise ValueError(f"close is an intersection over union from 0 to 1; got {close}")
@@ -64,7 +65,7 @@ def merge(boxes: Tensor, scores: Tensor, close: float = CLOSE) -> MergedBoxes:
 
 
 class _Pairs:
-    """The overlaps of all pairs, with each box's best partner at hand: a merge costs a few rows, not all of them."""
+    """The overlaps of all pairs, with the best partner of each box: a merge updates only a few rows."""
 
     def __init__(self, boxes: Tensor) -> None:
         self.present = torch.ones(len(boxes), dtype=torch.bool)
@@ -74,14 +75,14 @@ class _Pairs:
         self._find_partners(self.present)
 
     def closest(self, close: float) -> tuple[int, int] | None:
-        """The first pair of greatest overlap, or None if no overlap is above `close`."""
+        """The first pair with the greatest overlap, or None if no overlap is above `close`."""
         if len(self.best) == 0:
             return None
         one = int(self.best.argmax())
         return (one, int(self.partner[one])) if self.best[one] > close else None
 
     def replace(self, boxes: Tensor, kept: int, gone: int) -> None:
-        """Take the new box at `kept`, and leave out that at `gone`."""
+        """Store the new box at `kept` and remove the one at `gone`."""
         self.present[gone] = False
         overlaps = intersection_over_union(boxes[kept : kept + 1], boxes)[0].masked_fill(~self.present, -1)
         overlaps[kept] = -1

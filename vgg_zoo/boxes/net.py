@@ -10,19 +10,19 @@ from vgg_zoo.model import VGG
 
 
 class BoxVGG(VGG):
-    """A net of Table 1 with a last layer of 4 outputs (SCR), or of 4 for each class (PCR).
+    """A net of Table 1 whose last layer has 4 outputs (SCR), or 4 for each class (PCR).
 
-    `model(images)` is the mean of its map over positions, as of any net of the zoo: on a training crop, the prediction.
-    `vgg_zoo.boxes.frame` says what the four numbers of a box mean.
+    `model(images)` is the mean of the map over positions, as for any net of the zoo; on a training crop, it is the
+    prediction. `vgg_zoo.boxes.frame` defines the four numbers of a box.
 
     Args:
         cfg: A net's name in Table 1, or a `Configuration`.
-        num_classes: Of the data set, whatever the regression; 0 leaves the last layer out.
+        num_classes: Classes of the data set, for either regression; 0 removes the last layer.
         regression: "pcr" or "scr".
-        **arguments: Those of `vgg_zoo.VGG`.
+        **arguments: Arguments of `vgg_zoo.VGG`.
 
     Raises:
-        ValueError: Another regression, or an argument that `VGG` refuses.
+        ValueError: The regression is unknown, or `VGG` refuses an argument.
     """
 
     predicts = "boxes"
@@ -40,18 +40,18 @@ class BoxVGG(VGG):
 
     @property
     def boxes(self) -> int:
-        """Boxes that are predicted for a window: one for each class, or one."""
+        """Number of boxes for a window: one for each class, or one."""
         return _boxes(self.num_classes, self.regression)
 
     @torch.jit.ignore
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
-        """A last layer of random weights for other classes (timm's interface)."""
+        """Replace the last layer by one with random weights for other classes (timm's interface)."""
         super().reset_classifier(4 * _boxes(num_classes, self.regression), global_pool)
         self.num_classes = num_classes
 
     @torch.jit.ignore
     def by_box(self, outputs: Tensor) -> Tensor:
-        """(B, 4 · boxes, ...) outputs, or a map of them, as (B, boxes, 4, ...): one for each class, or one (SCR)."""
+        """Reshape outputs or a map, (B, 4 · boxes, ...), to (B, boxes, 4, ...): a box for each class, or one (SCR)."""
         return outputs.unflatten(1, (self.boxes, 4))
 
     @torch.jit.ignore
@@ -59,8 +59,8 @@ class BoxVGG(VGG):
         """The box of one class for each image.
 
         Args:
-            outputs: (B, 4 · boxes), what the net gives.
-            classes: (B,), from 0; of no effect on SCR, whose box is that of every class.
+            outputs: (B, 4 · boxes), the net's outputs.
+            classes: (B,), from 0; no effect with SCR, which has one box for all classes.
 
         Returns:
             (B, 4).

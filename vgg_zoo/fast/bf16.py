@@ -1,8 +1,9 @@
-"""Layers of a `fast_inference` copy in bfloat16, 8 bits of precision, and the rule which layers have it.
+"""Layers of a `fast_inference` copy in bfloat16 (8 bits of precision), and the rule which layers use it.
 
-What is multiplied is bfloat16, and sums are float32. Winograd's transforms would lose too much in it, so a bfloat16
-convolution is a direct one: four times the multiplications. AVX512-BF16 does them at twice the rate of float32, AMX at
-up to sixteen times, so only AMX makes up for it. FC layers read half the bytes and multiply at that rate on either.
+Factors are bfloat16, and sums are float32. Winograd's transforms would lose too much precision in bfloat16, so a
+bfloat16 convolution is direct and needs four times the multiplications. AVX512-BF16 does them at twice the rate of
+float32, AMX at up to sixteen times, so only AMX makes up for this. FC layers read half the bytes, and multiply at these
+rates on both.
 """
 
 from collections.abc import Callable
@@ -20,19 +21,19 @@ from vgg_zoo.fast.layers import FastConv, FastFullyConnected, as_map, as_rows
 from vgg_zoo.model import fc_over_map, fc_windows
 
 PRECISIONS = ("fp32", "bf16")
-_TOGETHER = 16  # rows of a product by oneDNN: AMX has tiles of so many
+_TOGETHER = 16  # rows of a product by oneDNN: the size of AMX' tiles
 
 
 def check_precision(precision: str | None, net: Any = None) -> None:
-    """Refuse what a copy cannot be computed in.
+    """Refuse a precision that a copy cannot have.
 
     Args:
-        precision: "fp32", "bf16", or None: as the net is.
-        net: A net, or None to look at the machine alone.
+        precision: "fp32", "bf16", or None: the precision of the net.
+        net: A net, or None to check only the machine.
 
     Raises:
-        ValueError: An unknown precision, a net that is not held in float32, or for bf16 one that is not on a CPU; or
-            a CPU without the arithmetic.
+        ValueError: The precision is unknown; the net is not in float32; or, for bf16, the net is not on a CPU, or the
+            CPU does not support it.
     """
     if precision is None:
         return
@@ -41,14 +42,14 @@ def check_precision(precision: str | None, net: Any = None) -> None:
     weight = torch.empty(0, device="cpu", dtype=torch.float32) if net is None else next(net.parameters())
     if weight.dtype != torch.float32:
         raise ValueError(
-            f"precision={precision!r} is for nets that are held in float32, and this one is in {weight.dtype}; leave "
+            f"precision={precision!r} is for nets in float32, and this one is in {weight.dtype}; leave "
             "precision out, or give net.float()"
         )
     if precision == "fp32":
         return
     if not weight.is_cpu:
         raise ValueError(
-            f"precision='bf16' is of copies on a CPU, and the net is on {weight.device}; use torch.autocast there"
+            f"precision='bf16' is for copies on a CPU, and the net is on {weight.device}; use torch.autocast there"
         )
     if bf16_of_cpu() is None:
         raise ValueError(
@@ -57,16 +58,16 @@ def check_precision(precision: str | None, net: Any = None) -> None:
 
 
 def conv_for(conv: nn.Conv2d, weight: Tensor, bias: Tensor, kernel: str, first: bool, normalised: bool) -> FastConv:
-    """A convolution of a bf16 copy: in bfloat16, or in float32 where that is faster or costs nothing.
+    """A convolution of a bf16 copy: in bfloat16, or in float32 if that is faster or costs nothing.
 
-    The first layer is float32: it is little work, and the image keeps its precision. On a CPU without AMX
-    convolutions of up to 3 × 3 are, too, where the compiled kernels are: Winograd is faster, and 1 × 1 gain nothing.
-    This does not depend on a map's size.
+    The first layer is float32: it is little work, and the image keeps its precision. On a CPU without AMX, but with
+    compiled kernels, convolutions of up to 3 × 3 are float32 too, because Winograd is faster and 1 × 1 gain nothing.
+    The choice does not depend on a map's size.
 
     Args:
-        conv, weight, bias, kernel: As of `FastConv`.
-        first: It takes the image.
-        normalised: The net has A-LRN's normalisation behind it, which takes float32.
+        conv, weight, bias, kernel: As in `FastConv`.
+        first: Whether it takes the image.
+        normalised: Whether A-LRN's normalisation, which takes float32, follows.
     """
     amx = bf16_of_cpu() == "amx"
     winograds = kernel == "compiled" and not amx
@@ -81,7 +82,7 @@ def conv_for(conv: nn.Conv2d, weight: Tensor, bias: Tensor, kernel: str, first: 
 
 
 def _has_amx(kernel: str) -> bool:
-    """Whether the compiled kernels are used, and have AMX."""
+    """Whether the compiled kernels are used and support AMX."""
     kernels = compiled.kernels() if kernel == "compiled" else None
     return kernels is not None and kernels.takes_amx
 
@@ -92,10 +93,10 @@ _AMX = "bf16", "AMX multiplies bfloat16 at up to sixteen times the rate of float
 class AmxConv(FastConv):
     """A direct 3 × 3 convolution in bfloat16 by the compiled kernel, with its ReLU and max-pool; gives bfloat16 maps.
 
-    It sums in an order that depends on the layer alone, so an image's map is bit-identical in every batch.
+    The order of its sums depends only on the layer, so an image's map is bit-identical in every batch.
 
     Args:
-        conv, weight, bias, kernel: As of `FastConv`, of multiples of 32 channels; the weight is rounded to a copy.
+        conv, weight, bias, kernel: As in `FastConv`, with multiples of 32 channels; the weight is copied and rounded.
     """
 
     def __init__(self, conv: nn.Conv2d, weight: Tensor, bias: Tensor, kernel: str) -> None:
@@ -112,7 +113,7 @@ class AmxConv(FastConv):
     def forward(
         self, x: Tensor, relu: bool = False, pool: nn.MaxPool2d | None = None, buffer: str | None = None
     ) -> Tensor:
-        """(B, C, h, w), float32 or bfloat16 → (B, K, h, w) in bfloat16; arguments as of `FastConv.forward`."""
+        """(B, C, h, w), float32 or bfloat16 → (B, K, h, w) in bfloat16; arguments as in `FastConv.forward`."""
         kernels = compiled.kernels()
         takes = x.is_cpu and x.dtype in (torch.float32, torch.bfloat16) and x.shape[1] == self.in_channels
         if self.ordered is None or kernels is None or not takes or x.numel() == 0:
@@ -126,13 +127,13 @@ class AmxConv(FastConv):
 
 
 class Bf16Conv(FastConv):
-    """A direct convolution in bfloat16; oneDNN's own order of the weight is kept beside it where PyTorch has that.
+    """A direct convolution in bfloat16. If PyTorch has the operators, the weight is also stored in oneDNN's own order.
 
-    oneDNN may sum in another order for another number of images, so they go through it one by one.
+    oneDNN may sum in another order for another number of images, so images go through it one by one.
 
     Args:
-        conv, weight, bias, kernel: As of `FastConv`; the weight is rounded to a copy, the bias stays float32.
-        gives: The type of its map: bfloat16, or float32 for a layer behind it that takes no other.
+        conv, weight, bias, kernel: As in `FastConv`; the weight is copied and rounded, the bias stays float32.
+        gives: The type of its map: bfloat16, or float32 if the next layer takes only this.
     """
 
     def __init__(self, conv: nn.Conv2d, weight: Tensor, bias: Tensor, kernel: str, gives: torch.dtype) -> None:
@@ -159,17 +160,17 @@ class Bf16Conv(FastConv):
     def forward(
         self, x: Tensor, relu: bool = False, pool: nn.MaxPool2d | None = None, buffer: str | None = None
     ) -> Tensor:
-        """(B, C, h, w), float32 or bfloat16 → (B, K, h, w) of type `gives`; arguments as of `FastConv.forward`."""
+        """(B, C, h, w), float32 or bfloat16 → (B, K, h, w) of type `gives`; arguments as in `FastConv.forward`."""
         x = x.to(torch.bfloat16).contiguous(memory_format=torch.channels_last)
         y = torch.cat([self._image(image) for image in x.split(1)])
         y = y if pool is None else pool(y)
-        # After the pool there is less to do. oneDNN's own ReLU of a convolution makes 0 of NaN.
+        # The ReLU comes after the pool, where there is less to do. oneDNN's own ReLU of a convolution turns NaN into 0.
         return (F.relu_(y) if relu else y).to(self.gives)
 
     def _image(self, x: Tensor) -> Tensor:
         if (
             self.ordered is None or x.shape[1] != self.in_channels or x.numel() == 0
-        ):  # what does not fit is PyTorch's to refuse
+        ):  # PyTorch refuses what does not fit
             return self._conv_forward(x, self.weight, self.bias.to(x.dtype))
         operators = _packing()
         assert operators is not None
@@ -179,9 +180,9 @@ class Bf16Conv(FastConv):
 
 @cache
 def _packing() -> tuple[Any, Any] | None:
-    """PyTorch's operators that put a convolution's weight into oneDNN's own order, and convolve with that.
+    """PyTorch's operators that reorder a convolution's weight for oneDNN, and convolve with it.
 
-    Its compiler has them for itself: they may be missing, or take other arguments, and are tried first.
+    They are private to PyTorch's compiler: they may be missing or take other arguments, so they are tried first.
     """
     names = ("_reorder_convolution_weight", "_convolution_pointwise")
     x, weight = (torch.ones(shape, dtype=torch.bfloat16, device="cpu") for shape in ((1, 32, 3, 3), (32, 32, 3, 3)))
@@ -195,22 +196,22 @@ def _packing() -> tuple[Any, Any] | None:
 
 
 class Bf16FullyConnected(FastFullyConnected):
-    """fc6 or fc7 with a weight in bfloat16, a copy of the model's; takes and gives float32 maps.
+    """fc6 or fc7 with a bfloat16 copy of the model's weight; input and output are float32 maps.
 
-    The compiled kernels sum in an order of their own. oneDNN's depends on the number of rows: an image whose map has 16
-    windows or more goes through it alone, and windows of other images in fixed sixteens.
+    The compiled kernels sum in a fixed order. oneDNN's order depends on the number of rows. So an image whose map has
+    16 windows or more goes through it alone, and windows of other images go through it in groups of sixteen.
 
     Args:
-        weight, bias, kernel: As of `FastFullyConnected`.
+        weight, bias, kernel: As in `FastFullyConnected`.
     """
 
-    arithmetic = "bf16", "bound by reading the weights, half the bytes"
+    arithmetic = "bf16", "limited by reading the weights, half the bytes"
 
     def __init__(self, weight: Tensor, bias: Tensor, kernel: str) -> None:
         super().__init__(weight.to(torch.bfloat16), bias, kernel)
 
     def forward(self, x: Tensor, relu: bool = False) -> Tensor:
-        """(B, C, h, w) → (B, out, h - k + 1, w - k + 1), float32, with its ReLU if wanted."""
+        """(B, C, h, w) → (B, out, h - k + 1, w - k + 1), float32, optionally with a ReLU."""
         rows, columns = (x.shape[2 + i] - self.kernel_size[i] + 1 for i in (0, 1))
         whole = rows * columns >= _TOGETHER
         if whole and len(x) > 1 and self._product(whole) is None:
@@ -218,9 +219,9 @@ class Bf16FullyConnected(FastFullyConnected):
         return super().forward(x, relu)
 
     def _product(self, whole: bool) -> Callable[..., Tensor] | None:
-        """The compiled kernel that multiplies, if any.
+        """The compiled kernel for the product, if any.
 
-        On AMX there is another one for images of many windows. With few, reading the weight takes longest.
+        AMX has another kernel for images with many windows. With few windows, reading the weight takes longest.
         """
         kernels = compiled.kernels() if self.kernel == "compiled" else None
         if kernels is None or not kernels.takes_bf16 or self.weight[0].numel() % 32:
@@ -232,7 +233,7 @@ class Bf16FullyConnected(FastFullyConnected):
     def _rows(self, x: Tensor, relu: bool) -> Tensor:
         x = x.to(torch.bfloat16) if x.dtype == torch.float32 else x
         if x.shape[1] != self.in_channels or x.dtype != torch.bfloat16 or not x.is_cpu or x.numel() == 0:
-            return fc_over_map(x, self.weight, self.bias.bfloat16()).float()  # what does not fit is PyTorch's to refuse
+            return fc_over_map(x, self.weight, self.bias.bfloat16()).float()  # PyTorch refuses what does not fit
         windows, matrix = fc_windows(x, self.weight)
         rows, columns = (x.shape[2 + i] - self.kernel_size[i] + 1 for i in (0, 1))
         whole = rows * columns >= _TOGETHER
@@ -246,6 +247,6 @@ class Bf16FullyConnected(FastFullyConnected):
 
 
 def _in_sixteens(windows: Tensor, matrix: Tensor) -> Tensor:
-    """`F.linear`, always of sixteen rows, the last ones filled up with zeros."""
+    """`F.linear` in groups of exactly sixteen rows; the last group is filled up with zeros."""
     padded = F.pad(windows, (0, 0, 0, -len(windows) % _TOGETHER))
     return torch.cat([F.linear(part, matrix) for part in padded.split(_TOGETHER)])[: len(windows)]

@@ -1,4 +1,4 @@
-"""The copies that evaluators and descriptors infer with: one for each model, made again when its weights change."""
+"""The copies that evaluators and descriptors use: one for each model, made again when its weights change."""
 
 import threading
 import weakref
@@ -19,13 +19,13 @@ _lock = threading.Lock()
 
 
 def net_for(model: Any, exact: bool = False, precision: str | None = None) -> Any:
-    """The net to evaluate a model with: its fast copy, made once and again whenever the weights have changed.
+    """The net to evaluate a model with: its fast copy, which is made once, and again whenever the weights have changed.
 
     Args:
         model: A VGG.
-        exact: The model itself, as it is wherever a copy is of no use: on a GPU, in other types than float32 and
-            under autocast; or cannot be: with hooks or strange layers.
-        precision: As of `fast_inference`; a model has a copy for each. "bf16" is always a copy's.
+        exact: Use the model itself. It is also used where a copy is useless (on a GPU, in types other than float32,
+            under autocast) or impossible (with hooks or unknown layers).
+        precision: As in `fast_inference`; a model has a copy for each. "bf16" always needs a copy.
 
     Raises:
         ValueError: The model cannot be computed in the precision.
@@ -37,7 +37,7 @@ def net_for(model: Any, exact: bool = False, precision: str | None = None) -> An
     with _lock:
         of_model = _copies.setdefault(model, {})
         if any(not fast.is_of(model) for fast in of_model.values()):
-            of_model.clear()  # their memory is free before the next one takes as much
+            of_model.clear()  # free their memory before the next copy takes as much
         if bf16 not in of_model:
             of_model[bf16] = FastVGG(model, precision=bf16)
         return of_model[bf16]
@@ -47,15 +47,15 @@ def check_can_be(model: Any, exact: bool, precision: str | None) -> None:
     """Refuse a precision that a model cannot be computed in.
 
     Raises:
-        ValueError: As of `vgg_zoo.fast.bf16.check_precision`; bf16 of the exact net, or of one that cannot be copied;
-            another precision than a copy has.
+        ValueError: As in `vgg_zoo.fast.bf16.check_precision`; or bf16 is given with the exact net or with a net that
+            cannot be copied; or a copy has another precision.
     """
     if exact and precision == "bf16":
-        raise ValueError("exact runs the net itself, and precision='bf16' is a copy's; leave one of them out")
+        raise ValueError("exact runs the net itself, and precision='bf16' needs a copy; leave one of them out")
     if isinstance(model, FastVGG) and precision is not None and model.bf16 != (precision == "bf16"):
         raise ValueError(
             f"a fast_inference copy has its precision already, and precision={precision!r} is another one; give the "
-            "net that it was made of"
+            "net that it was made from"
         )
     if not isinstance(model, FastVGG):
         check_precision(precision, model)
@@ -81,13 +81,13 @@ def can_be_fast(model: Any, exact: bool = False, precision: str | None = None) -
 
 
 def own_arithmetic(model: Any, precision: str | None) -> AbstractContextManager[Any]:
-    """Where a net runs: with a precision of its own, autocast has no say."""
+    """The context in which a net runs: a precision of its own turns autocast off."""
     device = next(model.parameters()).device.type
     return nullcontext() if precision is None else torch.autocast(device, enabled=False)
 
 
 def arithmetic(model: Any, exact: bool = False, precision: str | None = None) -> str:
-    """What results say of how they are computed.
+    """How a net is computed, as recorded in results.
 
     Returns:
         "winograd" or "bf16" by a fast copy; by the net itself "tf32", "bf16", "fp16", or "exact" for IEEE float32 and

@@ -1,7 +1,7 @@
-"""The C++ kernels of `fast_inference` on tensors: this machine's compiler builds them, elsewhere they are done without.
+"""The C++ kernels of `fast_inference` on tensors; this machine's compiler builds them.
 
-Nothing here runs when the package is imported. Where there is no compiler, or it fails, or what it built computes
-something wrong, `kernels()` is None, `why_not()` says why, and `vgg_zoo.fast.winograd` does the work in plain PyTorch.
+Importing the package runs nothing of this module. If there is no compiler, or it fails, or the built library computes
+wrong results, `kernels()` is None, `why_not()` says why, and `vgg_zoo.fast.winograd` is used in plain PyTorch.
 """
 
 import ctypes
@@ -17,14 +17,14 @@ from torch import Tensor
 
 from vgg_zoo.fast.library import NotBuiltError, library
 
-_FLOATS: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}  # whatever PyTorch's defaults are set to
-_AMX_NUMBERS = 2**18  # of a block of rows, which stays in L2 beside the weights of 32 outputs
+_FLOATS: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}  # independent of PyTorch's defaults
+_AMX_NUMBERS = 2**18  # of a block of rows, which fits into L2 together with the weights of 32 outputs
 _lock = threading.Lock()
-_found: list[Any] = []  # once tried: the kernels, or why not
+_found: list[Any] = []  # after the first attempt: the kernels, or the reason why there are none
 
 
 def kernels() -> "Kernels | None":
-    """The kernels, built and loaded at the first call; None where that cannot be."""
+    """The kernels, built and loaded at the first call; None if this is impossible."""
     with _lock:
         if not _found:
             try:
@@ -37,13 +37,13 @@ def kernels() -> "Kernels | None":
 
 
 def why_not() -> str | None:
-    """Why there are no kernels; None where there are."""
+    """Why there are no kernels; None if there are."""
     return None if kernels() is not None else str(_found[0])
 
 
 @torch.autocast("cpu", enabled=False)
 def _checked(found: "Kernels") -> "Kernels":
-    """The kernels, if each computes what PyTorch does: a compiler may be broken, too."""
+    """The kernels, after a check that each computes what PyTorch does: a compiler may be broken."""
     generator = torch.Generator("cpu").manual_seed(0)
     shapes = ((1, 32, 9, 11), (48, 32, 3, 3), (48,))
     x, weight, bias = (torch.randn(shape, generator=generator, **_FLOATS) for shape in shapes)
@@ -84,7 +84,7 @@ def _checked(found: "Kernels") -> "Kernels":
 
 
 def _check_bf16(found: "Kernels", x: Tensor, weight: Tensor, bias: Tensor) -> None:
-    """The same for what multiplies bfloat16, on x (1, h, w, 32) and a weight (32, 32, 3, 3)."""
+    """The same check for the kernels of bfloat16, on x (1, h, w, 32) and a weight (32, 32, 3, 3)."""
     maps, row, matrix = x.float().permute(0, 3, 1, 2), x.view(-1, 32), weight[:, :, 1, 1].contiguous()
     expected = F.linear(row.float(), matrix.float(), bias)
     _check("product of bf16", found.product(row, matrix, bias, relu=False), expected)
@@ -100,20 +100,20 @@ def _check_bf16(found: "Kernels", x: Tensor, weight: Tensor, bias: Tensor) -> No
 def _check(name: str, found: Tensor, expected: Tensor) -> None:
     rounding = 1e-5 if found.dtype == torch.float32 else 2**-7
     if not torch.allclose(found.float(), expected, rtol=rounding, atol=1e-3):
-        raise NotBuiltError(f"what the compiler built computes something else than PyTorch does ({name})")
+        raise NotBuiltError(f"the built library computes something else than PyTorch does ({name})")
 
 
 class Workspace(threading.local):
-    """Buffers that outlive a call, so that the system need not hand out their pages again; each thread has its own."""
+    """Buffers that are kept between calls, so that the system does not allocate their pages again; one per thread."""
 
     most = 2**24
-    """Numbers that are kept (64 MB); larger buffers live as long as they are used."""
+    """Size of a kept buffer in numbers (64 MB); a larger buffer is freed after its use."""
 
     def __init__(self) -> None:
         self._kept: dict[str, Tensor] = {}
 
     def take(self, name: str, count: int) -> Tensor:
-        """(count,) numbers of any value, valid until the next call with this name."""
+        """(count,) uninitialised numbers, valid until the next call with this name."""
         kept = self._kept.get(name)
         if kept is None or kept.numel() < count:
             kept = torch.empty(count, **_FLOATS)
@@ -126,7 +126,7 @@ WORKSPACE = Workspace()
 
 
 def _in_c(value: Tensor | tuple[int, ...] | float) -> Any:
-    """An argument of the library: a tensor's address, an array of numbers, or a number, of C's types."""
+    """An argument for the library as a C type: a tensor's address, an array of numbers, or a number."""
     if isinstance(value, Tensor):
         return ctypes.c_void_p(value.data_ptr())
     if isinstance(value, tuple):
@@ -140,19 +140,19 @@ def _zeros(count: int) -> Tensor:
 
 
 class Kernels:
-    """The library's functions on tensors: on the CPU, contiguous, float32 but for `product`; maps are (B, h, w, C)."""
+    """The library's functions on contiguous CPU tensors, float32 except in `product`; maps are (B, h, w, C)."""
 
     def __init__(self, library: ctypes.CDLL) -> None:
         self._library = library
         library.vgg_v_floats.restype = library.vgg_m_floats.restype = ctypes.c_long
         self.panel, self.rows = int(library.vgg_panel()), int(library.vgg_rows())
-        self.takes_bf16 = hasattr(library, "vgg_product_bf16")  # where the processor has AVX512-BF16
+        self.takes_bf16 = hasattr(library, "vgg_product_bf16")  # if the processor has AVX512-BF16
         self.takes_amx = hasattr(library, "vgg_amx_allowed") and bool(library.vgg_amx_allowed())
         if self.takes_amx:
             library.vgg_amx_space.restype = ctypes.c_long
 
     def _call(self, name: str, *arguments: Tensor | tuple[int, ...] | float) -> int:
-        """A function of the library, on tensors that live until it returns."""
+        """Call a function of the library on tensors that stay alive until it returns."""
         return getattr(self._library, name)(*map(_in_c, arguments))
 
     def transformed_weight(self, weight: Tensor) -> Tensor:
@@ -170,7 +170,7 @@ class Kernels:
         return ordered
 
     def _numbers(self, points: int, channels: int, outputs: int) -> int:
-        """Of an ordered weight, whose outputs fill whole panels."""
+        """Size in numbers of a reordered weight, whose outputs fill whole panels."""
         return points * channels * -(-outputs // self.panel) * self.panel
 
     def winograd(self, x: Tensor, u: Tensor, bias: Tensor, y: Tensor, *, relu: bool, pool: bool = False) -> Tensor:
@@ -178,9 +178,9 @@ class Kernels:
 
         Args:
             x: (B, h, w, C).
-            u: Of `transformed_weight`.
+            u: A weight of `transformed_weight`.
             bias: (K,).
-            y: (B, h, w, K), or with `pool` half of h and w, rounded up or down as y has it.
+            y: (B, h, w, K), or with `pool` half of h and w; the shape of y says whether they are rounded up or down.
             relu: Apply the ReLU.
             pool: Apply the 2 × 2 max-pool, which takes a ReLU before it.
         """
@@ -200,8 +200,9 @@ class Kernels:
     def _blocks(self, weights: int, channels: int, tiles: int, threads: int) -> tuple[bool, int]:
         """Whether threads share a block of tiles, and how many tiles it has.
 
-        Small weights (U under 10 MB, which stay in the cache): each thread has its own block, whose V and M stay in L2.
-        Larger ones are read once for as many tiles as 16 MB of V and M hold, each part by one thread.
+        If the weights are small (U under 10 MB, which stays in the cache), each thread has its own block, whose V and M
+        stay in L2. Larger weights are read once for as many tiles as fit into 16 MB of V and M, each part by one
+        thread.
         """
         block = 14 if self.rows == 14 else 3 * self.rows
         if weights <= 2**16 and tiles >= 2 * threads * block:
@@ -211,7 +212,7 @@ class Kernels:
     def first(self, x: Tensor, weight: Tensor, bias: Tensor, y: Tensor, *, relu: bool) -> Tensor:
         """A 3 × 3 convolution of few channels with padding 1: x (B, C, h + 2, w + 2), padded; y (B, h, w, K).
 
-        With `takes_bf16` y may be bfloat16.
+        If `takes_bf16`, y may be bfloat16.
         """
         assert weight.numel() == self._numbers(9, x.shape[1], y.shape[3])
         shape = (*y.shape[:3], x.shape[1], y.shape[3])
@@ -231,9 +232,10 @@ class Kernels:
 
         Args:
             x: (B, h, w, C), bfloat16, or float32, which is rounded.
-            weight: Of `amx_weight`.
+            weight: A weight of `amx_weight`.
             bias: (K,), float32.
-            y: (B, h, w, K), bfloat16, or with `pool` half of h and w, rounded up or down as y has it.
+            y: (B, h, w, K), bfloat16, or with `pool` half of h and w; the shape of y says whether they are rounded up
+                or down.
             relu: Apply the ReLU.
             pool: Apply the 2 × 2 max-pool, which takes a ReLU before it.
         """
@@ -250,7 +252,7 @@ class Kernels:
         return y
 
     def amx_product(self, x: Tensor, weight: Tensor, bias: Tensor, *, relu: bool) -> Tensor:
-        """As `product` of bfloat16, for many rows; inputs and outputs multiples of 32. Needs `takes_amx`."""
+        """Like `product` of bfloat16, for many rows; inputs and outputs are multiples of 32. Needs `takes_amx`."""
         (rows, inputs), outputs = x.shape, len(weight)
         y = torch.empty(rows, outputs, **_FLOATS)
         space = WORKSPACE.take("V and M", -(-rows // 16) * 16 * inputs // 2)
@@ -270,7 +272,7 @@ class Kernels:
         return x
 
     def product(self, x: Tensor, weight: Tensor, bias: Tensor, *, relu: bool) -> Tensor:
-        """x · weightᵀ + bias, with its ReLU if wanted.
+        """x · weightᵀ + bias, optionally with a ReLU.
 
         Args:
             x: (N, inputs), float32; or, with `takes_bf16`, bfloat16, whose products are summed in float32.

@@ -1,4 +1,4 @@
-"""The layers of `fast_inference`'s nets: each knows its arithmetic, and convolution, ReLU and max-pool run as one."""
+"""The layers of `fast_inference`'s nets. Each knows its arithmetic; convolution, ReLU and max-pool are fused."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -14,46 +14,46 @@ from vgg_zoo.model import fc_over_map, fc_windows
 from vgg_zoo.normalisation import LocalResponseNormalisation
 
 Step = Callable[[Tensor], Tensor]
-_MOST_WINDOWS = 256  # of the first FC layer at once: 25 MB of them at full width
-_MOST_PIXELS = 2**17  # of images whose first maps, 33 MB each, exist at once
+_MOST_WINDOWS = 256  # windows of the first FC layer at once: 25 MB at full width
+_MOST_PIXELS = 2**17  # pixels of images whose first maps, 33 MB each, exist at once
 
 
 def _is_plain(x: Tensor) -> bool:
-    """Whether the kernels take it: elsewhere, and in other types, PyTorch computes every layer directly."""
+    """Whether the kernels take the tensor; for other devices and types, PyTorch computes every layer directly."""
     return x.is_cpu and x.dtype == torch.float32 and x.numel() > 0
 
 
 def as_rows(x: Tensor) -> Tensor:
-    """(B, C, h, w) → (B, h, w, C), contiguous; no copy of what is NHWC already."""
+    """(B, C, h, w) → (B, h, w, C), contiguous; an NHWC tensor is not copied."""
     return x.permute(0, 2, 3, 1).contiguous()
 
 
 def as_map(rows: Tensor) -> Tensor:
-    """(B, h, w, C) → (B, C, h, w), the same memory."""
+    """(B, h, w, C) → (B, C, h, w), without a copy."""
     return rows.permute(0, 3, 1, 2)
 
 
 class FastLayer:
-    """What the layers have in common: the kernel, "compiled" or "torch"."""
+    """The base class of the layers; it holds the kernel, "compiled" or "torch"."""
 
     kernel: str
 
     def use(self, kernel: str) -> None:
-        """Take a kernel."""
+        """Set the kernel."""
         self.kernel = kernel
 
 
 class FastConv(FastLayer, nn.Conv2d):
-    """A convolution of the trunk; one that `winograd.choice` transforms keeps U beside the weight.
+    """A convolution of the trunk. If `winograd.choice` transforms it, it stores U beside the weight.
 
     Args:
-        conv: The layer that it stands for.
-        weight: (K, C, k, k), of any strides; not copied.
+        conv: The layer that it replaces.
+        weight: (K, C, k, k), with any strides; not copied.
         bias: (K,).
         kernel: "compiled" or "torch".
 
     Attributes:
-        gives: The type of the map that the compiled kernel for few input channels makes.
+        gives: The type of the output map of the compiled kernel for few input channels.
     """
 
     bias: Tensor
@@ -76,16 +76,16 @@ class FastConv(FastLayer, nn.Conv2d):
         self.use(kernel)
 
     def use(self, kernel: str) -> None:
-        """Take a kernel, and put the weight into its order."""
+        """Set the kernel, and reorder the weight for it."""
         super().use(kernel)
         self.ordered = self._ordered()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without what is in the order of this machine's kernel; whoever reads it calls `use`."""
+        """The state without tensors in the order of this machine's kernel; the reader calls `use`."""
         return {**self.__dict__, "ordered": None}
 
     def _ordered(self) -> Tensor | None:
-        """The weight as its arithmetic wants it, on maps large enough."""
+        """The weight in the form for its arithmetic on large maps."""
         kind, weight = self.choice(224, 224)[0], self.weight.detach()
         if kind == "direct":
             return None
@@ -98,21 +98,21 @@ class FastConv(FastLayer, nn.Conv2d):
     def choice(self, height: int, width: int) -> tuple[str, str]:
         """Arithmetic and reason at a map's size; see `winograd.choice`."""
         if not _is_plain(self.weight):
-            return "direct", f"{self.weight.dtype} on {self.weight.device}: only float32 on a CPU has another way"
+            return "direct", f"{self.weight.dtype} on {self.weight.device}: only float32 on a CPU has other arithmetic"
         return winograd.choice(self.kernel, self, height, width)
 
     def forward(
         self, x: Tensor, relu: bool = False, pool: nn.MaxPool2d | None = None, buffer: str | None = None
     ) -> Tensor:
-        """The layer with what follows it.
+        """The layer, optionally with the following ReLU and max-pool.
 
         Args:
-            x: (B, C, h, w); gives (B, K, h, w).
+            x: (B, C, h, w); the output is (B, K, h, w).
             relu: Apply the ReLU.
-            pool: And then this max-pool, of 2 × 2.
-            buffer: The name of the buffer of the workspace that the map may live in.
+            pool: Then apply this 2 × 2 max-pool.
+            buffer: Name of the workspace's buffer for the output.
         """
-        takes = _is_plain(x) and x.shape[1] == self.in_channels  # what does not fit is PyTorch's to refuse
+        takes = _is_plain(x) and x.shape[1] == self.in_channels  # PyTorch refuses what does not fit
         kind = self.choice(x.shape[2], x.shape[3])[0] if takes else "direct"
         kernels = compiled.kernels() if kind != "direct" and self.kernel == "compiled" else None
         if kernels is not None:
@@ -138,22 +138,22 @@ class FastConv(FastLayer, nn.Conv2d):
         return as_map(kernels.winograd(as_rows(x), self.ordered, self.bias, y, relu=relu, pool=pool is not None))
 
     def _rows_of_map(self, x: Tensor, pool: nn.MaxPool2d | None, buffer: str | None, dtype: torch.dtype) -> Tensor:
-        """Where a kernel writes its map of x, (B, h, w, K): in a buffer of the workspace, or of its own."""
+        """The memory for a kernel's output, (B, h, w, K): a buffer of the workspace, or a new tensor."""
         height, width = x.shape[2:]
         if pool is not None:
             height, width = (height + pool.ceil_mode) // 2, (width + pool.ceil_mode) // 2
         shape = (x.shape[0], height, width, self.out_channels)
         if buffer is None:
             return x.new_empty(shape, dtype=dtype)
-        numbers = compiled.WORKSPACE.take(buffer, math.prod(shape))  # floats: more than enough for a smaller type
+        numbers = compiled.WORKSPACE.take(buffer, math.prod(shape))  # in floats: enough for any type
         return numbers.view(dtype)[: math.prod(shape)].view(shape)
 
 
 class FastLRN(FastLayer, LocalResponseNormalisation):
-    """A-LRN's normalisation (Table 1): one pass over the map, which PyTorch's takes many for.
+    """A-LRN's normalisation (Table 1) in one pass over the map; PyTorch needs many.
 
     Args:
-        norm: The layer that it stands for.
+        norm: The layer that it replaces.
         kernel: "compiled" or "torch".
     """
 
@@ -162,7 +162,7 @@ class FastLRN(FastLayer, LocalResponseNormalisation):
         self.use(kernel)
 
     def forward(self, x: Tensor, in_place: bool = False) -> Tensor:
-        """(B, C, h, w) → the same shape; `in_place` where nobody else needs x."""
+        """(B, C, h, w) → the same shape; use `in_place` if x is not needed any more."""
         suits = (self.size, self.beta) == (5, 0.75) and self.k > 0 and self.alpha >= 0
         kernels = compiled.kernels() if self.kernel == "compiled" and suits and _is_plain(x) else None
         if kernels is None:
@@ -182,7 +182,7 @@ class FastFullyConnected(FastLayer, nn.Conv2d):
         kernel: "compiled" or "torch".
     """
 
-    arithmetic = "product", "bound by reading the weights"
+    arithmetic = "product", "limited by reading the weights"
     bias: Tensor
 
     def __init__(self, weight: Tensor, bias: Tensor, kernel: str) -> None:
@@ -192,7 +192,7 @@ class FastFullyConnected(FastLayer, nn.Conv2d):
         self.use(kernel)
 
     def forward(self, x: Tensor, relu: bool = False) -> Tensor:
-        """(B, C, h, w) → (B, out, h - k + 1, w - k + 1), with its ReLU if wanted; many windows in parts."""
+        """(B, C, h, w) → (B, out, h - k + 1, w - k + 1), optionally with a ReLU; many windows are computed in parts."""
         columns = x.shape[3] - self.kernel_size[1] + 1
         most = max(1, _MOST_WINDOWS // max(1, columns * x.shape[0]))
         rows, kernel = x.shape[2] - self.kernel_size[0] + 1, self.kernel_size[0]
@@ -227,7 +227,7 @@ class FastLinear(FastLayer, nn.Linear):
 
 
 def product(x: Tensor, matrix: Tensor, bias: Tensor, relu: bool) -> Tensor:
-    """x · matrixᵀ + bias of (N, inputs) and (outputs, inputs), by the kernel where it takes them."""
+    """x · matrixᵀ + bias of (N, inputs) and (outputs, inputs), by the kernel if it takes them."""
     kernels = compiled.kernels()
     if kernels is None or x.shape[1] % 16 or x.shape[1] != matrix.shape[1] or not matrix.is_contiguous():
         y = F.linear(x, matrix, bias)
@@ -236,14 +236,14 @@ def product(x: Tensor, matrix: Tensor, bias: Tensor, relu: bool) -> Tensor:
 
 
 def run_steps(steps: Sequence[Step], x: Tensor) -> Tensor:
-    """Steps of a net one after the other, those that a kernel does at once as one.
+    """Run steps of a net one after the other, and fuse those that a kernel does at once.
 
     Args:
-        steps: Modules and functions, of `vgg_zoo.layers.steps_of(net)` for example.
+        steps: Modules and functions, for example those of `vgg_zoo.layers.steps_of(net)`.
         x: (B, C, h, w).
 
     Returns:
-        A tensor of its own: nothing of it lies in a buffer.
+        A new tensor; it shares no memory with a buffer.
     """
     place, turn = 0, 0
     while place < len(steps):
@@ -260,10 +260,10 @@ def run_steps(steps: Sequence[Step], x: Tensor) -> Tensor:
         place += pool is not None
         norm = steps[place] if place < len(steps) and isinstance(steps[place], FastLRN) else None
         place += norm is not None
-        kept = place == len(steps) or not isinstance(steps[place], FastConv | nn.MaxPool2d)  # those make another map
+        kept = place == len(steps) or not isinstance(steps[place], FastConv | nn.MaxPool2d)  # others make another map
         buffer = None if kept else f"map {turn}"
         x, turn = step(x, relu, pool, buffer), 1 - turn
-        x = x if norm is None else norm(x, in_place=True)  # type: ignore[call-arg]  # a FastLRN, as we looked
+        x = x if norm is None else norm(x, in_place=True)  # type: ignore[call-arg]  # a FastLRN, as checked above
     return x
 
 
@@ -278,9 +278,10 @@ def _is_two_by_two(step: Any) -> bool:
 
 
 class FastTrunk(nn.Sequential):
-    """Layers that run as `run_steps` does; a slice of it is one, too.
+    """Layers that run by `run_steps`; so does a slice of it.
 
-    A batch's images go through the first three stages few at a time: the maps there are large, and stay in the cache.
+    Only a few images of a batch go through the first three stages at a time: the maps there are large, and so stay in
+    the cache.
     """
 
     def forward(self, x: Tensor) -> Tensor:

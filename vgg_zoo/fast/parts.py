@@ -1,4 +1,4 @@
-"""The parts of a VGG, each made of fast layers: trunk, fc6 with fc7, and head."""
+"""The parts of a VGG made of fast layers: trunk, fc6 with fc7, and head."""
 
 import copy
 from collections.abc import Callable, Sequence
@@ -18,10 +18,10 @@ _KNOWN = (nn.Conv2d, nn.BatchNorm2d, nn.Linear, nn.Sequential, HiddenLayers, Con
 
 
 def check_can_be_copied(model: nn.Module) -> None:
-    """Refuse a net with something in it that a copy would leave out.
+    """Refuse a net with something that a copy would not reproduce.
 
     Raises:
-        ValueError: Hooks, a forward of its own, or a layer with weights that is none of these nets'.
+        ValueError: It has hooks, its own forward, or a layer with weights that these nets do not have.
     """
     for name in ("forward", "forward_features", "forward_head"):
         if getattr(type(model), name) not in (getattr(VGG, name), getattr(timm.models.VGG, name)):
@@ -31,13 +31,13 @@ def check_can_be_copied(model: nn.Module) -> None:
             raise ValueError(f"{name or 'the model'} has hooks, which a copy would not call; remove them first")
         if module is not model and type(module) not in _KNOWN and next(module.parameters(), None) is not None:
             raise ValueError(
-                f"{name} is a {type(module).__name__}, which is no layer of the paper's nets or timm's VGGs; "
+                f"{name} is a {type(module).__name__}, which the paper's nets and timm's VGGs do not have; "
                 "use the model itself"
             )
 
 
 def fast_trunk(features: nn.Module, kernel: str, bf16: bool) -> FastTrunk:
-    """The trunk; layers keep their places, and a batch norm folded into its convolution leaves an `nn.Identity`."""
+    """The trunk; layers keep their indices, and a batch norm folded into its convolution becomes `nn.Identity`."""
     first = next(module for module in features.modules() if isinstance(module, nn.Conv2d))
     normalised = any(isinstance(module, nn.LocalResponseNorm) for module in features.modules())
 
@@ -69,7 +69,7 @@ class FastHiddenLayers(nn.Module):
 
 
 def fast_hidden_layers(hidden: Any, kernel: str, bf16: bool) -> Any:
-    """fc6 and fc7, or what a net without FC layers has in their place."""
+    """fc6 and fc7, or the module that a net without FC layers has instead."""
     return FastHiddenLayers(hidden, kernel, bf16) if hasattr(hidden, "fc1") else copy.deepcopy(hidden)
 
 
@@ -78,7 +78,7 @@ def fast_head(head: Any, kernel: str) -> Any:
     if not isinstance(head, ClassifierHead):
         return copy.deepcopy(head)
     fc = head.fc
-    memo = {id(tensor): tensor for tensor in head.parameters()}  # not copied only to be thrown away
+    memo = {id(tensor): tensor for tensor in head.parameters()}  # so that they are not copied in vain
     found = copy.deepcopy(head, memo)
     if isinstance(fc, nn.Linear):
         bias = torch.zeros_like(fc.weight[:, 0]) if fc.bias is None else fc.bias.detach()
@@ -106,7 +106,7 @@ def _layers(children: Sequence[nn.Module], kernel: str, conv_of: Callable[..., F
 
 
 def _folded(weight: Tensor, bias: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """A convolution's weight and bias with the batch norm behind it, in float64 on the way."""
+    """A convolution's weight and bias with the following batch norm folded in, computed in float64."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
     scale = (norm.running_var.double() + norm.eps).rsqrt()

@@ -1,4 +1,4 @@
-"""Which arithmetic each layer of a `fast_inference` copy has, as a table."""
+"""A table of the arithmetic of each layer of a `fast_inference` copy."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +14,8 @@ from vgg_zoo.model import prepare
 
 @dataclass(frozen=True, slots=True)
 class PlannedLayer:
-    """A layer of a plan: the paper's name, its map "C×h×w", the arithmetic, billions of multiplications, the reason."""
+    """A layer of a plan: its name in the paper, its map "C×h×w", arithmetic, billions of multiplications, and the
+    reason."""
 
     name: str
     map: str
@@ -25,7 +26,7 @@ class PlannedLayer:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What `FastVGG.plan` returns."""
+    """The result of `FastVGG.plan`."""
 
     kernel: str
     layers: tuple[PlannedLayer, ...]
@@ -38,7 +39,7 @@ class Plan:
 
 
 def planned_layers(net: Any, height: int, width: int, batch: int) -> Iterator[PlannedLayer]:
-    """The convolutions and the hidden FC layers of a copy, for images of a size in pixels."""
+    """The plan of a copy's convolutions and hidden FC layers for images of one size in pixels."""
     prepare(torch.empty(1, 1, height, width, device="meta"))
     convs = iter(layer.name for layer in layers_of(net).values() if layer.name.startswith("conv"))
     for module in trunk_modules(net):

@@ -1,4 +1,4 @@
-"""Whether a net's weights are still those that something was computed from."""
+"""Detecting whether a net's weights have changed since something was computed from them."""
 
 import weakref
 from collections.abc import Sequence
@@ -12,13 +12,13 @@ Identity = tuple[int, torch.dtype, torch.Size]
 
 
 class WeightsState:
-    """The weights of a net, and in which state they are.
+    """The weights of a net and their present state.
 
     PyTorch counts changes in place, but not those through `.data` or a NumPy array that shares the memory. A sample of
-    each tensor finds these if they change all of it; one of a few numbers may be missed.
+    each tensor detects these if they change the whole tensor; a change of a few numbers may be missed.
 
     Args:
-        net: Its parameters and buffers are not kept: what nobody holds any more cannot change.
+        net: The net. Its parameters and buffers are not kept alive: a tensor that nobody holds cannot change.
     """
 
     def __init__(self, net: nn.Module) -> None:
@@ -28,7 +28,7 @@ class WeightsState:
         self._states = [_state(tensor) for tensor in tensors]
 
     def is_current(self) -> bool:
-        """Whether nothing has changed them since; a tensor that now has other memory left the old one as it was."""
+        """Whether the weights are unchanged; a tensor that has moved to other memory left the old memory unchanged."""
         kept = [
             (tensor, state)
             for reference, identity, state in zip(self._tensors, self._identities, self._states, strict=True)
@@ -39,15 +39,15 @@ class WeightsState:
         return same and torch.equal(_bits([sample for _, sample in now]), _bits([sample for _, sample in then]))
 
     def is_of(self, net: nn.Module) -> bool:
-        """Whether they are the net's, all of them, and current."""
+        """Whether these are all weights of the net, and unchanged."""
         return [_identity(tensor) for tensor in _tensors(net)] == self._identities and self._all() and self.is_current()
 
     def _all(self) -> bool:
-        """Whether each of them is still there: another one may have the memory of one that is not."""
+        """Whether each tensor still exists: another tensor may reuse the memory of one that does not."""
         return all(reference() is not None for reference in self._tensors)
 
     def __deepcopy__(self, memo: object) -> "WeightsState":
-        return self  # whoever copies a net makes a new state
+        return self  # the code that copies a net makes a new state
 
 
 def _tensors(net: nn.Module) -> list[Tensor]:
@@ -59,7 +59,7 @@ def _identity(tensor: Tensor) -> Identity:
 
 
 def _state(tensor: Tensor) -> tuple[int, Tensor]:
-    """How often PyTorch has changed it, and a sample of it on a CPU; from a GPU that would cost a wait."""
+    """PyTorch's count of changes and, on a CPU, a sample; on a GPU a sample would have to wait."""
     sample = _sample(tensor.detach()) if tensor.is_cpu else torch.empty(0, dtype=torch.float64)
     return 0 if tensor.is_inference() else tensor._version, sample
 

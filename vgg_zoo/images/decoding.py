@@ -1,4 +1,4 @@
-"""Image files as they occur in data sets: whatever a viewer shows becomes RGB, whatever it cannot show is named."""
+"""Decoding image files of data sets: an image becomes RGB as a viewer shows it; otherwise the error says why not."""
 
 import io
 import threading
@@ -12,7 +12,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from vgg_zoo.images.formats import format_of
 
-try:  # an extra: libjpeg-turbo without Pillow's way through four bytes for each pixel
+try:  # optional: libjpeg-turbo, without Pillow's detour through four bytes per pixel
     import simplejpeg
 except ImportError:
     simplejpeg = None
@@ -23,10 +23,10 @@ Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 Decoded = TypeVar("Decoded")
 
 MOST_PIXELS = 178_956_970
-"""Larger images are not decoded: Pillow's own limit, beyond which it suspects a decompression bomb."""
+"""Larger images are not decoded. This is Pillow's own limit, above which it suspects a decompression bomb."""
 
 MOST_ELONGATED = 16
-"""An image more than so many times as long as it is wide is cut to its middle; no map of the whole would fit memory."""
+"""An image longer than this many times its width is cropped to its middle: a map of the whole would not fit memory."""
 
 
 class BadImageError(ValueError):
@@ -36,8 +36,8 @@ class BadImageError(ValueError):
 def read_pixels(source: bytes | str | Path) -> Pixels:
     """An image file as RGB, upright.
 
-    CMYK, grey, palette and 16-bit images are converted as viewers show them, transparent places on white; EXIF
-    orientation is applied; an image more than 16 times as long as wide is cut to its middle.
+    CMYK, grey, palette and 16-bit images are converted as viewers show them, with transparent pixels on white. EXIF
+    orientation is applied. An image more than 16 times as long as wide is cropped to its middle.
 
     Args:
         source: The file's bytes, or its path. The format is recognised by content, not by name.
@@ -46,7 +46,7 @@ def read_pixels(source: bytes | str | Path) -> Pixels:
         (H, W, 3), uint8.
 
     Raises:
-        BadImageError: Nothing there, no bytes, no image format, a truncated or corrupt image, or too many pixels.
+        BadImageError: The file is missing, empty, no image, truncated or corrupt, or has too many pixels.
     """
     if not isinstance(source, bytes):
         try:
@@ -60,7 +60,7 @@ def read_pixels(source: bytes | str | Path) -> Pixels:
 
 
 def middle_corner(source: bytes | str | Path) -> tuple[int, int]:
-    """Left and top, in the upright image, of what `read_pixels` gives of it: 0 and 0, or those of the middle.
+    """Left and top of the part of the upright image that `read_pixels` returns: 0 and 0, or those of the middle.
 
     Args:
         source: An image that `read_pixels` can read.
@@ -76,10 +76,10 @@ def middle_corner(source: bytes | str | Path) -> tuple[int, int]:
 
 
 def pixels_of(image: Image.Image) -> Pixels:
-    """An image in memory, or one that is opened, as `read_pixels` gives that of a file.
+    """The pixels of an image in memory or an opened image, as `read_pixels` returns those of a file.
 
     Raises:
-        BadImageError: No pixels or too many, or numbers that are no brightness.
+        BadImageError: It has no pixels or too many, or its numbers are no brightness.
     """
     if not 0 < image.width * image.height <= MOST_PIXELS:
         size = f"{image.width}×{image.height} pixels"
@@ -88,7 +88,7 @@ def pixels_of(image: Image.Image) -> Pixels:
 
 
 def _plain_jpeg(data: bytes) -> Pixels | None:
-    """A JPEG without any peculiarity; None leaves it to Pillow, which also knows what is wrong with it."""
+    """The pixels of a plain JPEG; None leaves the file to Pillow, which also reports what is wrong with it."""
     if simplejpeg is None or not data.startswith(b"\xff\xd8") or _tells_orientation(data):
         return None
     try:
@@ -103,7 +103,7 @@ def _plain_jpeg(data: bytes) -> Pixels | None:
 
 
 def _tells_orientation(data: bytes) -> bool:
-    """Whether a JPEG may have to be turned: EXIF, or XMP that tells it, among its segments, however long they are."""
+    """Whether a JPEG may need a rotation: its segments, of any length, include EXIF, or XMP with an orientation."""
     place = 2
     while data[place : place + 1] == b"\xff":
         marker, length = data[place + 1 : place + 2], int.from_bytes(data[place + 2 : place + 4], "big")
@@ -130,7 +130,7 @@ def _any_format(data: bytes) -> Pixels:
         kind = format_of(data)
         unread = "no image format that Pillow knows" if kind is None else f"Pillow cannot read this {kind} file here"
         raise BadImageError(unread) from error
-    # Decoders for damaged files raise almost anything: Pillow documents no closed list.
+    # Decoders raise almost any exception for damaged files; Pillow documents no complete list.
     except Exception as error:
         raise BadImageError(f"{type(error).__name__}: {error}") from error
 
@@ -139,10 +139,11 @@ _filters = threading.Lock()
 
 
 def whatever_it_warns_of(decode: Callable[[], Decoded]) -> Decoded:
-    """What a function of Pillow's gives, also where the program's filters make errors of its warnings.
+    """The result of one of Pillow's functions, even if the program's filters turn its warnings into errors.
 
-    Pillow warns of odd metadata, and of many pixels. Filters belong to the whole process: to change them while other
-    threads decode, or warn, would lose what these say, so it is done only where a warning would lose an image.
+    Pillow warns about odd metadata and many pixels. Warning filters belong to the whole process: changing them while
+    other threads decode or warn would lose the warnings of these threads. So they are changed only where a warning
+    would lose an image.
     """
     try:
         return decode()
@@ -155,7 +156,7 @@ def whatever_it_warns_of(decode: Callable[[], Decoded]) -> Decoded:
 def _rgb(image: Image.Image, kind: str | None) -> Image.Image:
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
-    if image.mode[0] in "IF":  # greys of more bits, which Pillow's own conversion clips at 255
+    if image.mode[0] in "IF":  # greys with more bits, which Pillow's own conversion clips at 255
         return Image.fromarray(_in_255(image, sixteen=image.mode.startswith("I;16") or kind == "PNG")).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         picture = image.convert("RGBA")
@@ -164,9 +165,9 @@ def _rgb(image: Image.Image, kind: str | None) -> Image.Image:
 
 
 def _in_255(image: Image.Image, sixteen: bool) -> Pixels:
-    """Greys of 16 bits, of 32 bits, or floats, as uint8: from 0 to 1, 255, or 65535, the first that holds all of them.
+    """Greys of 16 bits, 32 bits or floats as uint8. White is 1, 255 or 65535: the first that is above all numbers.
 
-    The numbers alone tell the range of a 32-bit or float image; a 16-bit one's is known.
+    The range of a 32-bit or float image is inferred from its numbers; that of a 16-bit image is known.
     """
     values = np.asarray(image).astype(np.float64)
     least, most = values.min(), values.max()

@@ -1,4 +1,4 @@
-"""Images prepared one after the other: what cannot be decoded is raised or counted, and progress is shown."""
+"""Preparing images one after the other: errors are raised or counted, and progress is shown."""
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -9,7 +9,7 @@ from vgg_zoo.images.decoding import BadImageError, Pixels
 from vgg_zoo.images.inputs import Input, decode_each
 
 ON_ERROR = ("raise", "nan")
-"""What is done at an image that cannot be decoded: an error, or numbers that are not any, and a warning at the end."""
+"""What to do with an image that cannot be decoded: raise an error, or return NaN and warn at the end."""
 
 _NAMED = 20  # images in a warning
 
@@ -17,22 +17,22 @@ Prepared = TypeVar("Prepared")
 
 
 def check_on_error(on_error: str) -> None:
-    """Refuse what is none of `ON_ERROR`."""
+    """Refuse a value that is not in `ON_ERROR`."""
     if on_error not in ON_ERROR:
         raise ValueError(f"unknown on_error {on_error!r}; choose from {', '.join(ON_ERROR)}")
 
 
 class Each:
-    """Images prepared one after the other, by threads while the caller works on those before.
+    """Images prepared one after the other, by threads while the caller works on the previous ones.
 
     Args:
-        images: Each with what `prepare` needs beside its pixels.
-        prepare: From the pixels (H, W, 3), the image's name and that to what is wanted.
-        size: In bytes of what is prepared.
-        on_error: Of `ON_ERROR`.
+        images: Images, each with the extra data for `prepare`.
+        prepare: A function of the pixels (H, W, 3), the image's name and the extra data.
+        size: Bytes of a prepared result.
+        on_error: One of `ON_ERROR`.
 
     Raises:
-        ValueError: An unknown `on_error`.
+        ValueError: `on_error` is unknown.
     """
 
     def __init__(
@@ -47,10 +47,10 @@ class Each:
         self.problems: list[str] = []
 
     def __iter__(self) -> Iterator[Any]:
-        """What is prepared; None of an image that cannot be decoded.
+        """Yield the prepared results; None for an image that cannot be decoded.
 
         Raises:
-            BadImageError: Such an image, by its place and name, if `on_error` is "raise".
+            BadImageError: An image cannot be decoded and `on_error` is "raise"; the message has its position and name.
         """
         for named, found in decode_each(self.images, self.prepare, self.size):
             if not isinstance(found, BadImageError):
@@ -62,7 +62,7 @@ class Each:
                 yield None
 
     def warn(self, of: int) -> None:
-        """Say which images could not be decoded, of how many; nothing if all could."""
+        """Warn about the images that could not be decoded, if there are any."""
         if self.problems:
             names = "; ".join(self.problems[:_NAMED])
             more = len(self.problems) - _NAMED
@@ -73,18 +73,18 @@ class Each:
 
 
 def progress(count: int | None, shown: bool, parts: int = 1) -> AbstractContextManager[Any]:
-    """A bar with rate and, where the count is known, the time that is left; None where it is not shown.
+    """A progress bar with the rate and, if the count is known, the remaining time; None if it is not shown.
 
     Args:
-        count: Of images.
-        shown: Show it.
-        parts: Steps that an image makes.
+        count: Number of images.
+        shown: Whether to show it.
+        parts: Steps for each image.
     """
     if not shown:
         return nullcontext()
     try:
         from tqdm.auto import tqdm
-    except ImportError as error:  # the Hub's client brings it, as long as it does
+    except ImportError as error:  # at present, the Hub's client installs it
         raise ImportError("show_progress needs tqdm: pip install tqdm") from error
     total = None if count is None else count * parts
     bar: AbstractContextManager[Any] = tqdm(total=total, unit="image", unit_scale=1 / parts if parts > 1 else False)

@@ -1,7 +1,7 @@
-"""Which image format a file's first bytes tell, whatever its name and whether Pillow decodes it here."""
+"""Recognising an image format by a file's first bytes, whatever its name, even if Pillow cannot decode it here."""
 
 FIRST_BYTES = 64
-"""How many bytes `format_of` looks at."""
+"""Number of bytes that `format_of` needs."""
 
 _BEGINNINGS = (
     (b"\xff\xd8\xff", "JPEG"),
@@ -27,7 +27,7 @@ _BRANDS = {b"avif": "AVIF", b"avis": "AVIF"} | dict.fromkeys(
 
 
 def format_of(data: bytes) -> str | None:
-    """The name of the image format that a file begins with, or None where it is none of the usual ones.
+    """The name of a file's image format, or None if it is none of the usual formats.
 
     Args:
         data: The file's first `FIRST_BYTES` bytes, or more.

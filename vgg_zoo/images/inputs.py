@@ -1,4 +1,4 @@
-"""Images as callers hand them over, and as the net takes them: decoded, rescaled, batched by shape, normalised."""
+"""From images in any form to the net's input: decoding, rescaling, batching by shape, normalising."""
 
 import operator
 import os
@@ -27,17 +27,17 @@ Input = Image.Image | str | Path | bytes | Mapping[str, Any] | Pixels | Tensor
 array of uint8, or a (3, H, W) or (1, H, W) tensor of uint8."""
 
 One = Image.Image | str | Path | bytes | Mapping[str, Any]
-"""Those of `Input` that are never several."""
+"""The types of `Input` that are always one image."""
 
 Array = np.ndarray[Any, Any] | Tensor
-"""One image, or a stack of images, as its shape says."""
+"""One image or a stack of images, depending on the shape."""
 
 Inputs = Iterable[Input]
-"""Images, drawn one by one. A tensor among them of four dimensions, (B, 3, H, W), is a batch, as a `DataLoader` gives
-it, also with its labels behind it."""
+"""Images, drawn one by one. A tensor of four dimensions, (B, 3, H, W), is a batch as from a `DataLoader`; labels may
+follow it."""
 
 _AHEAD, _AHEAD_BYTES = 32, 2**26
-"""Images that are decoded before the net needs them: so many, and of so many bytes, at the most."""
+"""Maximum number and bytes of images that are decoded before the net needs them."""
 
 _NOTHING: Any = object()
 _CPU = torch.device("cpu")
@@ -50,13 +50,13 @@ def decoded(image: Input) -> Pixels:
     """An image as (H, W, 3) uint8, upright.
 
     Raises:
-        ValueError: Something else than `Input`.
-        BadImageError: An image that cannot be decoded.
+        ValueError: It is no `Input`.
+        BadImageError: The image cannot be decoded.
     """
     if isinstance(image, Image.Image):
         try:  # opened files are read only now
             return whatever_it_warns_of(lambda: pixels_of(image))
-        # Decoders for damaged files raise almost anything: Pillow documents no closed list.
+        # Decoders raise almost any exception for damaged files; Pillow documents no complete list.
         except Exception as error:
             raise BadImageError(f"{type(error).__name__}: {error}") from error
     if isinstance(image, Mapping) and image.keys() >= {"bytes", "path"}:  # a column of `datasets`, undecoded
@@ -74,7 +74,7 @@ def decoded(image: Input) -> Pixels:
 
 
 def _checked_tensor(image: Tensor) -> Pixels:
-    """(C, H, W) of uint8, PyTorch's order, as an array (H, W, C)."""
+    """Convert (C, H, W) of uint8, PyTorch's order, to an array (H, W, C)."""
     said = f"a tensor of {tuple(image.shape)} {image.dtype}"
     if image.dtype != torch.uint8:
         raise ValueError(
@@ -92,7 +92,7 @@ def _checked_tensor(image: Tensor) -> Pixels:
 
 
 def _checked_array(image: np.ndarray[Any, Any]) -> Pixels:
-    """(H, W), (H, W, 3) or (H, W, 4) of uint8, as Pillow takes it."""
+    """Check (H, W), (H, W, 3) or (H, W, 4) of uint8 for Pillow."""
     said = f"an array of {image.shape} {image.dtype}"
     if image.dtype != np.uint8:
         raise ValueError(
@@ -123,17 +123,17 @@ def decode_each(
     prepare: Callable[[Pixels, str, Any], Prepared],
     size: Callable[[Prepared], int],
 ) -> Iterator[tuple[str, Prepared | BadImageError]]:
-    """What is made of every image, in order, or why it cannot be decoded; with its place and, where it has one, name.
+    """Yield, in order, the result for each image or the reason why it cannot be decoded, with its index and its name.
 
-    The next images are decoded and prepared by threads while the caller works on those before, in bounded memory.
+    Threads decode and prepare the next images while the caller works on the previous ones, in bounded memory.
 
     Args:
-        images: Each with what `prepare` needs beside its pixels; drawn from in the caller's thread.
-        prepare: From the pixels (H, W, 3), the image's name and that to what is wanted.
-        size: In bytes of what is prepared.
+        images: Images, each with the extra data for `prepare`; drawn in the caller's thread.
+        prepare: A function of the pixels (H, W, 3), the image's name and the extra data.
+        size: Bytes of a prepared result.
 
     Raises:
-        ValueError: Something that is no image, or what `prepare` raises.
+        ValueError: An input is no image, or `prepare` raises it.
     """
 
     def work(named: str, image: Input, beside: Any) -> Prepared | BadImageError:
@@ -162,7 +162,7 @@ def decode_each(
 
 
 def is_one(images: Any) -> bool:
-    """Whether something is one image, which a loop would take for a sequence of letters or of rows."""
+    """Whether the argument is one image, which a loop would mistake for a sequence of letters or rows."""
     if isinstance(images, np.ndarray):
         of_paths = images.dtype.kind in "OUS"
         return not of_paths and (
@@ -174,27 +174,27 @@ def is_one(images: Any) -> bool:
 
 
 def several(images: Any) -> Any:
-    """The images one by one, those of a `datasets` column undecoded: a damaged file is then ours to name.
+    """The images one by one. Those of a `datasets` column stay undecoded, so that we can name a damaged file.
 
     Raises:
-        ValueError: One image, or a table of several columns.
+        ValueError: The argument is one image, or a table with several columns.
     """
-    if hasattr(images, "columns") and hasattr(images, "iloc"):  # pandas, which need not be installed
+    if hasattr(images, "columns") and hasattr(images, "iloc"):  # pandas, which may not be installed
         if len(images.columns) != 1:
             raise ValueError(f"a table of {len(images.columns)} columns; give its column of images, table[name]")
         return images.iloc[:, 0]
     if is_one(images):
-        raise ValueError(f"one image (a {_kind(images)}) where several are expected; give a list of one: [image]")
+        raise ValueError(f"this is one image (a {_kind(images)}), but several are expected; give a list: [image]")
     if isinstance(images, np.ndarray):
-        return images.ravel() if images.dtype.kind in "OUS" else images  # of paths, or a column of a table
-    datasets = sys.modules.get("datasets")  # without it imported there is no column
+        return images.ravel() if images.dtype.kind in "OUS" else images  # an array of paths, or a column of a table
+    datasets = sys.modules.get("datasets")  # if it is not imported, there is no column
     if datasets is not None and isinstance(images, datasets.arrow_dataset.Column):
         return _undecoded(images, datasets)
     return _out_of_batches(images)
 
 
 def _undecoded(column: Any, datasets: Any) -> Any:
-    """A column of images undecoded, whatever its format; as it is if it has a transform of the user's."""
+    """A column of undecoded images, whatever its format; the unchanged column if the user has set a transform."""
     source, name = column.source, column.column_name
     plain = isinstance(source, datasets.Dataset) and source.format["type"] != "custom"
     if not plain or not isinstance(source.features[name], datasets.Image):
@@ -214,7 +214,7 @@ def _out_of_batches(images: Iterable[Any]) -> Iterator[Any]:
 
 
 def count_of(images: Any) -> int | None:
-    """How many images there are, where they tell it: those of a `DataLoader`'s data set, not its batches."""
+    """Number of images, if it is known; for a `DataLoader`, that of its data set, not of its batches."""
     try:
         return len(getattr(images, "dataset", images))
     except TypeError:  # a generator
@@ -222,10 +222,10 @@ def count_of(images: Any) -> int | None:
 
 
 def as_scales(scales: Any) -> tuple[int, ...]:
-    """Test scales as whole numbers of pixels; one number is one scale.
+    """Test scales as whole numbers of pixels; a single number is one scale.
 
     Raises:
-        ValueError: Something else.
+        ValueError: They are something else.
     """
     try:
         found = tuple(map(operator.index, [scales] if isinstance(scales, Integral) else scales))
@@ -242,18 +242,18 @@ def at_scales(pixels: Pixels, scales: Sequence[int]) -> list[Tensor]:
 
 
 def of_scales(images: Sequence[Rescaled | None], there: Sequence[int], wanted: Sequence[int]) -> list[Rescaled | None]:
-    """Images at some of the scales that they are there at."""
+    """Select some of the scales of rescaled images."""
     places = [there.index(scale) for scale in wanted]
     return [None if image is None else [image[place] for place in places] for image in images]
 
 
 def size_of(image: Rescaled) -> int:
-    """Bytes of an image at all its scales."""
+    """Bytes of an image at all its scales together."""
     return sum(scaled.numel() for scaled in image)
 
 
 def in_parts(images: Iterable[Rescaled | None], most_bytes: int) -> Iterator[list[Rescaled | None]]:
-    """The images in parts that are cut where they exceed `most_bytes`, or at the end; a part holds one at least."""
+    """Split the images into groups that end when they exceed `most_bytes`; a group has at least one image."""
     part: list[Rescaled | None] = []
     size = 0
     for image in images:
@@ -269,12 +269,13 @@ def in_parts(images: Iterable[Rescaled | None], most_bytes: int) -> Iterator[lis
 def batches_of_one_shape(
     images: Sequence[Tensor | None], most_pixels: int, device: torch.device = _CPU
 ) -> Iterator[tuple[Tensor, list[int]]]:
-    """Images of one shape, (B, 3, H, W), at most `most_pixels` or one image, and their places; each image once.
+    """Yield batches of one shape, (B, 3, H, W), of at most `most_pixels` or one image, with the indices of their
+    images.
 
     Args:
-        images: (3, H, W) each; None is left out.
-        most_pixels: Of a batch.
-        device: Where batches are wanted; each goes there by one copy.
+        images: (3, H, W) each; None is skipped.
+        most_pixels: Maximum pixels of a batch.
+        device: Device of the batches; each goes there in one copy.
     """
     same_shape: dict[torch.Size, list[int]] = {}
     for place, image in enumerate(images):
@@ -288,11 +289,11 @@ def batches_of_one_shape(
 
 
 def net_input(net: nn.Module, pixels: Tensor) -> Tensor:
-    """The net's input, as its pretrained_cfg says, on its device and in its type: (pixels / 255 − mean) / std.
+    """The net's input according to its pretrained_cfg, on its device and in its type: (pixels / 255 − mean) / std.
 
     Args:
-        net: With timm's `pretrained_cfg`. One of grey images takes the brightness of colours (as Pillow computes it),
-            and, where its cfg has numbers for three colours, their mean.
+        net: A net with timm's `pretrained_cfg`. A net for grey images gets the brightness of colours, as computed by
+            Pillow; if its cfg has numbers for three colours, their mean is used.
         pixels: (B, 3, H, W), or (B, 1, H, W) for a net of grey images; RGB in 0–255.
     """
     weight, cfg = next(net.parameters()), cast(dict[str, Any], net.pretrained_cfg)
@@ -306,7 +307,7 @@ def net_input(net: nn.Module, pixels: Tensor) -> Tensor:
 
 
 Box = Sequence[float]
-"""(left, top, right, bottom) in pixels of the upright image; parts outside the image are cut off."""
+"""(left, top, right, bottom) in pixels of the upright image; a box is clipped to the image."""
 
 
 def with_boxes(images: Any, boxes: Iterable[Box] | None) -> tuple[Iterator[tuple[Input, Box | None]], bool]:
@@ -314,10 +315,10 @@ def with_boxes(images: Any, boxes: Iterable[Box] | None) -> tuple[Iterator[tuple
 
     Args:
         images: Images, or pairs (image, box).
-        boxes: One for each image; None for none, or if `images` has them.
+        boxes: One for each image; None if there are none, or if `images` has them.
 
     Raises:
-        ValueError: Boxes given twice, or not one for each image; that may be found at the end only.
+        ValueError: Boxes are given twice, or their number differs from that of images (found only at the end).
     """
     drawn = iter(several(images))
     first = list(islice(drawn, 1))
@@ -331,7 +332,7 @@ def with_boxes(images: Any, boxes: Iterable[Box] | None) -> tuple[Iterator[tuple
 def _checked_pairs(pairs: Iterable[Any], boxes: Iterable[Box] | None) -> Iterator[tuple[Input, Box]]:
     for pair in pairs:
         if boxes is not None or not isinstance(pair, tuple) or len(pair) != 2:
-            raise ValueError("boxes for some images only, or twice; give (image, box) for each image, or boxes=")
+            raise ValueError("only some images have boxes, or boxes are given twice; give (image, box) pairs or boxes=")
         yield pair
 
 
@@ -350,11 +351,11 @@ def part_in_box(pixels: Pixels, box: Box, named: str) -> Pixels:
 
     Args:
         pixels: (H, W, 3), uint8.
-        box: In pixels of this image.
-        named: The image in the message of an error.
+        box: The box in pixels of this image.
+        named: Name of the image for errors.
 
     Raises:
-        ValueError: No four numbers, or no pixel of the image.
+        ValueError: The box is not four numbers, or has no pixel of the image.
     """
     height, width = pixels.shape[:2]
     corners = np.asarray(box, dtype=np.float64)

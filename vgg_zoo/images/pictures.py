@@ -13,11 +13,11 @@ Labelled = tuple[str, float, tuple[float, float, float, float]]
 
 
 def draw_boxes(pixels: Pixels, found: Sequence[Labelled]) -> Image.Image:
-    """The image with boxes, and the name and score of each at its upper left corner.
+    """The image with boxes; the name and score of each are at its upper left corner.
 
     Args:
         pixels: (H, W, 3), uint8.
-        found: Drawn in reverse order, so that the first is on top.
+        found: The boxes; they are drawn in reverse order, so that the first is on top.
     """
     picture = Image.fromarray(pixels)
     draw = ImageDraw.Draw(picture)
@@ -38,7 +38,7 @@ def _label(
     colour: str,
     size: tuple[int, int],
 ) -> None:
-    """Above the corner, or below it at the image's upper border; never beyond the right border."""
+    """Position of a label: above the corner, or below it at the upper border; always inside the right border."""
     left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
     x = max(0.0, min(corner[0], size[0] - right))
     y = corner[1] - bottom if corner[1] >= bottom else corner[1]

@@ -1,6 +1,6 @@
 """From an image to the net's input: rescaling to S or Q, crops, flips, and the mean (Sect. 3.1, 3.2).
 
-Pixels stay 8-bit until the whole batch is on its device; only there the mean is subtracted.
+Pixels stay 8-bit until the whole batch is on its device. Only then is the mean subtracted.
 """
 
 import math
@@ -19,17 +19,18 @@ from vgg_zoo.images.decoding import Pixels
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Colours:
-    """The colours of a training set: its mean, and the principal components that Krizhevsky's colour shift follows.
+    """The colours of a training set: its mean, and the principal components for Krizhevsky's colour shift.
 
     Attributes:
         mean: RGB in 0–255.
-        eigenvalues: Of the covariance of RGB in [0, 1], times 255: Krizhevsky's λ for pixels in 0–255.
+        eigenvalues: Eigenvalues of the covariance of RGB in [0, 1], times 255: Krizhevsky's λ for pixels in 0–255.
         eigenvectors: One row for each of R, G, B; columns are the components.
-        deviation: What RGB minus the mean is divided by, in 0–255. The paper's nets divide by nothing, 1; weights of
-            others may have learned from divided images.
+        deviation: Divisor of RGB minus the mean, in 0–255. It is 1 for the paper's nets; other weights may have learned
+            from divided images.
 
     Raises:
-        ValueError: Not so many numbers, one that is not finite, a mean outside 0–255, or a deviation of 0 or below.
+        ValueError: There are too few or too many numbers, one is not finite, the mean is outside 0–255, or the
+            deviation is not above 0.
     """
 
     mean: tuple[float, ...]
@@ -50,12 +51,12 @@ class Colours:
 
     @property
     def divides(self) -> bool:
-        """Whether images are divided by anything."""
+        """Whether images are divided by a deviation."""
         return self.deviation != (1.0, 1.0, 1.0)
 
 
 def _three_numbers(values: object) -> bool:
-    """Three finite numbers in a tuple; a bool is none."""
+    """Whether the value is a tuple of three finite numbers; a bool is no number."""
     return (
         isinstance(values, tuple)
         and len(values) == 3
@@ -69,13 +70,13 @@ IMAGENET_COLOURS = Colours(
     eigenvalues=(0.2175 * 255, 0.0188 * 255, 0.0045 * 255),
     eigenvectors=((-0.5675, 0.7192, 0.4009), (-0.5808, -0.0045, -0.8140), (-0.5836, -0.6948, 0.4203)),
 )
-"""The ILSVRC training set's, as published with the code of Krizhevsky et al. (2012)."""
+"""Colours of the ILSVRC training set, as published with the code of Krizhevsky et al. (2012)."""
 
 
 def rescaled_size(width: int, height: int, smallest_side: int) -> tuple[int, int]:
     """(width, height) of an image isotropically rescaled to `smallest_side` pixels.
 
-    The longer side is cut to whole pixels as torchvision's and timm's transforms do it, so that ours give their pixels.
+    The longer side is rounded down, as in torchvision's and timm's transforms, so that the pixels are the same.
     """
     smaller = min(width, height)
     return int(smallest_side * width / smaller), int(smallest_side * height / smaller)
@@ -99,14 +100,14 @@ def rescale(pixels: Pixels, smallest_side: int) -> Tensor:
 def crop_rescaled(
     pixels: Pixels, smallest_side: int, side: int, left: float, top: float, mirrored: bool = False
 ) -> Tensor:
-    """The square crop of `rescale(pixels, smallest_side)`, computed without rescaling most of what the crop leaves out.
+    """A square crop of `rescale(pixels, smallest_side)`, computed without rescaling most pixels outside the crop.
 
     Args:
         pixels: (H, W, 3), uint8.
         smallest_side: S or Q in pixels.
-        side: Of the crop in pixels, at most `smallest_side`.
-        left: Where the crop lies, from 0 (at the left border) to 1 (at the right border).
-        top: Likewise, from the upper border to the lower.
+        side: Side of the crop in pixels, at most `smallest_side`.
+        left: Position of the crop, from 0 (at the left border) to 1 (at the right border).
+        top: Position of the crop, from 0 (at the upper border) to 1 (at the lower border).
         mirrored: Mirror the crop.
 
     Returns:
@@ -121,7 +122,7 @@ def crop_rescaled(
 
 
 class CropPlace(NamedTuple):
-    """Where a crop lies: the size of the rescaled image and the crop's first row and column in it, in pixels."""
+    """Position of a crop: the size of the rescaled image, and the crop's first row and column in it, in pixels."""
 
     height: int
     width: int
@@ -130,7 +131,7 @@ class CropPlace(NamedTuple):
 
 
 def crop_place(height: int, width: int, smallest_side: int, side: int, left: float, top: float) -> CropPlace:
-    """Where `crop_rescaled` of an image of height × width pixels lies; arguments and errors as there."""
+    """Position of `crop_rescaled` in an image of height × width pixels; arguments and errors are the same."""
     if side > smallest_side:
         raise ValueError(
             f"a crop of {side} pixels does not fit an image with a smallest side of {smallest_side} pixels"
@@ -144,13 +145,13 @@ def _part_of_resized(
 ) -> Tensor:
     """A rectangle of the image resized to `size`; pairs are (vertical, horizontal), in pixels.
 
-    PyTorch's 8-bit kernel is three times as fast as Pillow's, but resizes from a corner on. So the image is turned for
-    the rectangle to lie near that corner, and cut behind it.
+    PyTorch's 8-bit kernel is three times as fast as Pillow's, but always resizes from a corner. So the image is flipped
+    until the rectangle is near that corner, and cropped after it.
     """
     spans = [_span(*numbers) for numbers in zip(pixels.shape, size, place, part, strict=False)]
     turned = [dimension for dimension, span in enumerate(spans, 2) if span.turned]
     source = np.require(pixels[spans[0].source, spans[1].source], requirements=["C", "W"])
-    image = torch.from_numpy(source).permute(2, 0, 1)[None]  # NHWC to PyTorch, which turns and resizes it fastest
+    image = torch.from_numpy(source).permute(2, 0, 1)[None]  # NHWC, which PyTorch flips and resizes fastest
     if turned:
         image = image.flip(turned)
     if spans[0].factor != 1 or spans[1].factor != 1:
@@ -170,13 +171,13 @@ class _Span(NamedTuple):
 
 
 def _span(length: int, resized: int, start: int, part: int) -> _Span:
-    """What of `length` pixels to resize by which factor, and where `part` pixels from `start` on are in the result."""
+    """Which of `length` pixels to resize, the factor, and where the `part` pixels from `start` are in the result."""
     behind = resized - start - part
     turned = behind < start
     end = min(start, behind) + part
     pixel = length / resized
-    needed = math.ceil(end * pixel + max(pixel, 1)) + 1  # what the last pixel's triangle filter reaches
-    if resized > length:  # PyTorch takes a dimension whose size stays for one that is not resized
+    needed = math.ceil(end * pixel + max(pixel, 1)) + 1  # the reach of the last pixel's triangle filter
+    if resized > length:  # PyTorch does not resize a dimension whose size stays the same
         needed = max(needed, math.ceil(length / (resized - length)))
     needed = min(needed, length)
     source = slice(length - needed, length) if turned else slice(0, needed)
@@ -187,7 +188,7 @@ def _span(length: int, resized: int, start: int, part: int) -> _Span:
 def training_crop(
     pixels: Pixels, scales: tuple[int, int], side: int, flip: bool, generator: np.random.Generator
 ) -> Tensor:
-    """One random crop of a training image (Sect. 3.1): S drawn from a range, a place, and a flip.
+    """One random crop of a training image (Sect. 3.1): S drawn from a range, a position, and a flip.
 
     Args:
         pixels: (H, W, 3), uint8.
@@ -219,8 +220,8 @@ def resized_crop(
         side: Of the crop in pixels.
         flip: Mirror the crop with probability 1/2.
         generator: The only source of randomness.
-        area: Least and largest part of the image's area.
-        shape: Least and largest width over height, drawn evenly in their logarithm.
+        area: Smallest and largest fraction of the image's area.
+        shape: Smallest and largest width / height, drawn uniformly in the logarithm.
 
     Returns:
         (3, side, side), uint8.
@@ -231,7 +232,7 @@ def resized_crop(
         h, w = round((wanted / ratio) ** 0.5), round((wanted * ratio) ** 0.5)
         if 0 < w <= width and 0 < h <= height:
             break
-    else:  # an image so long or so high that none of ten fitted: a square of it
+    else:  # the image is so wide or high that none of ten attempts fitted: take a square
         h = w = min(height, width)
     left, top, mirror = generator.random(3)
     y, x = round((height - h) * top), round((width - w) * left)
@@ -240,40 +241,41 @@ def resized_crop(
 
 
 def centre_crop(pixels: Pixels, smallest_side: int, side: int) -> Tensor:
-    """The centre crop of the image rescaled to Q: what most libraries call evaluation. (3, side, side), uint8."""
+    """The centre crop of the image rescaled to Q, as in most libraries' evaluation: (3, side, side), uint8."""
     return crop_rescaled(pixels, smallest_side, side, 0.5, 0.5)
 
 
 def subtract_mean(pixels: Tensor, mean: tuple[float, ...], dtype: torch.dtype = torch.float32) -> Tensor:
-    """The paper's only preprocessing (Sect. 2.1): RGB in 0–255 minus the training mean; no division by a deviation.
+    """The paper's only preprocessing (Sect. 2.1): RGB in 0–255 minus the training mean, without a division.
 
     Args:
         pixels: (B, 3, H, W), uint8.
         mean: RGB in 0–255.
-        dtype: Of the result.
+        dtype: Type of the result.
     """
     images = pixels.to(dtype)
     return images - constant_like(images, mean)
 
 
 def net_input(pixels: Tensor, colours: Colours, dtype: torch.dtype = torch.float32) -> Tensor:
-    """The input of a net that learned from such colours: RGB in 0–255 minus their mean, over their deviation.
+    """The input of a net that was trained with these colours: RGB in 0–255 minus their mean, divided by their
+    deviation.
 
     Args:
         pixels: (B, 3, H, W), uint8.
-        colours: Of the images that the net learns from, or that its weights learned from.
-        dtype: Of the result.
+        colours: Colours of the training images of the net or its weights.
+        dtype: Type of the result.
     """
     images = subtract_mean(pixels, colours.mean, dtype)
     return images / constant_like(images, colours.deviation) if colours.divides else images
 
 
 def colour_shifts(amounts: Tensor, colours: Colours) -> Tensor:
-    """Krizhevsky's colour shift (Sect. 3.1): what is added to every pixel of each image.
+    """Krizhevsky's colour shift (Sect. 3.1), which is added to every pixel of each image.
 
     Args:
         amounts: (B, 3), the α of each component, drawn from N(0, 0.1²) once for each use of an image.
-        colours: The training set's.
+        colours: Colours of the training set.
 
     Returns:
         (B, 3): [p1 p2 p3][α1λ1, α2λ2, α3λ3]ᵀ, for RGB in 0–255.
@@ -283,7 +285,8 @@ def colour_shifts(amounts: Tensor, colours: Colours) -> Tensor:
 
 
 def jitter_colours(images: Tensor, factors: Tensor) -> Tensor:
-    """Brightness, contrast and saturation of each image times its factors, in this order: not in the paper.
+    """Multiply brightness, contrast and saturation of each image by its factors, in this order; this is not in the
+    paper.
 
     Args:
         images: (B, 3, H, W), RGB in 0–255.

@@ -1,4 +1,4 @@
-"""Caffe's `.caffemodel`, as Oxford published nets D and E: both of its layer formats, V1 and V2, without Caffe.
+"""Reading Caffe's `.caffemodel`, as published by Oxford for nets D and E: both layer formats, V1 and V2, without Caffe.
 
 The numbers are 32-bit (or 64-bit) floats in a protocol buffer. Oxford's are V1, with BGR input and legacy 4-D shapes.
 """
@@ -18,16 +18,16 @@ from vgg_zoo.weights.wire import FIXED32, FIXED64, LENGTH, Field, Message
 
 # Field numbers of caffe.proto.
 _NET_LAYERS = {2: (4, 6), 100: (1, 7)}
-"""NetParameter's two lists of layers (V1, V2): where a layer of it has its name and its blobs."""
+"""NetParameter's two lists of layers (V1, V2): the fields of a layer's name and its blobs."""
 _LEGACY_DIMENSIONS, _DATA, _SHAPE, _DOUBLE_DATA, _SHAPE_DIMENSIONS = (1, 2, 3, 4), 5, 7, 8, 1
 _NUMBERS = {_DATA: ("<f4", FIXED32), _DOUBLE_DATA: ("<f8", FIXED64)}
 
-# What no net comes near; a file beyond it would only fill the memory with its table of contents.
+# Limits that no net comes near; a larger file would only fill the memory with its table of contents.
 _MOST_LAYERS, _MOST_BLOBS, _MOST_PIECES, _MOST_DIMENSIONS, _LONGEST_NAME = 1000, 8, 1000, 32, 256
 
 
 class Piece(NamedTuple):
-    """Numbers of a blob that lie in the file at even distances."""
+    """Numbers of a blob at equal distances in the file."""
 
     kind: str
     length: int
@@ -36,7 +36,7 @@ class Piece(NamedTuple):
 
 
 class Blob(NamedTuple):
-    """One array of a layer, still in the file: its shape (checked against its numbers) and where they are."""
+    """One array of a layer, still in the file: its shape (checked against the count) and where its numbers are."""
 
     shape: tuple[int, ...]
     legacy: bool
@@ -47,16 +47,16 @@ class Blob(NamedTuple):
 def read_caffe(file: Path) -> tuple[dict[str, Tensor], str]:
     """Read a `.caffemodel`.
 
-    The file is mapped, and each array copied out of it by itself: the peak is the file and its float32 copy.
+    The file is mapped, and each array is copied separately, so the peak memory is the file and its float32 copy.
 
     Args:
-        file: Of any size.
+        file: A file of any size.
 
     Returns:
-        A state dict in timm's layout (float32; the first convolution as it is), and "V1" or "V2".
+        A state dict in timm's layout (float32; the first convolution is unchanged), and "V1" or "V2".
 
     Raises:
-        ValueError: Names the file and the byte from which on it is no Caffe model; nothing in it is believed unchecked.
+        ValueError: It is no Caffe model; the message names the file and the first wrong byte. Everything is checked.
     """
     if file.stat().st_size == 0:
         raise ValueError(f"{file} is empty")
@@ -72,7 +72,7 @@ def read_caffe(file: Path) -> tuple[dict[str, Tensor], str]:
 
 
 def looks_like_caffe(start: bytes) -> bool:
-    """Whether a file that begins so can be a Caffe model: it begins with its name, its inputs, or a layer."""
+    """Whether a file with this beginning can be a Caffe model: it begins with its name, its inputs, or a layer."""
     # Tags of NetParameter's fields 1–8 and 100 with their wire types; 100 takes two bytes.
     return start[:1] in (b"\x0a", b"\x12", b"\x1a", b"\x20", b"\x28", b"\x32", b"\x38", b"\x42") or (
         start[:2] == b"\xa2\x06"
@@ -80,7 +80,7 @@ def looks_like_caffe(start: bytes) -> bool:
 
 
 def _layers(net: Message) -> tuple[dict[str, list[Blob]], str]:
-    """The layers with weights, by name, and the version of the list that they are in."""
+    """The layers with weights by name, and the version of their list."""
     layers: dict[str, list[Blob]] = {}
     used = set()
     for field in net.fields():

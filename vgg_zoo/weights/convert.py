@@ -1,4 +1,4 @@
-"""Weights of a VGG from any of the files in which they are published → timm's folder."""
+"""Converting weights of a VGG, from any of the published formats, to a folder for timm."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -37,30 +37,31 @@ def convert(
     random_head: int | None = None,
     overwrite: bool = False,
 ) -> str:
-    """Read weights, find their net, and write timm's folder; nothing is written unless all of it fits.
+    """Read weights, find their net, and write a folder for timm; nothing is written unless everything fits.
 
     Args:
         source: The file.
-        folder: Made if it is missing.
-        net: Its timm name, where the weights do not tell: net A-LRN has those of A.
-        order: Of the colours that the file's first convolution takes, "rgb" or "bgr"; None asks the file, or its kind.
-        mean: Of the training images, RGB in 0–255; likewise.
-        deviation: What pixels minus the mean are divided by, in 0–255; likewise.
+        folder: The folder; it is created if it is missing.
+        net: timm's name of the net, needed if the weights are ambiguous: net A-LRN has those of A.
+        order: Order of the colours for the file's first convolution, "rgb" or "bgr"; None takes that of the file, or
+            the default of its kind.
+        mean: Mean of the training images, RGB in 0–255; None as for `order`.
+        deviation: Divisor of pixels minus the mean, in 0–255; None as for `order`.
         tag: Name of these weights; by default the kind of file.
-        licence: Of these weights; None leaves it out.
-        class_names: In the order of the net's outputs; by default the file's, if it has one for each.
-        random_head: Outputs of new FC layers, for a file that has none, or others than the paper's, or NaN in them.
-        overwrite: Replace the weights that the folder holds.
+        licence: Licence of these weights; None leaves it out.
+        class_names: Names in the order of the net's outputs; by default those of the file, if it has one for each.
+        random_head: Outputs of new FC layers, for a file without FC layers, with other FC layers, or with NaN in them.
+        overwrite: Replace existing weights in the folder.
 
     Returns:
-        Sentences on what was found and written, and on what the net takes and how that is known.
+        Sentences that say what was found and written, what input the net takes, and how that is known.
 
     Raises:
-        ValueError: What is wrong with the file, its net or these arguments.
+        ValueError: Something is wrong with the file, its net or these arguments.
         ImportError: h5py or SciPy, which some kinds of file need, is not installed.
     """
     if (folder / WEIGHTS).exists() and not overwrite:
-        raise ValueError(f"{folder} holds weights already; name another folder, or replace them with --overwrite")
+        raise ValueError(f"{folder} already has weights; name another folder, or replace them with --overwrite")
     tensors, info = read_weights(source, order)
     try:
         model = net_with(tensors, net, random_head)
@@ -86,16 +87,16 @@ def convert(
 
 
 def net_with(tensors: Mapping[str, Tensor], net: str | None = None, random_head: int | None = None) -> VGG:
-    """The net that weights are of, holding them.
+    """The net for some weights, which it holds.
 
     Args:
-        tensors: In timm's or torchvision's layout, float32. They become the net's own, without a copy.
-        net: timm's name of it; None finds it by their shapes.
-        random_head: Outputs of random FC layers, the same in every call; of `tensors` only the convolutions are taken.
+        tensors: float32 tensors in timm's or torchvision's layout. They become the net's own, without a copy.
+        net: timm's name of the net; None finds it by the shapes.
+        random_head: Outputs of random FC layers, the same in every call; only the convolutions of `tensors` are used.
 
     Raises:
-        ValueError: They fit no net (the message has the first differences), have no FC layers or others than the
-            paper's, or hold infinities or NaN.
+        ValueError: They fit no net (the message has the first differences), have no FC layers or other FC layers than
+            the paper's, or contain infinities or NaN.
     """
     if random_head is not None:
         tensors = _convolutions(tensors)
@@ -139,20 +140,20 @@ def _convolutions(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _check_head(tensors: Mapping[str, Tensor]) -> None:
-    """Refuse FC layers that are not the paper's, and none; what has no net's convolutions is left to `check_fit`."""
+    """Refuse missing FC layers and those that are not the paper's; `check_fit` checks the convolutions."""
     own = own_layers(tensors)
     if FC_REDUCED["fc6"] in own:
         raise ValueError(
             "its FC layers are DeepLab's and SSD's fc_reduced: fc6 has 1024 outputs and a kernel of 3×3, dilated by 6, "
-            f"behind a pool5 of 3×3 with stride 1. timm's VGG has no such layers; to {_WAY_OUT}"
+            f"after a pool5 of 3×3 with stride 1. timm's VGG has no such layers; to {_WAY_OUT}"
         )
     if not is_trunk(tensors) or not fitting_configurations(tensors):
         return
     if own:
         shown = _first([f"{name} ({shape})" for name, shape in own.items()])
-        raise ValueError(f"behind the convolutions it has layers of its own, not the paper's: {shown}. To {_WAY_OUT}")
+        raise ValueError(f"after the convolutions it has its own layers, not the paper's: {shown}. To {_WAY_OUT}")
     raise ValueError(
-        "there are only convolutions in it, no FC layers. timm's VGG has them in every form; give it new, random "
+        "it has only convolutions and no FC layers. timm's VGG always has FC layers; give it new, random "
         "ones with --random-head CLASSES, or take the file with its top"
     )
 
@@ -182,12 +183,12 @@ def _check_finite(tensors: Mapping[str, Tensor]) -> None:
     ]
     if wrong:
         trunk_only = all(not key.startswith("features.") for key in wrong)
-        way_out = f"to {_WAY_OUT}" if trunk_only else "fetch the file again"
+        way_out = f"to {_WAY_OUT}" if trunk_only else "download the file again"
         raise ValueError(f"not finite: {', '.join(wrong[:4])}; {way_out}")
 
 
 def _settled(info: SourceInfo, mean: Channels | None, deviation: Channels | None) -> SourceInfo:
-    """What is known of the file, with the mean and deviation that were given."""
+    """What is known about the file, with the given mean and deviation."""
     given = [name for name, value in (("mean", mean), ("deviation", deviation)) if value]
     return replace(
         info,
@@ -198,7 +199,7 @@ def _settled(info: SourceInfo, mean: Channels | None, deviation: Channels | None
 
 
 def _taken(info: SourceInfo, channels: int, class_names: Sequence[str] | None) -> str:
-    """What the net takes, and how that is known; and whether the file's class names are not taken."""
+    """The net's input and how it is known; and a note if the file's class names are ignored."""
 
     def why(name: str) -> str:
         return info.reasons.get(name, "assumed")
@@ -220,7 +221,7 @@ def _crop(model: VGG) -> tuple[int, int, int]:
 def _checked_names(
     model: VGG, info: SourceInfo, given: Sequence[str] | None, random_head: int | None
 ) -> Sequence[str] | None:
-    """The class names that were given, else the file's if they are its outputs'; what the net takes is checked too."""
+    """The given class names, or those of the file if they fit; the arguments for the input are checked too."""
     check_channels(model)
     for option, values in (("--mean", info.mean), ("--std", info.deviation)):
         if len(values) != model.in_chans:

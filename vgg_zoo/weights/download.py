@@ -1,4 +1,4 @@
-"""A large file from a plain web server: resumed after an interruption, taken for good only when it is checked."""
+"""Downloading a large file from a plain web server; a download resumes after an interruption and is checked."""
 
 import http.client
 import time
@@ -13,21 +13,21 @@ from huggingface_hub.utils import WeakFileLock, tqdm
 from vgg_zoo.weights.files import FullDiskError, file_digest, naming_full_disk
 
 ATTEMPTS = 5
-"""Connections that are tried before an error; each resumes where the last one broke."""
+"""Number of connections before an error; each resumes where the last one broke."""
 
 PAUSE = 1.0
-"""Seconds by which the wait before each further attempt grows."""
+"""Seconds by which the wait grows before each further attempt."""
 
 _BLOCK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
-    """A file whose bytes are known before it is fetched.
+    """A file whose hash is known before the download.
 
     Attributes:
-        url: http or https.
-        size: In bytes.
+        url: An http or https URL.
+        size: Size in bytes.
         digest: "sha256:..." or "sha1:...", in hexadecimal.
     """
 
@@ -37,47 +37,47 @@ class RemoteFile:
 
     @property
     def name(self) -> str:
-        """The last part of the address."""
+        """The last part of the URL."""
         return self.url.rpartition("/")[2]
 
     def check(self, path: Path) -> None:
-        """Compare size and hash of a file with what they must be.
+        """Compare size and hash of a file with the expected values.
 
         Raises:
-            ValueError: It is missing, cut short or altered.
+            ValueError: It is missing, truncated or altered.
         """
         if not path.is_file():
             raise ValueError(f"there is no file {path}")
         size = path.stat().st_size
         if size != self.size:
             raise ValueError(
-                f"{path} has {size:,} bytes, and {self.name} has {self.size:,}: cut short, or another file"
+                f"{path} has {size:,} bytes, but {self.name} has {self.size:,}: truncated, or another file"
             )
         kind, _, expected = self.digest.partition(":")
         found = file_digest(path, kind)
         if found != expected:
             raise ValueError(
-                f"{path} is altered, or another file: its {kind} is {found}, and that of {self.name} {expected}"
+                f"{path} is altered, or another file: its {kind} is {found}, but that of {self.name} is {expected}"
             )
 
 
 def download(remote: RemoteFile, target: Path, timeout: float = 60.0) -> None:
-    """Fetch a file with a progress bar, check it, and only then give it its name.
+    """Download a file with a progress bar, check it, and only then rename it to its final name.
 
-    What has come stays beside the target as "NAME.incomplete", and the next call resumes from there. Processes that
-    want the same file wait for each other.
+    An incomplete download stays beside the target as "NAME.incomplete", and the next call resumes it. Processes that
+    need the same file wait for each other.
 
     Args:
-        remote: Where, and what.
-        target: The file to write; its folder is made. One that is there already is left as it is.
+        remote: The remote file.
+        target: The file to write; its folder is created. An existing file is not changed.
         timeout: Seconds without a byte after which a connection is given up.
 
     Raises:
-        ValueError: The server cannot be reached, or does not have this file; what is wrong is named. Nothing is at
-            `target`.
+        ValueError: The server cannot be reached, or does not have this file; the message says what is wrong. `target`
+            does not exist then.
     """
     if not remote.url.startswith(("http://", "https://")):
-        raise ValueError(f"can only fetch from http and https; got {remote.url!r}")
+        raise ValueError(f"can only download from http and https; got {remote.url!r}")
     target.parent.mkdir(parents=True, exist_ok=True)
     with WeakFileLock(target.with_name(f"{target.name}.lock")):
         if target.exists():
@@ -94,7 +94,7 @@ def download(remote: RemoteFile, target: Path, timeout: float = 60.0) -> None:
 
 
 def _fetch(remote: RemoteFile, part: Path, timeout: float, bar: Any) -> None:
-    """Fill the part until it has the file's size, over as many connections as it takes."""
+    """Extend the incomplete file to its full size, over several connections if needed."""
     reason: object = None
     for attempt in range(ATTEMPTS):
         time.sleep(attempt * PAUSE)
@@ -114,13 +114,13 @@ def _fetch(remote: RemoteFile, part: Path, timeout: float, bar: Any) -> None:
     present = part.stat().st_size if part.exists() else 0
     if present != remote.size:
         raise ValueError(
-            f"cannot fetch {remote.url}: {reason}; {present:,} of {remote.size:,} bytes are there. The same call "
-            f"resumes from there. A file fetched by other means belongs to {part.with_suffix('')}"
+            f"cannot download {remote.url}: {reason}; {present:,} of {remote.size:,} bytes are there. The same call "
+            f"resumes the download. Put a file downloaded by other means at {part.with_suffix('')}"
         )
 
 
 def _receive(remote: RemoteFile, part: Path, present: int, timeout: float, bar: Any) -> None:
-    """Append what one connection gives; from the beginning again if the server knows no ranges."""
+    """Append the bytes of one connection; start from the beginning if the server does not support ranges."""
     headers = {"User-Agent": "vgg_zoo", "Accept-Encoding": "identity"}
     if present:
         headers["Range"] = f"bytes={present}-"
@@ -129,7 +129,7 @@ def _receive(remote: RemoteFile, part: Path, present: int, timeout: float, bar: 
         response = urllib.request.urlopen(request, timeout=timeout)  # noqa: S310
     except urllib.error.HTTPError as error:
         error.close()
-        if error.code == 416:  # "range not satisfiable": the server's file is shorter than what is there
+        if error.code == 416:  # "range not satisfiable": the server's file is shorter than the incomplete one
             part.unlink(missing_ok=True)
         if error.code < 500 and error.code not in (408, 416, 429):
             raise ValueError(f"{remote.url}: the server says {error.code} {error.reason}") from error
@@ -151,7 +151,7 @@ def _receive(remote: RemoteFile, part: Path, present: int, timeout: float, bar: 
 
 
 def _start(response: Any, present: int) -> int:
-    """Where in the file the answer begins."""
+    """The position in the file at which the answer begins."""
     if response.status != 206:
         return 0
     given = response.headers.get("Content-Range", "")

@@ -1,4 +1,4 @@
-"""Files of weights and what lies beside them: hashed, and written whole or not at all."""
+"""Writing files whole or not at all, and hashing them: weights and the files beside them."""
 
 import errno
 import hashlib
@@ -19,13 +19,13 @@ _FULL = {
 
 
 class FullDiskError(OSError):
-    """A file cannot be written for want of space."""
+    """A file cannot be written because there is no space."""
 
 
 def full_disk(error: BaseException) -> str | None:
-    """Why there was no space to write, in words; None of any other error.
+    """The reason why there was no space, in words; None for any other error.
 
-    safetensors and PyTorch say it in errors of their own: with the system's number, and without one.
+    safetensors and PyTorch raise their own errors, with and without the system's error number.
     """
     if isinstance(error, OSError):
         return _FULL.get(error.errno or 0)
@@ -37,13 +37,13 @@ def full_disk(error: BaseException) -> str | None:
 
 @contextmanager
 def naming_full_disk(path: Path) -> Iterator[None]:
-    """Name what a block writes where the disk is full.
+    """Name the file in errors of the block about a full disk.
 
     Args:
-        path: A file, or a folder with all that is in it. In nested blocks the outermost one counts.
+        path: A file, or a folder with its content. In nested blocks, the outermost path counts.
 
     Raises:
-        FullDiskError: In one line, with the way out; any other error stays as it is.
+        FullDiskError: The disk is full; the message is one line with the way out. Other errors do not change.
     """
     try:
         yield
@@ -58,9 +58,9 @@ def naming_full_disk(path: Path) -> Iterator[None]:
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """The name to write a file under, which gets its own name at the end: a reader never sees half of it.
+    """A temporary name to write a file under; it is renamed at the end, so a reader never sees half of it.
 
-    After an error nothing is left of it, and a file that was there before stays as it was.
+    After an error, the temporary file is removed and an existing file does not change.
 
     Raises:
         FullDiskError: The disk is full; the message names the file.
@@ -78,10 +78,10 @@ def file_digest(path: Path, kind: str = "sha256") -> str:
     """Hash of a file's bytes, in hexadecimal.
 
     Args:
-        path: Read in blocks, so that a file of any size takes no memory.
-        kind: "sha256", or what else hashlib knows; sha1 only where nothing better was published.
+        path: The file. It is read in blocks, so its size does not matter.
+        kind: "sha256", or another hash of hashlib; sha1 only if nothing better was published.
     """
-    digest = hashlib.new(kind, usedforsecurity=False)  # hashlib.file_digest came with Python 3.11
+    digest = hashlib.new(kind, usedforsecurity=False)  # hashlib.file_digest needs Python 3.11
     with path.open("rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)
@@ -90,10 +90,10 @@ def file_digest(path: Path, kind: str = "sha256") -> str:
 
 @contextmanager
 def needs_extra(file: Path) -> Iterator[None]:
-    """Say how to install what an import misses.
+    """Turn a failed import into an error that says what to install.
 
     Args:
-        file: What cannot be read without.
+        file: The file that needs the package.
 
     Raises:
         ImportError: The import failed.

@@ -1,4 +1,4 @@
-"""Whether a state dict fits a net, checked before anything is loaded."""
+"""Checking that a state dict fits a net, before anything is loaded."""
 
 from collections.abc import Iterable, Mapping
 
@@ -16,12 +16,12 @@ def check_fit(
 
     Args:
         model: A net of the zoo.
-        state_dict: In timm's layout.
+        state_dict: A state dict in timm's layout.
         optional: Keys that may be missing, unexpected or of another shape (the classifier of another data set).
-        any_shape: Keys that must be there but may have another shape (the first conv of another number of channels).
+        any_shape: Keys that must be present but may have another shape (a first conv with other channels).
 
     Raises:
-        ValueError: Names what does not fit with both shapes, and the configurations that the trunk does fit.
+        ValueError: It does not fit; the message names the tensors with both shapes, and the configurations that fit.
     """
     own = {key: tuple(value.shape) for key, value in model.state_dict().items()}
     given = {key: tuple(value.shape) for key, value in state_dict.items()}
@@ -45,12 +45,12 @@ def check_fit(
         hint = f"configuration {' or '.join(fitting)}" if fitting else "no configuration of Table 1"
         raise ValueError(
             f"the weights do not fit configuration {net.name}: {'; '.join(faults)}. "
-            f"Nothing was loaded. Their convolutions are those of {hint}."
+            f"Nothing was loaded. Their convolutions fit {hint}."
         )
 
 
 def fitting_configurations(state_dict: Mapping[str, Tensor]) -> list[str]:
-    """Names of the configurations whose convolutions, at any width, stand under the same keys with the same kernels."""
+    """Names of the configurations whose convolutions, at any width, have the same keys and kernels."""
     kernels = {
         key.removesuffix(".weight"): value.shape[-1]
         for key, value in state_dict.items()

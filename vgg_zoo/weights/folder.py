@@ -1,4 +1,4 @@
-"""timm's folder: `model.safetensors` and `config.json`, as `local-dir:` and the Hub read it."""
+"""Writing a folder for timm: `model.safetensors` and `config.json`, as read by `local-dir:` and the Hub."""
 
 import copy
 import json
@@ -32,23 +32,23 @@ def save_folder(
 ) -> None:
     """Write weights and config so that `timm.create_model("local-dir:FOLDER", pretrained=True)` gives this net.
 
-    Both files are written whole under another name first, and that is removed after an error. Never writes a pickle.
+    Both files are first written under another name, which is removed after an error. No file is a pickle.
 
     Args:
         model: A net made by `timm.create_model`, on any device, in any memory format.
-        folder: Made if it is missing.
-        tag: Name of these weights. timm would carry over the tag of the weights that the net started from.
-        licence: Of these weights; None leaves it out.
+        folder: The folder; it is created if it is missing.
+        tag: Name of these weights. Without it, timm would use the tag of the weights that the net started from.
+        licence: Licence of these weights; None leaves it out.
         mean: RGB in 0–255; the net takes RGB minus this mean.
-        deviation: What that is divided by, in 0–255. The paper's nets divide by nothing, in timm's terms by 1/255.
+        deviation: Divisor after the subtraction, in 0–255. It is 1 for the paper's nets, in timm's terms 1/255.
         input_size: (channels, height, width) of a training crop.
         crop_pct: Crop size over the scale Q of the single-crop test.
-        class_names: In the order of the net's outputs.
-        description: A sentence on where the weights come from.
+        class_names: Names in the order of the net's outputs.
+        description: A sentence on the origin of the weights.
 
     Raises:
-        ValueError: A net that timm could not make again by its name, as its last layer is no single `nn.Linear`; or
-            not a name for each class.
+        ValueError: timm could not create the net again by its name, because its last layer is no single `nn.Linear`; or
+            there is not a name for each class.
     """
     classes = _classes_of(model)
     if class_names and len(class_names) != classes:
@@ -91,27 +91,27 @@ def _write_within(
     config = json.loads((writing / CONFIG).read_text())
     # transformers' TimmWrapper passes num_classes itself and fails on a second one.
     config.get("model_args", {}).pop("num_classes", None)
-    config["num_classes"] = classes  # timm writes what the net was made with
+    config["num_classes"] = classes  # timm writes the value that the net was created with
     config["pretrained_cfg"] = {key: value for key, value in config["pretrained_cfg"].items() if value is not None}
     (writing / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
-    (writing / WEIGHTS).chmod((writing / CONFIG).stat().st_mode)  # safetensors makes it readable by the owner only
+    (writing / WEIGHTS).chmod((writing / CONFIG).stat().st_mode)  # safetensors makes it readable only by its owner
 
 
 def _classes_of(model: Any) -> int:
-    """The classes of a net as it is, whose last layer may have been replaced."""
+    """The present number of classes of a net, whose last layer may have been replaced."""
     fc = getattr(model.head, "fc", None)
     if getattr(model, "predicts", "classes") != "classes":
         return int(model.num_classes)
     if outputs_of(model) and not isinstance(fc, nn.Linear):
         raise ValueError(
-            f"the last layer is a {type(fc).__name__}: timm makes nets with one nn.Linear there, and could not load "
+            f"the last layer is a {type(fc).__name__}: timm creates nets with one nn.Linear there, and could not load "
             "the folder. Save the net's state_dict() instead, or keep one nn.Linear"
         )
     return outputs_of(model)
 
 
 def _contiguous(model: nn.Module) -> Any:
-    """The net as safetensors takes it, on the CPU and contiguous; the caller's stays as it is."""
+    """A copy of the net for safetensors, on the CPU and contiguous; the caller's net does not change."""
     if all(value.is_cpu and value.is_contiguous() for value in model.state_dict().values()):
         return model
     saved: Any = copy.deepcopy(model).cpu()  # the types of PyTorch 2.8 do not know `to(memory_format=...)`

@@ -1,7 +1,7 @@
-"""A file of a repository on the Hub, its bytes checked before they are used.
+"""Files of a repository on the Hub, with their bytes checked before use.
 
-The Hub's client checks a download by its length only, and what is in its cache not at all: a flipped byte would be
-loaded without a word.
+The Hub's client checks only the length of a download, and never checks its cache: a flipped byte would be loaded
+silently.
 """
 
 import re
@@ -18,18 +18,18 @@ SHA256 = re.compile(r"[0-9a-f]{64}")
 def checked_file(
     repository: str, name: str, revision: str | None, sha256: str | None = None, cache_dir: str | Path | None = None
 ) -> Path:
-    """The file in the Hub's cache, fetched if it is not there, and fetched again if its bytes are not right.
+    """The file in the Hub's cache; it is downloaded if it is missing, and again if its bytes are wrong.
 
     Args:
-        repository: Its id, "org/name".
-        name: The file's path in it.
+        repository: Id of the repository, "org/name".
+        name: The file's path in the repository.
         revision: A commit, tag or branch; None is the main branch. A cached commit needs no network.
-        sha256: What the bytes must be, in hexadecimal; None asks the cache, or else the Hub.
-        cache_dir: None is the Hub's own cache.
+        sha256: The expected hash in hexadecimal; None asks the cache, or else the Hub.
+        cache_dir: The cache; None is the Hub's own.
 
     Raises:
-        ValueError: The Hub sends other bytes, again.
-        OSError: The file cannot be fetched.
+        ValueError: The Hub sends wrong bytes twice.
+        OSError: The file cannot be downloaded.
     """
     path = _fetched(repository, name, revision, cache_dir)
     expected = sha256 or _hash_of_the_hub(repository, name, path)
@@ -40,27 +40,27 @@ def checked_file(
         path = _fetched(repository, name, revision, cache_dir, again=True)
     except OSError as error:
         raise OSError(
-            f"{path} is altered (its sha256 is {found}, and must be {expected}), and it cannot be fetched again: "
+            f"{path} is altered (its sha256 is {found}, and must be {expected}), and it cannot be downloaded again: "
             f"{error}. Delete it, or call again where the Hub can be reached"
         ) from error
     again = file_digest(path)
     if again != expected:
         raise ValueError(
-            f"{name} of {repository} at {revision or 'main'} has the sha256 {again}, also when fetched again, and must "
-            f"have {expected}: it is not the file that was published. Nothing was loaded; delete {path}"
+            f"{name} of {repository} at {revision or 'main'} has the sha256 {again} even after a second download, and "
+            f"must have {expected}: it is not the published file. Nothing was loaded; delete {path}"
         )
     return path
 
 
 def optional_file(repository: str, name: str, revision: str | None) -> Path | None:
-    """A file in the Hub's cache, fetched if it is not there; None where the repository has none of this name.
+    """A file in the Hub's cache, downloaded if it is missing; None if the repository has no such file.
 
     Raises:
-        OSError: Neither the cache nor the Hub can tell.
+        OSError: The file is not in the cache and the Hub does not answer.
     """
     try:
         return _fetched(repository, name, revision, None)
-    except LocalEntryNotFoundError:  # no network, which is another thing than no file
+    except LocalEntryNotFoundError:  # no network, which is not the same as no file
         raise
     except EntryNotFoundError:
         return None
@@ -69,7 +69,7 @@ def optional_file(repository: str, name: str, revision: str | None) -> Path | No
 def _fetched(
     repository: str, name: str, revision: str | None, cache_dir: str | Path | None, again: bool = False
 ) -> Path:
-    """The client's download, whose every failure is an OSError."""
+    """The client's download; every failure becomes an OSError."""
     if again and constants.HF_HUB_OFFLINE:
         raise OSError("HF_HUB_OFFLINE is set")
     try:
@@ -78,13 +78,13 @@ def _fetched(
         if isinstance(error, OSError):
             raise
         raise OSError(
-            f"{name} of {repository} cannot be fetched ({type(error).__name__}: {error}); try again"
+            f"{name} of {repository} cannot be downloaded ({type(error).__name__}: {error}); try again"
         ) from error
 
 
 def _hash_of_the_hub(repository: str, name: str, path: Path) -> str:
-    """The cache keeps a large file under its sha256; where it does not (no symbolic links), the Hub is asked."""
-    # The first link alone: newer caches link from there to a store that all repositories share, under xet's own hash.
+    """The hash of a file: the cache stores a large file under its sha256; without symbolic links, ask the Hub."""
+    # Only the first link: newer caches link from there to a store shared by all repositories, under xet's own hash.
     kept_as = (path.readlink() if path.is_symlink() else path).name
     if SHA256.fullmatch(kept_as):
         return kept_as
@@ -92,8 +92,8 @@ def _hash_of_the_hub(repository: str, name: str, path: Path) -> str:
     try:
         found = HfApi().get_paths_info(repository, [name], revision=commit)
     except HTTPError as error:
-        raise OSError(f"the Hub's hash of {name} of {repository} cannot be fetched ({error}); try again") from error
+        raise OSError(f"the Hub's hash of {name} of {repository} cannot be downloaded ({error}); try again") from error
     lfs = getattr(found[0], "lfs", None) if found else None
     if lfs is None:
-        raise ValueError(f"{name} of {repository} is no large file: the Hub has no sha256 of it to check it by")
+        raise ValueError(f"{name} of {repository} is not a large file, so the Hub has no sha256 to check it")
     return str(lfs.sha256)

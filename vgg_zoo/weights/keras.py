@@ -1,7 +1,7 @@
 """Keras' VGG files: HDF5 of Keras 1, 2 and 3, with and without the FC layers ("top").
 
-Kernels are (height, width, in, out) and take BGR; the first FC layer's matrix is flattened in the order H, W, C.
-Keras 1 on Theano ("th_kernels") has kernels (out, in, height, width), turned by 180°, and the matrix as C, H, W.
+Kernels are (height, width, in, out) and take BGR; the first FC layer's matrix is flattened in the order H, W, C. Keras
+1 on Theano ("th_kernels") has kernels (out, in, height, width), rotated by 180°, and the matrix as C, H, W.
 """
 
 from collections.abc import Iterator
@@ -21,21 +21,23 @@ if TYPE_CHECKING:
 
 _OPTIMIZER = ("optimizer_weights", "optimizer")
 _MOST_INFLATION = 8
-"""Times that the arrays may be larger than the file; weights hardly compress, so more is a made-up shape."""
+"""How many times larger than the file the arrays may be. Weights hardly compress, so a larger array has a false
+shape."""
 
 
 def read_keras(file: Path) -> tuple[dict[str, Tensor], str]:
     """Read the weights of a Keras VGG: `.h5` of `save` and `save_weights`, `.weights.h5`, and those on Keras' own site.
 
     Args:
-        file: An HDF5 file. Links and arrays that lead out of it are not followed.
+        file: An HDF5 file. Links and arrays that lead out of it are ignored.
 
     Returns:
-        A state dict in timm's layout (float32; the first convolution as it is), and the kind of file in words. Layers
-        that are not a VGG's have their shapes in it, and no numbers (on the device "meta").
+        A state dict in timm's layout (float32; the first convolution is unchanged), and the kind of file in words.
+        Layers that a VGG does not have are on the device "meta", with shapes and no numbers.
 
     Raises:
-        ValueError: Not a whole HDF5 file, no layer in it has the name of a VGG's, or kernels of unknown form.
+        ValueError: The file is not a whole HDF5 file, has no layer with the name of a VGG's, or has kernels of unknown
+            form.
         ImportError: h5py is not installed.
     """
     with needs_extra(file):
@@ -43,10 +45,10 @@ def read_keras(file: Path) -> tuple[dict[str, Tensor], str]:
     try:
         with h5py.File(file, "r") as opened:
             layers, kind = _layers(opened, file.stat().st_size)
-    except (OSError, RuntimeError, KeyError) as error:  # what h5py makes of damage
-        raise ValueError(f"{file} is no whole HDF5 file ({error}): cut short or damaged. Fetch it again.") from error
+    except (OSError, RuntimeError, KeyError) as error:  # h5py's errors for damaged files
+        raise ValueError(f"{file} is not a whole HDF5 file ({error}): truncated or damaged. Get it again.") from error
     if all(value.is_meta for value in layers.values()):
-        raise ValueError(f"{file} has no layer of Keras' VGG in it: they are called block1_conv1, ..., predictions")
+        raise ValueError(f"{file} has no layer of Keras' VGG; these are called block1_conv1, ..., predictions")
     return to_timm(layers, file), kind
 
 
@@ -74,7 +76,7 @@ def _layers(opened: "h5py.File", size: int) -> tuple[dict[str, Tensor], str]:
             )
         key = f"{name}.{'bias' if dataset.ndim == 1 else 'weight'}"
         if key in found:
-            raise ValueError(f"{opened.filename}: {dataset.name} is a second {key} of one net")
+            raise ValueError(f"{opened.filename}: {dataset.name} is a second {key} of the same net")
         found[key] = _tensor(name, dataset[()], theanos)
     first = found.get(f"{FIRST_FC}.weight")
     if first is not None and first.ndim == 2 and not theanos:
@@ -84,12 +86,12 @@ def _layers(opened: "h5py.File", size: int) -> tuple[dict[str, Tensor], str]:
 
 
 def _datasets(opened: "h5py.File") -> Iterator[tuple[str, Any]]:
-    """The arrays of floats and their layers' names, Oxford's where it is a VGG's."""
+    """The arrays of floats and the names of their layers; a VGG's layer has Oxford's name."""
     import h5py
 
     names = keras_names()
     paths: list[str] = []
-    opened.visit(paths.append)  # goes along hard links only
+    opened.visit(paths.append)  # follows hard links only
     for path in paths:
         parts = path.split("/")
         if parts[0] in _OPTIMIZER or not isinstance(opened[path], h5py.Dataset):
@@ -109,7 +111,7 @@ def _name_of_keras_3(opened: "h5py.File", parts: list[str]) -> str:
 
 
 def _are_theanos(opened: "h5py.File", datasets: list[tuple[str, Any]]) -> bool:
-    """Whether the kernels have their outputs first: Keras 1 wrote them so on Theano, before it noted the backend.
+    """Whether the kernels have their outputs first, as written by Keras 1 on Theano, before it stored the backend.
 
     Raises:
         ValueError: They are Theano's in the later form.
@@ -122,7 +124,7 @@ def _are_theanos(opened: "h5py.File", datasets: list[tuple[str, Any]]) -> bool:
     backend = opened.get("model_weights", opened).attrs.get("backend", "")
     if not first and backend in ("theano", b"theano"):
         raise ValueError(
-            f"{opened.filename} was written by Keras 2 on Theano: its kernels are turned by 180°, and it does not say "
+            f"{opened.filename} was written by Keras 2 on Theano: its kernels are rotated by 180°, and it does not say "
             "in which order its first Dense layer takes the map. Load it in Keras 2 on TensorFlow and save it there"
         )
     return first
@@ -131,7 +133,7 @@ def _are_theanos(opened: "h5py.File", datasets: list[tuple[str, Any]]) -> bool:
 def _tensor(name: str, value: np.ndarray[Any, Any], theanos: bool) -> Tensor:
     tensor = torch.from_numpy(np.ascontiguousarray(value, dtype=np.float32))
     if tensor.ndim == 4:
-        # A convolution of Theano's is one in the mathematical sense: it takes the kernel from its end.
+        # Theano computes a convolution in the mathematical sense: it reads the kernel from its end.
         tensor = tensor.flip(2, 3) if theanos else tensor.permute(3, 2, 0, 1)  # → (out, in, k, k)
     if name in FC_KEYS and tensor.ndim == 2 and (theanos or name != FIRST_FC):
         tensor = tensor.t()

@@ -1,4 +1,4 @@
-"""From layers under Oxford's names to timm's layout, and from the shapes of a state dict to the net that it is of."""
+"""From layers under Oxford's names to timm's layout, and from the shapes of a state dict to its net."""
 
 from collections.abc import Mapping
 from math import ceil, isqrt
@@ -16,15 +16,15 @@ _TORCHVISIONS = {ours: theirs for theirs, ours in CLASSIFIER.items()}
 
 
 def to_timm(layers: Mapping[str, Tensor], file: Path) -> dict[str, Tensor]:
-    """Name and shape a net's layers as timm does; what is no layer of a net keeps its name, for `check_fit` to refuse.
+    """Name and shape a net's layers as in timm; any other layer keeps its name, so that `check_fit` refuses it.
 
     Args:
         layers: Oxford's name and "weight" or "bias" ("conv1_1.weight") → convs (out, in, k, k); FC layers
             (out, in, k, k) or (out, in · k · k), in the order C, H, W; biases of any shape.
-        file: Where they are from, for messages.
+        file: Their source, for messages.
 
     Raises:
-        ValueError: A first FC layer that does not take a square map of the trunk's channels, or two layers of one key.
+        ValueError: The first FC layer does not take a square map of the trunk's channels, or two layers have one key.
     """
     names = {key.rpartition(".")[0] for key in layers}
     keys = min((net.layer_keys() for net in TABLE_1.values()), key=lambda known: len(names ^ known.keys()))
@@ -45,9 +45,9 @@ def to_timm(layers: Mapping[str, Tensor], file: Path) -> dict[str, Tensor]:
 
 
 def net_of(state_dict: Mapping[str, Tensor]) -> str:
-    """Name of the configuration whose convolutions these are, or of the one with the most keys in common.
+    """Name of the configuration that has these convolutions, or of the one with the most keys in common.
 
-    A-LRN has the weights of A: a state dict cannot tell them, and this says "A".
+    A-LRN has the same weights as A, so a state dict cannot distinguish them; the function returns "A".
     """
     if fitting := fitting_configurations(state_dict):
         return fitting[0]
@@ -56,10 +56,10 @@ def net_of(state_dict: Mapping[str, Tensor]) -> str:
 
 
 def arguments_of(state_dict: Mapping[str, Tensor], net: Configuration) -> dict[str, Any]:
-    """The arguments of `VGG` that give a configuration the sizes of these weights; the paper's where nothing says more.
+    """The arguments of `VGG` for a configuration with the sizes of these weights; the paper's sizes by default.
 
     Args:
-        state_dict: In timm's or torchvision's layout. Without a last FC layer, `num_classes` is 0.
+        state_dict: A state dict in timm's or torchvision's layout. Without a last FC layer, `num_classes` is 0.
         net: Its configuration.
     """
     keys = net.layer_keys()
@@ -83,7 +83,7 @@ def arguments_of(state_dict: Mapping[str, Tensor], net: Configuration) -> dict[s
 
 
 def is_trunk(state_dict: Mapping[str, Tensor]) -> bool:
-    """Whether there is not one of the paper's FC layers: a file "without top", or with a head of its own."""
+    """Whether there is none of the paper's FC layers: a file "without top", or with its own head."""
     return not any(key.rpartition(".")[0] in (*FC_KEYS.values(), *CLASSIFIER) for key in state_dict)
 
 
@@ -101,12 +101,12 @@ def first_fc_input(inputs: int, layers: Mapping[str, Tensor], file: Path) -> tup
     """Channels and side of the map that the first FC layer flattens: (512, 7) for the paper's nets.
 
     Args:
-        inputs: Of the layer; channels · side².
-        layers: As `to_timm` takes them.
-        file: Where they are from, for messages.
+        inputs: Inputs of the layer: channels · side².
+        layers: Layers as for `to_timm`.
+        file: Their source, for messages.
 
     Raises:
-        ValueError: No square map of the last convolution's channels has so many.
+        ValueError: No square map of the last convolution's channels has this size.
     """
     convs = [key for key in layers if key.startswith("conv") and key.endswith(".weight")]
     channels = _size(layers, max(convs), 0) if convs else max(1, inputs)
@@ -137,14 +137,14 @@ def _fc_weight(state_dict: Mapping[str, Tensor], name: str) -> str:
 
 
 def _size(tensors: Mapping[str, Tensor], key: str, dimension: int, unknown: int = 1) -> int:
-    """A tensor's size in one dimension, at least 1: what is not there or has no such dimension must not divide by 0."""
+    """A tensor's size in one dimension, at least 1, so that a missing tensor or dimension gives no division by 0."""
     if key not in tensors:
         return unknown
     return max(1, tensors[key].shape[dimension]) if tensors[key].ndim > dimension else 1
 
 
 def _multiplier(widths: list[tuple[int, int]]) -> float:
-    """The number with the fewest decimals that scales and rounds the paper's channels to these, as `VGG` does it."""
+    """The number with the fewest decimals that scales the paper's channels to these, rounded as in `VGG`."""
     if not widths:
         return 1.0
     low = max((width - 0.5) / channels for channels, width in widths)

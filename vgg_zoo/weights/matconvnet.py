@@ -14,32 +14,32 @@ from vgg_zoo.weights.files import needs_extra
 from vgg_zoo.weights.layout import to_timm
 
 _META = ("meta", "normalization", "classes")
-"""What else is read: the latter two stand in `meta`, in older files beside it."""
+"""Other fields that are read: the last two are in `meta`, or beside it in older files."""
 
 
 def read_matconvnet(file: Path) -> tuple[dict[str, Tensor], tuple[float, ...] | None, tuple[str, ...]]:
     """Read a SimpleNN file: a list `layers` of structs with `name` and `weights`, or `filters` and `biases`.
 
-    Nothing in it is run: SciPy hands function handles and objects out as opaque bytes, and they are not looked at.
+    No code in it is run: SciPy returns function handles and objects as opaque bytes, which are ignored.
 
     Args:
-        file: In format 5, as MatConvNet's site has them.
+        file: A file in format 5, as on MatConvNet's site.
 
     Returns:
         A state dict in timm's layout (RGB, float32); `averageImage`, as one number in 0–255 for each channel, or None;
-        and the names of the classes, as many as there are.
+        and the names of the classes, if there are any.
 
     Raises:
-        ValueError: Not a whole file, or not of SimpleNN's form.
+        ValueError: The file is not whole, or not a SimpleNN file.
         ImportError: SciPy is not installed.
     """
     with needs_extra(file):
         from scipy.io import loadmat
     try:
         read = loadmat(str(file), variable_names=["layers", *_META])
-    except Exception as error:  # SciPy's reader raises a dozen kinds over damaged bytes
+    except Exception as error:  # SciPy's reader raises a dozen kinds of errors for damaged files
         raise ValueError(
-            f"{file} is no whole MATLAB file of format 5 ({error}): cut short or damaged. Fetch it again."
+            f"{file} is not a whole MATLAB file of format 5 ({error}): truncated or damaged. Get it again."
         ) from error
     layers = read.get("layers")
     if not isinstance(layers, np.ndarray):
@@ -63,13 +63,13 @@ def read_matconvnet(file: Path) -> tuple[dict[str, Tensor], tuple[float, ...] | 
 
 
 def _inside(struct: Any, field: str) -> Any:
-    """A field of a single struct; None where it is none, or has none of this name."""
+    """A field of a single struct; None if it is no struct, or has no such field."""
     names = struct.dtype.names if isinstance(struct, np.ndarray) and struct.size == 1 else None
     return struct[field].flat[0] if names and field in names else None
 
 
 def _mean(image: Any) -> tuple[float, ...] | None:
-    """The mean of each channel of an image, (height, width, channels), or of a list of its channels' values."""
+    """The mean of each channel of an image (height, width, channels), or of a list with a value per channel."""
     if not isinstance(image, np.ndarray) or image.dtype.kind not in "fiu" or not image.size:
         return None
     found = image.astype(np.float64).mean((0, 1)) if image.ndim == 3 else image.astype(np.float64).ravel()
@@ -77,7 +77,7 @@ def _mean(image: Any) -> tuple[float, ...] | None:
 
 
 def _strings(cell: Any) -> tuple[str, ...]:
-    """The strings of a cell array; none where it is no such array."""
+    """The strings of a cell array; empty if it is no such array."""
     texts = [np.ravel(one) for one in cell.flat] if isinstance(cell, np.ndarray) and cell.dtype == object else []
     if not all(text.dtype.kind == "U" and text.size == 1 for text in texts):
         return ()
@@ -100,7 +100,7 @@ def _layer(layer: Any) -> tuple[str, list[Any]]:
 
 def _tensor(file: Path, name: str, kind: str, value: Any) -> Tensor:
     if not isinstance(value, np.ndarray) or value.dtype.kind != "f" or value.ndim > 4:
-        raise ValueError(f"{file}: the {kind} of layer {name!r} is no array of floats with four dimensions at most")
+        raise ValueError(f"{file}: the {kind} of layer {name!r} is not an array of floats with at most four dimensions")
     if kind == "weight":
         # MATLAB drops trailing dimensions of 1: one output, or one input and one output.
         value = value.reshape(value.shape + (1,) * (4 - value.ndim)).transpose(3, 2, 0, 1)

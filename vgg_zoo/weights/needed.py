@@ -1,4 +1,4 @@
-"""Which file a net with weights needs, where it comes from, and where it is or would be cached; nothing is fetched."""
+"""The file that a net's weights need: its source, and its path in the cache. Nothing is downloaded."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +17,11 @@ class NeededFile:
     """The file of a name's weights.
 
     Attributes:
-        file: Its name.
-        origin: The repository on the Hub, or the address.
-        size: In bytes, of what is fetched; None where only the source knows.
-        cached: Where it is, or its conversion; None if it is not there.
-        place: Where the cache keeps it, or would.
+        file: Name of the file.
+        origin: The repository on the Hub, or the URL.
+        size: Bytes of the download; None if only the source knows.
+        cached: Path of the file or its conversion in the cache; None if it is not there.
+        place: Path where the cache keeps the file, or would keep it.
     """
 
     file: str
@@ -32,15 +32,15 @@ class NeededFile:
 
     @property
     def in_words(self) -> str:
-        """Its size, to stand behind its name."""
+        """The size, to print after the name."""
         return "" if self.size is None else f" ({self.size / 1e6:,.0f} MB)"
 
 
 def needed_file(source: str) -> NeededFile | None:
-    """The file of a name's weights; None of a folder, or of weights that come from elsewhere.
+    """The file of a name's weights; None for a folder, or for weights from elsewhere.
 
     Args:
-        source: A net with its tag or without, "vgg_d.tv_in1k", or "hf-hub:org/name@revision".
+        source: A net with or without a tag, such as "vgg_d.tv_in1k", or "hf-hub:org/name@revision".
     """
     if source.startswith("hf-hub:"):
         return _on_hub(source.removeprefix("hf-hub:"), WEIGHTS, None)

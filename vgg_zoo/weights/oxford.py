@@ -1,7 +1,7 @@
-"""Oxford's own nets D and E, which the paper measured: fetched as Caffe files, converted once, kept as safetensors.
+"""Oxford's own nets D and E, which the paper measured: downloaded as Caffe files, converted once to safetensors.
 
-In the cache (`cache_folder`) are Oxford's file and, beside it, its conversion; with the latter there the former may be
-deleted. Without a network, put Oxford's file there, or name it: `pretrained_cfg_overlay={"file": "….caffemodel"}`.
+The cache (`cache_folder`) holds Oxford's file and its conversion; after the conversion, Oxford's file may be deleted.
+Without a network, put Oxford's file there, or give its path: `pretrained_cfg_overlay={"file": "….caffemodel"}`.
 """
 
 from pathlib import Path
@@ -26,22 +26,22 @@ OXFORD = {
     "vgg_e": RemoteFile(
         url=f"{_FOLDER}/VGG_ILSVRC_19_layers.caffemodel",
         size=574_671_192,
-        digest="sha1:239785e7862442717d831f682bb824055e51e9ba",  # the only hash that was published
+        digest="sha1:239785e7862442717d831f682bb824055e51e9ba",  # the only published hash
     ),
 }
-"""The files, by the net that they are of."""
+"""The files by net."""
 
 SUFFIX = ".caffemodel"
 _SOURCE = "source"
 
 
 def cache_folder() -> Path:
-    """Where Oxford's files are kept: under the Hub's assets, which `HF_HOME` and `HF_ASSETS_CACHE` move."""
+    """The folder of Oxford's files, among the Hub's assets; `HF_HOME` and `HF_ASSETS_CACHE` move it."""
     return cached_assets_path("vgg_zoo", namespace="oxford", subfolder="caffe")
 
 
 def cached_conversion(net: str) -> Path | None:
-    """The safetensors file of Oxford's weights of "vgg_d" or "vgg_e" in the cache; None where it is not there yet."""
+    """The safetensors file of Oxford's weights of "vgg_d" or "vgg_e" in the cache; None if it is not there yet."""
     converted = (cache_folder() / OXFORD[net].name).with_suffix(".safetensors")
     return converted if _is_conversion_of(OXFORD[net], converted) else None
 
@@ -51,15 +51,16 @@ def oxford_weights(net: str, given: Path | None = None, folder: Path | None = No
 
     Args:
         net: "vgg_d" or "vgg_e".
-        given: Oxford's file, fetched by other means; checked like a download. None takes the cache's, or fetches it.
+        given: Oxford's file, downloaded by other means; it is checked like a download. None takes the file in the
+            cache, or downloads it.
         folder: The cache; None takes `cache_folder()`.
 
     Raises:
-        ValueError: The file cannot be had or is another one, and what to do.
+        ValueError: The file is not available or is another file; the message says what to do.
     """
     remote, folder = OXFORD[net], folder or cache_folder()
     if given is not None:
-        remote.check(given)  # also where a conversion is there: who names a file must not get another one's weights
+        remote.check(given)  # even if there is a conversion: a given file must be the one that is used
     source = folder / remote.name
     converted = source.with_suffix(".safetensors")
     if _is_conversion_of(remote, converted):
@@ -71,12 +72,12 @@ def oxford_weights(net: str, given: Path | None = None, folder: Path | None = No
 
 
 def converted_again(net: str, folder: Path | None = None) -> Path:
-    """The same file, converted again from Oxford's, which is checked, and fetched where it is deleted or altered.
+    """Convert Oxford's file again after checking it; it is downloaded if it is deleted or altered.
 
-    No hash of a conversion was ever published, so nothing less tells that every byte of it is right.
+    No hash of a conversion was ever published, so this is the only way to verify every byte of it.
 
     Raises:
-        ValueError: Oxford's file cannot be had. The conversion that was there stays.
+        ValueError: Oxford's file is not available. An existing conversion is kept.
     """
     remote, folder = OXFORD[net], folder or cache_folder()
     source = folder / remote.name
@@ -87,13 +88,13 @@ def converted_again(net: str, folder: Path | None = None) -> Path:
 
 
 def _locked(file: Path) -> Any:
-    """Processes that want the same file wait for each other."""
+    """A lock: processes that need the same file wait for each other."""
     file.parent.mkdir(parents=True, exist_ok=True)
     return WeakFileLock(file.with_name(f".{file.name}.lock"))
 
 
 def _checked_source(remote: RemoteFile, source: Path, fetch_again: bool = False) -> Path:
-    """Oxford's file in the cache, with the hash that it must have; one that is altered may be fetched again."""
+    """Oxford's file in the cache, with its hash checked; an altered file may be downloaded again."""
     if source.exists():
         try:
             remote.check(source)
@@ -104,7 +105,7 @@ def _checked_source(remote: RemoteFile, source: Path, fetch_again: bool = False)
             source.unlink()
     if constants.HF_HUB_OFFLINE:
         raise ValueError(
-            f"HF_HUB_OFFLINE is set and {remote.name} is not in the cache. Fetch {remote.url} ({remote.size:,} bytes) "
+            f"HF_HUB_OFFLINE is set and {remote.name} is not in the cache. Get {remote.url} ({remote.size:,} bytes) "
             f"where there is a network, and put it at {source}, or name it with "
             'timm.create_model(..., pretrained_cfg_overlay={"file": "PATH.caffemodel"})'
         )
@@ -113,16 +114,16 @@ def _checked_source(remote: RemoteFile, source: Path, fetch_again: bool = False)
 
 
 def _convert(source: Path, remote: RemoteFile, target: Path) -> None:
-    """Read the Caffe file and write our tensors, the same bytes everywhere."""
-    from vgg_zoo.weights.read import read_weights  # readers of all formats, which only a first conversion needs
+    """Read the Caffe file and write our tensors; the bytes are the same on every machine."""
+    from vgg_zoo.weights.read import read_weights  # imports readers of all formats, which only a first conversion needs
 
     tensors, _ = read_weights(source)
     with whole(target) as writing:
-        save_file(tensors, writing, {_SOURCE: remote.digest})  # safetensors would write two entries in any order
+        save_file(tensors, writing, {_SOURCE: remote.digest})  # one entry: safetensors would write two in random order
 
 
 def _is_conversion_of(remote: RemoteFile, path: Path) -> bool:
-    """Whether a file is a whole safetensors file that was made from this one."""
+    """Whether a file is a whole safetensors file that was converted from this remote file."""
     try:
         with safe_open(path, "pt") as file:
             return bool((file.metadata() or {}).get(_SOURCE) == remote.digest)

@@ -1,6 +1,6 @@
-"""The nets that this project has published on the Hub: at which commit, and what the bytes of their weights are.
+"""The nets that this project has published on the Hub: their commits, and the hashes of their weights.
 
-`published.json` beside this file is written by `python -m hub lock`, and by nothing else.
+Only `python -m hub lock` writes `published.json` beside this file.
 """
 
 import json
@@ -23,7 +23,7 @@ MODEL_ARGS = frozenset(
         *("in_chans", "global_pool", "regression"),
     }
 )
-"""What a net on the Hub may be made with: no path, no address, nothing else that timm would act on."""
+"""The arguments that a net on the Hub may have: no path, no URL, and nothing else that makes timm do something."""
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
@@ -31,15 +31,15 @@ _REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedNet:
-    """One net, at one commit for ever.
+    """A published net at a fixed commit.
 
     Attributes:
-        repository: Its id on the Hub.
+        repository: Id of the repository on the Hub.
         revision: The commit, 40 hexadecimal digits.
-        sha256: Of its `model.safetensors`.
-        size: Of the same file, in bytes.
-        model_args: What the net is made with beside its name: the widths of a small net.
-        pretrained_cfg: timm's preprocessing, classes, licence.
+        sha256: Hash of its `model.safetensors`.
+        size: Size of this file in bytes.
+        model_args: Arguments of the net besides its name: the widths of a small net.
+        pretrained_cfg: timm's preprocessing, classes and licence.
     """
 
     repository: str
@@ -63,15 +63,15 @@ class PublishedNet:
 
     @property
     def cfg(self) -> dict[str, Any]:
-        """The row of timm's table."""
+        """The row for timm's table."""
         return {**self.pretrained_cfg, "hf_hub_id": f"{self.repository}@{self.revision}"}
 
     def weights(self, cache_dir: str | Path | None = None) -> Path:
-        """The weights in the Hub's cache, with the bytes that were published; fetched where they are not.
+        """The published weights in the Hub's cache; they are downloaded if they are missing or have other bytes.
 
         Raises:
             ValueError: The Hub has other bytes.
-            OSError: They cannot be fetched.
+            OSError: They cannot be downloaded.
         """
         return checked_file(self.repository, WEIGHTS, self.revision, self.sha256, cache_dir)
 
@@ -97,4 +97,4 @@ def write_lock(nets: Mapping[str, PublishedNet], file: Path = LOCK) -> None:
 
 
 PUBLISHED = read_lock()
-"""What the package's own lock file says."""
+"""The content of the package's own lock file."""

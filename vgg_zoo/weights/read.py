@@ -1,4 +1,4 @@
-"""A file of weights of any known kind → a state dict and where it comes from; by content, not by name."""
+"""Reading a file of weights of any known kind, recognised by its content: the state dict, and its origin."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -24,10 +24,11 @@ _FIRST = "features.0"
 """Key of the first convolution, in timm's layout and in torchvision's."""
 
 _OXFORDS_FILTER, _OXFORDS_BIASES = (0.42947057, 0.55037946, 0.48001540), (0.7342983, 0.0934037, 0.0677567)
-"""Of Oxford's net D: the first tap of its first filter, in the order B, G, R, and its first three biases.
+"""Oxford's net D: the first tap of its first filter, in the order B, G, R, and its first three biases.
 
-Only known filters tell. Their size does not: Oxford's, for 0–255, have a root mean square of 0.207, and torchvision's
-begin their training at 0.059 for inputs that are 58 times smaller; red and blue have no statistics of their own.
+Only known filters identify the input. Their size does not: Oxford's, for 0–255, have a root mean square of 0.207, and
+torchvision's begin their training at 0.059 for inputs that are 58 times smaller. Nor do the statistics of red and blue
+differ.
 """
 
 
@@ -36,13 +37,13 @@ class SourceInfo:
     """What is known of a file's weights.
 
     Attributes:
-        kind: In words: "Caffe (V1)", "Keras", ...
-        tag: The same as a word of a timm tag.
-        order: Of the colours that the file's first convolution takes, "rgb" or "bgr".
-        mean: RGB in 0–255 that the net takes its images minus.
-        deviation: What that is divided by, in 0–255.
-        reasons: How "order", "mean" and "deviation" are known; what is not here is assumed, as usual for the kind.
-        class_names: In the order of the outputs, where the file has them.
+        kind: The kind of file in words: "Caffe (V1)", "Keras", ...
+        tag: The kind as a word of a timm tag.
+        order: Order of the colours for the file's first convolution, "rgb" or "bgr".
+        mean: RGB in 0–255, which is subtracted from the images.
+        deviation: Divisor after the subtraction, in 0–255.
+        reasons: How "order", "mean" and "deviation" are known; a missing entry is assumed, as usual for the kind.
+        class_names: Names in the order of the outputs, if the file has them.
     """
 
     kind: str
@@ -58,7 +59,7 @@ IMAGENET = {
     "mean": tuple(255 * value for value in (0.485, 0.456, 0.406)),
     "deviation": tuple(255 * value for value in (0.229, 0.224, 0.225)),
 }
-"""What timm and torchvision train with."""
+"""The mean and the deviation of timm's and torchvision's trainings."""
 
 
 def read_weights(file: Path, order: str | None = None) -> tuple[dict[str, Tensor], SourceInfo]:
@@ -66,34 +67,34 @@ def read_weights(file: Path, order: str | None = None) -> tuple[dict[str, Tensor
 
     Args:
         file: A `.caffemodel`, Keras `.h5`, MatConvNet `.mat`, `.safetensors`, `.pth` or `.pt`, under any name.
-        order: Of the colours that the first convolution takes, "rgb" or "bgr"; None takes what the file tells, else
-            what is usual for its kind.
+        order: Order of the colours for the first convolution, "rgb" or "bgr"; None takes that of the file, or the usual
+            order of its kind.
 
     Returns:
-        The state dict in float32, in timm's layout, or in torchvision's if it was, for RGB images; and what is known of
-        it. Whether it is a whole net, and which, is not checked here.
+        The state dict for RGB images in float32, in timm's layout, or in torchvision's if the file has this; and what
+        is known about it. The function does not check whether it is a whole net.
 
     Raises:
-        ValueError: No such file, none of these kinds, or a damaged one; or an order of colours that it cannot have.
+        ValueError: The file is missing, of another kind, or damaged; or it cannot have this order of colours.
         ImportError: h5py or SciPy, which Keras' and MatConvNet's files need, is not installed.
     """
     if order not in (None, *ORDERS):
         raise ValueError(f"unknown order of colours {order!r}; it is one of {', '.join(ORDERS)}")
     if not file.is_file():
-        raise ValueError(f"{file} is {'a folder' if file.is_dir() else 'not there'}; name one file: {_KINDS}")
+        raise ValueError(f"{file} {'is a folder' if file.is_dir() else 'does not exist'}; name one file: {_KINDS}")
     tensors, info = _read(file)
     info = _with_order(info, order, _oxfords_order(tensors))
     first = tensors.get(f"{_FIRST}.weight")
     coloured = first is not None and first.ndim == 4 and first.shape[1] == 3
     if order and not coloured:
-        raise ValueError(f"{file}: order {order!r} is for a first convolution of 3 channels, which it has not")
+        raise ValueError(f"{file}: order {order!r} needs a first convolution of 3 channels, which it does not have")
     if first is not None and coloured and info.order == "bgr":
         tensors[f"{_FIRST}.weight"] = first.flip(1)
     return tensors, info
 
 
 def _read(file: Path) -> tuple[dict[str, Tensor], SourceInfo]:
-    """The weights as they are, their first convolution too, and what is usual for their kind."""
+    """The unchanged weights, including their first convolution, and the defaults for their kind."""
     with file.open("rb") as opened:
         start = opened.read(1024)
     if start.startswith(_HDF5):
@@ -114,7 +115,7 @@ def _read(file: Path) -> tuple[dict[str, Tensor], SourceInfo]:
     if looks_like_caffe(start):
         tensors, version = read_caffe(file)
         return tensors, SourceInfo(kind=f"Caffe ({version})", tag="caffe", order="bgr")
-    raise ValueError(f"{file} begins with {start[:8]!r}, like none of the known kinds; they are {_KINDS}")
+    raise ValueError(f"{file} begins with {start[:8]!r}, like none of the known kinds: {_KINDS}")
 
 
 def _is_safetensors(start: bytes, size: int) -> bool:
@@ -137,7 +138,7 @@ def _state_dict(
 
 
 def _oxfords_order(tensors: Mapping[str, Tensor]) -> str | None:
-    """The order of colours where the first convolution is that of Oxford's net D; None of all others."""
+    """The order of colours if the first convolution is that of Oxford's net D; None for any other."""
     weight, bias = tensors.get(f"{_FIRST}.weight"), tensors.get(f"{_FIRST}.bias")
     if weight is None or bias is None or weight.ndim != 4 or weight.shape[1] != 3:
         return None
@@ -145,15 +146,15 @@ def _oxfords_order(tensors: Mapping[str, Tensor]) -> str | None:
     for order, channels in first.items():
         found = torch.cat([channels, bias[:3]])
         expected = torch.tensor(_OXFORDS_FILTER + _OXFORDS_BIASES)
-        if found.shape == expected.shape and torch.allclose(found, expected, rtol=0, atol=1e-3):  # half floats too
+        if found.shape == expected.shape and torch.allclose(found, expected, rtol=0, atol=1e-3):  # or half precision
             return order
     return None
 
 
 def _with_order(info: SourceInfo, given: str | None, oxfords: str | None) -> SourceInfo:
-    """What is known, with the order that was given, else Oxford's, and the mean and deviation that go with it."""
+    """The origin with the given order of colours, or else Oxford's, and the mean and deviation that go with it."""
     reasons = dict(info.reasons)
-    if oxfords or given == "bgr":  # whoever has BGR has Caffe's input
+    if oxfords or given == "bgr":  # files with BGR have Caffe's input
         why = "known by Oxford's first filters" if oxfords else "assumed"
         mean = info.mean if "mean" in reasons else IMAGENET_MEAN
         deviation = info.deviation if "deviation" in reasons else (1.0, 1.0, 1.0)

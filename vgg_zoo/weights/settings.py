@@ -1,5 +1,5 @@
-"""With which settings a net is evaluated: those kept beside its weights, else those that follow from its training, else
-the paper's (Sect. 4.2).
+"""The settings for evaluating a net: those stored beside its weights, or those that follow from its training, or the
+paper's (Sect. 4.2).
 """
 
 import warnings
@@ -18,32 +18,32 @@ from vgg_zoo.weights.hub_file import optional_file
 from vgg_zoo.weights.published import PUBLISHED
 
 SETTINGS_FILE = "dense_eval.json"
-"""Of a net that classifies."""
+"""Settings file of a classifier."""
 
 LOCALISE_FILE = "localise.json"
-"""Of a net that predicts boxes (Appendix A)."""
+"""Settings file of a net that predicts boxes (Appendix A)."""
 
 _KINDS = {"scales": list, "flip": bool, "protocol": str, "softmax_first": bool, "ceil_mode": bool}
 _BOX_KINDS = {"scales": list, "close": float, "ceil_mode": bool}
 
 
 def read_settings(file: Path) -> dict[str, Any]:
-    """What a file of `DenseEvaluator.save_pretrained` says, as the evaluator's arguments.
+    """The evaluator's arguments from a file of `DenseEvaluator.save_pretrained`.
 
     Raises:
-        ValueError: It is not JSON, or has not exactly the keys and types that it must have.
+        ValueError: It is not JSON, or has wrong keys or types.
     """
     return _read(file, _KINDS)
 
 
 def read_localise(file: Path) -> dict[str, Any]:
-    """What the `localise.json` of a published net says, as arguments of `vgg_zoo.Localiser`.
+    """Arguments of `vgg_zoo.Localiser` from the `localise.json` of a published net.
 
     Returns:
         "scales", Q in pixels; "close", the overlap from 0 to 1 above which boxes are merged; and "ceil_mode".
 
     Raises:
-        ValueError: It is not JSON, or has not exactly the keys, types and ranges that it must have.
+        ValueError: It is not JSON, or has wrong keys, types or ranges.
     """
     settings = _read(file, _BOX_KINDS)
     scales = settings["scales"]
@@ -66,20 +66,20 @@ def _read(file: Path, kinds: Mapping[str, type]) -> dict[str, Any]:
 
 
 Net = nn.Module | str | Path
-"""A net; or a folder, or a name that timm loads, "vgg_d.tv_in1k", "hf-hub:org/name", "local-dir:runs/d"."""
+"""A net, a folder, or a name that timm loads: "vgg_d.tv_in1k", "hf-hub:org/name", "local-dir:runs/d"."""
 
 PAPER = {"scales": (256, 384, 512), "flip": True, "protocol": "dense", "softmax_first": False, "ceil_mode": False}
-"""Sect. 4.2's scales after training with S in [256; 512], and what else the paper does."""
+"""Sect. 4.2's scales after training with S in [256; 512], and the paper's other settings."""
 
 
 @dataclass(frozen=True, slots=True)
 class UsualSettings:
-    """How a net is tested where nobody says otherwise.
+    """The default settings for testing a net.
 
     Attributes:
-        values: Arguments of `DenseEvaluator`, all of them.
-        source: Where they come from: a file beside the weights, by its name, or "the paper".
-        train_scales: The S that the net was trained at, [S] or [S_min, S_max]; None where nobody tells.
+        values: All arguments of `DenseEvaluator`.
+        source: Their source: the name of a file beside the weights, or "the paper".
+        train_scales: The S of the net's training, [S] or [S_min, S_max]; None if unknown.
     """
 
     values: Mapping[str, Any]
@@ -88,13 +88,13 @@ class UsualSettings:
 
 
 def usual_settings(net: Net) -> UsualSettings:
-    """The settings of a net that classifies: those in its `dense_eval.json`, else those after its training, else PAPER.
+    """The settings of a classifier: those in its `dense_eval.json`, or those that follow from its training, or PAPER.
 
     Args:
-        net: One that was loaded from a folder or the Hub knows where from.
+        net: The net. If it was loaded from a folder or the Hub, it knows its source.
 
     Raises:
-        ValueError: A file that is not what it must be.
+        ValueError: A file is not valid.
     """
     run = run_settings(net)
     trained = sorted(set(run.get("train_scales", ()))) or None
@@ -108,11 +108,11 @@ def usual_settings(net: Net) -> UsualSettings:
 
 
 def settled(given: Mapping[str, Any], net: Net) -> tuple[dict[str, Any], str]:
-    """Settings of which some are given, and where the others come from.
+    """Complete settings from those that are given, and the source of the others.
 
     Args:
-        given: By name; None takes what is usual for the net.
-        net: Asked only if something is not given.
+        given: Settings by name; None takes the net's default.
+        net: The net; it is used only if a setting is missing.
     """
     if None not in given.values():
         return dict(given), "the caller"
@@ -121,17 +121,17 @@ def settled(given: Mapping[str, Any], net: Net) -> tuple[dict[str, Any], str]:
 
 
 def localise_settings(net: Net) -> dict[str, Any]:
-    """What the `localise.json` beside a net's weights says; nothing where there is none.
+    """The content of the `localise.json` beside a net's weights; empty if there is none.
 
     Raises:
-        ValueError: It is not what it must be.
+        ValueError: It is not valid.
     """
     file = file_beside(net, LOCALISE_FILE)
     return read_localise(file) if file else {}
 
 
 def run_settings(net: Net) -> dict[str, Any]:
-    """The recipe of a training's folder, as its results.json has it; nothing of any other folder or name."""
+    """The recipe in the results.json of a training's folder; empty for any other folder or name."""
     folder = folder_of(net)
     training = training_of(folder) if folder else None
     settings: dict[str, Any] = (training["settings"] or {}) if training else {}
@@ -142,7 +142,7 @@ def run_settings(net: Net) -> dict[str, Any]:
 
 
 def _check_settings(settings: Mapping[str, Any]) -> None:
-    """What is taken of a recipe's settings, where it is there."""
+    """The settings that are used from a recipe, if it has them."""
     scales, crop, flip = settings.get("train_scales", [1]), settings.get("crop_size", 1), settings.get("flip", True)
     if not isinstance(scales, list) or not 1 <= len(scales) <= 2 or not all(map(_is_pixels, scales)):
         raise ValueError(f"settings.train_scales must be S, or S_min and S_max, in pixels; got {scales!r}")
@@ -155,9 +155,9 @@ def _is_pixels(value: Any) -> bool:
 
 
 def file_beside(net: Net, name: str) -> Path | None:
-    """A file beside a net's weights, in its folder or its repository; None where there is none.
+    """A file beside a net's weights, in its folder or its repository; None if there is none.
 
-    Where the Hub cannot be asked a warning says that nobody knows.
+    If the Hub cannot be reached, a warning says that this is unknown.
     """
     place, folder = _place(net), folder_of(net)
     if folder is not None:
@@ -170,19 +170,19 @@ def file_beside(net: Net, name: str) -> Path | None:
         return _asked_once(repository, name, revision or None)
     except OSError as error:
         warnings.warn(
-            f"whether {repository} has a {name} cannot be asked; it is taken to have none ({error})", stacklevel=4
+            f"cannot check whether {repository} has a {name}; assuming that it has none ({error})", stacklevel=4
         )
         return None
 
 
 @lru_cache
 def _asked_once(repository: str, name: str, revision: str | None) -> Path | None:
-    """An estimator asks in every call; the Hub need not be."""
+    """Cache the answer, because an estimator asks in every call."""
     return optional_file(repository, name, revision)
 
 
 def _place(net: Net) -> Mapping[str, Any]:
-    """Where a net comes from, in the words of timm's pretrained_cfg."""
+    """The source of a net, in the terms of timm's pretrained_cfg."""
     if isinstance(net, nn.Module):
         return getattr(net, "pretrained_cfg", None) or {}
     source, _, name = str(net).rpartition(":")
@@ -195,7 +195,7 @@ def _place(net: Net) -> Mapping[str, Any]:
 
 
 def folder_of(net: Net) -> Any:
-    """The folder that a net was loaded from; None where it was loaded from none."""
+    """The folder that a net was loaded from; None if there is none."""
     place = _place(net)
     folder = Path(str(place.get("file") or ""))
     return folder if place.get("source") == "local-dir" and folder.is_dir() else None
@@ -204,7 +204,7 @@ def folder_of(net: Net) -> Any:
 def scales_after_training(trained: Sequence[int], crop_size: int) -> list[int]:
     """Q of Sect. 4.2: {S - 32, S, S + 32} after training at a fixed S, {S_min, their mean, S_max} after jittering.
 
-    For crops smaller than 224 pixels the step of 32 shrinks with them.
+    For crops smaller than 224 pixels, the step of 32 is reduced in proportion.
     """
     if len(trained) == 2:
         return [trained[0], sum(trained) // 2, trained[1]]

@@ -1,4 +1,5 @@
-"""State dicts in timm's or torchvision's layout: `.safetensors`, and PyTorch's `.pth` and `.pt`, no code unpickled."""
+"""State dicts in timm's or torchvision's layout: `.safetensors`, and PyTorch's `.pth` and `.pt` without running
+code."""
 
 import pickle
 import re
@@ -17,24 +18,25 @@ from vgg_zoo.configurations import FC_KEYS
 from vgg_zoo.weights.fit import fitting_configurations
 
 _WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model")
-"""Where training scripts put a state dict within a checkpoint, in the order in which timm looks."""
+"""Keys under which training scripts store a state dict in a checkpoint, in timm's order."""
 
 FC_REDUCED = {"fc6": "fc_reduced.fc6", "fc7": "fc_reduced.fc7"}
-"""Keys of DeepLab's and SSD's FC layers, which are dilated convolutions and no layers of the paper's nets."""
+"""Keys of DeepLab's and SSD's FC layers, which are dilated convolutions and not in the paper's nets."""
 
 _SSD = {"31": FC_REDUCED["fc6"], "33": FC_REDUCED["fc7"]}
-"""Places of these in SSD's list of layers, where no trunk of Table 1 has a convolution."""
+"""Indices of these layers in SSD's list, where no trunk of Table 1 has a convolution."""
 
 _PLACE = re.compile(
     r"(?P<root>(?P<prefix>((module|model|backbone|net|vgg|encoder)\.)*)(features\.(module\.)?)?)\d+\.\w+"
 )
-"""A layer of `features` within the modules that programs put a VGG in; some keep `features` alone, without its name."""
+"""A layer of `features` within the modules that programs wrap around a VGG; some keep only `features`, unnamed."""
 
 _MOST_ROOTS = 16
-"""What no program comes near; each takes a look at all keys."""
+"""Limits that no program comes near; each search goes over all keys."""
 
 _OLD_CLASSIFIER = {"classifier.1": "classifier.0", "classifier.4": "classifier.3"}
-"""Of classifiers that begin with a dropout: torchvision's first ones, vgg16-00b39a1b.pth and vgg19-d01eb7cb.pth."""
+"""Layers of classifiers that begin with a dropout: torchvision's first files, vgg16-00b39a1b.pth and
+vgg19-d01eb7cb.pth."""
 
 
 def read_safetensors(file: Path) -> dict[str, Tensor]:
@@ -44,36 +46,36 @@ def read_safetensors(file: Path) -> dict[str, Tensor]:
         The state dict in float32, in timm's or torchvision's layout if it has the convolutions of a net.
 
     Raises:
-        ValueError: Not a whole file, or one with the convolutions of several nets.
+        ValueError: The file is not whole, or has the convolutions of several nets.
     """
     try:
         return _floats(file, load_file(file))
     except SafetensorError as error:
-        raise ValueError(f"{file} is no whole safetensors file ({error}). Fetch it again.") from error
+        raise ValueError(f"{file} is not a whole safetensors file ({error}). Download it again.") from error
 
 
 def read_pickled(file: Path, zipped: bool) -> tuple[dict[str, Tensor], dict[str, tuple[float, ...]]]:
-    """Read what `torch.save` wrote: a state dict, or a checkpoint with one in it; only tensors and plain data.
+    """Read a file of `torch.save`: a state dict, or a checkpoint that contains one; only tensors and plain data.
 
     Args:
-        file: Of any version of PyTorch.
-        zipped: Since version 1.6 it is a zip file, which is mapped and not read at once.
+        file: A file of any version of PyTorch.
+        zipped: Whether it is a zip file, as since version 1.6, which is mapped instead of read at once.
 
     Returns:
-        The state dict as `read_safetensors` has it, and the "mean" and "deviation" (0–255) that a checkpoint of timm's
-        train.py says it was trained with.
+        The state dict, as from `read_safetensors`, and the "mean" and "deviation" (0–255) of the training, if it is a
+        checkpoint of timm's train.py.
 
     Raises:
-        ValueError: Not a whole file, one with Python objects (which are never run), no state dict, or several nets.
+        ValueError: The file is not whole, has Python objects (which are never run), no state dict, or several nets.
     """
     try:
-        with torch.serialization.safe_globals([Namespace]):  # timm's options: attributes, and nothing that runs
+        with torch.serialization.safe_globals([Namespace]):  # timm's options: only attributes, no code
             found = torch.load(file, map_location="cpu", weights_only=True, mmap=zipped)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = str(error).strip().split("\n")[0]
         raise ValueError(
-            f"{file} is no plain state dict of PyTorch's, or damaged ({reason}). Where it comes from, save only "
-            "`model.state_dict()`; Python objects in it are never run here."
+            f"{file} is not a plain PyTorch state dict, or is damaged ({reason}). Save only `model.state_dict()`; "
+            "vgg_zoo never runs Python objects of a file."
         ) from error
     return _floats(file, _unwrapped(file, found)), _training_input(found)
 
@@ -84,12 +86,12 @@ def _unwrapped(file: Path, found: Any) -> Mapping[str, Tensor]:
         if found and all(isinstance(key, str) and isinstance(value, Tensor) for key, value in found.items()):
             return dict(found)
     raise ValueError(
-        f"{file} holds no state dict: neither names with their tensors, nor these under one of {', '.join(_WRAPPERS)}"
+        f"{file} has no state dict: neither names with tensors, nor these under one of {', '.join(_WRAPPERS)}"
     )
 
 
 def _training_input(found: Any) -> dict[str, tuple[float, ...]]:
-    """The options --mean and --std of timm's train.py, if they were set; timm has them in 0–1."""
+    """The options --mean and --std of timm's train.py, if they were set; in timm they are in 0–1."""
     args = found.get("args") if isinstance(found, Mapping) else None
     told = {}
     for name, option in (("mean", "mean"), ("deviation", "std")):
@@ -100,7 +102,7 @@ def _training_input(found: Any) -> dict[str, tuple[float, ...]]:
 
 
 def _floats(file: Path, state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """In float32, under the names of a bare net."""
+    """The tensors in float32, under the names of a net without wrappers."""
     bare = _without_prefix(file, clean_state_dict(dict(state_dict)))
     layers = {key.rpartition(".")[0] for key in bare}
     old = _OLD_CLASSIFIER if {*_OLD_CLASSIFIER, "classifier.6"} <= layers and "classifier.0" not in layers else {}
@@ -112,7 +114,7 @@ def _floats(file: Path, state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _without_prefix(file: Path, state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The keys without the prefix under which the convolutions of a net of Table 1 stand; as they are if there is none.
+    """The keys without the prefix of the convolutions of a net of Table 1; unchanged if there is no such net.
 
     Raises:
         ValueError: There are several such nets.
@@ -125,7 +127,7 @@ def _without_prefix(file: Path, state_dict: dict[str, Tensor]) -> dict[str, Tens
             fitting[root] = renamed
     if len(fitting) > 1:
         names = ", ".join(map(repr, fitting))
-        raise ValueError(f"{file} has the convolutions of {len(fitting)} nets, under {names}; save one of them alone")
+        raise ValueError(f"{file} has the convolutions of {len(fitting)} nets, under {names}; save only one of them")
     return next(iter(fitting.values()), state_dict)
 
 
@@ -141,14 +143,15 @@ CLASSIFIER = dict(zip(("classifier.0", "classifier.3", "classifier.6"), FC_KEYS.
 
 
 def is_torchvision(state_dict: Mapping[str, Tensor]) -> bool:
-    """Whether the keys are torchvision's rather than timm's."""
+    """Whether the keys are torchvision's, not timm's."""
     return any(key.startswith("classifier.") for key in state_dict)
 
 
 def from_torchvision(state_dict: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
-    """Rename torchvision's keys to timm's, and shape its FC weights as the model's convolutions; values are unchanged.
+    """Rename torchvision's keys to timm's, and reshape its FC weights to the model's convolutions; values do not
+    change.
 
-    A weight that cannot take the model's shape is passed on as it is, for `check_fit` to name.
+    A weight that cannot take the model's shape is passed on unchanged; `check_fit` then names it.
     """
     own = model.state_dict()
     renamed = {}

@@ -1,4 +1,4 @@
-"""Protocol buffers' wire format over a memory map: enough to read a `.caffemodel`, and no number of it is trusted."""
+"""Protocol buffers' wire format over a memory map, enough to read a `.caffemodel`; every number is checked."""
 
 from collections.abc import Iterator
 from itertools import count
@@ -13,18 +13,18 @@ VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
 _WIDTH = {FIXED64: 8, FIXED32: 4}
 _LONGEST_VARINT = 10
 _MOST_FIELDS = 1_000_000
-"""Of a file, those within others included; a net has some thousands. Reading a million takes about a second."""
+"""Maximum fields of a file, including nested ones; a net has some thousands. Reading a million takes about a second."""
 
 
 class Field(NamedTuple):
     """One field of a message.
 
     Attributes:
-        number: Of the field, from the message's definition; at least 1.
+        number: Number of the field in the message's definition; at least 1.
         kind: `VARINT`, `FIXED64`, `LENGTH` or `FIXED32`.
         start: First byte of the content, in bytes from the beginning of the file.
-        end: Byte behind the content; never behind the end of the message.
-        value: Of a varint, unsigned, below 2⁶⁴; 0 for other kinds.
+        end: Byte after the content; never beyond the end of the message.
+        value: Unsigned value of a varint, below 2⁶⁴; 0 for other kinds.
     """
 
     number: int
@@ -35,14 +35,14 @@ class Field(NamedTuple):
 
 
 class Message:
-    """The bytes `start` to `end` of a file, read as a message.
+    """The bytes from `start` to `end` of a file, read as a message.
 
     Args:
         data: The whole file.
         file: Its name, for messages.
         start: First byte.
-        end: Byte behind the last.
-        read: Counts the file's fields, those of messages within others included.
+        end: Byte after the last.
+        read: Count of the file's fields, including those of nested messages.
     """
 
     def __init__(self, data: mmap, file: Path, start: int, end: int, read: "count[int] | None" = None) -> None:
@@ -54,7 +54,7 @@ class Message:
         """The message's fields, one at a time.
 
         Raises:
-            ValueError: A varint, tag or length that is no valid one, or that leads out of the message; too many fields.
+            ValueError: A varint, tag or length is not valid or leads out of the message, or there are too many fields.
         """
         while self.at < self.end:
             if next(self.read) > _MOST_FIELDS:
@@ -62,19 +62,19 @@ class Message:
             yield self._field()
 
     def inside(self, field: Field) -> "Message":
-        """The message that is the content of a field."""
+        """The content of a field as a message."""
         if field.kind != LENGTH:
             raise self.fault(field.start, f"field {field.number} has wire type {field.kind}; a message has {LENGTH}")
         return Message(self.data, self.file, field.start, field.end, self.read)
 
     def integer(self, field: Field) -> int:
-        """The signed number that is the content of a field."""
+        """The content of a field as a signed number."""
         if field.kind != VARINT:
             raise self.fault(field.start, f"field {field.number} has wire type {field.kind}; a number has {VARINT}")
         return _signed(field.value)
 
     def varints(self, field: Field) -> Iterator[int]:
-        """The numbers of a repeated field, signed: all of them if it is packed, else its only one."""
+        """The signed numbers of a repeated field: all of them if it is packed, or else its only number."""
         if field.kind == VARINT:
             yield _signed(field.value)
             return
@@ -83,17 +83,17 @@ class Message:
             yield _signed(packed._varint())
 
     def run(self, field: Field) -> int:
-        """Count the fields like this one that follow it without a gap, itself included, and go on behind them.
+        """Count this field and those like it that follow without a gap, and continue after them.
 
-        A file with 10⁸ unpacked floats is read as one array, not by 10⁸ steps.
+        So a file with 10⁸ unpacked floats is read as one array, not in 10⁸ steps.
 
         Args:
-            field: Of fixed width, the one that was read last, under a tag of one byte.
+            field: The field that was read last, of fixed width and with a tag of one byte.
         """
         width = _WIDTH[field.kind]
         tag, stride = self.data[field.start - 1], 1 + width
         found, step = 1, 1
-        while step:  # steps double while all their tags match: the work stays in proportion to the run
+        while step:  # steps double while all their tags match, so the work is proportional to the run
             step = min(step, (self.end - self.at) // stride)
             if step == 0:
                 break
@@ -115,8 +115,8 @@ class Message:
     def fault(self, at: int, what: str) -> ValueError:
         """The error that says where the file is wrong."""
         return ValueError(
-            f"{self.file}, byte {at}: {what}. It is no whole Caffe model: damaged, cut short, or another format. "
-            "Fetch the file again and compare its size and hash with its publisher's."
+            f"{self.file}, byte {at}: {what}. It is not a whole Caffe model: damaged, truncated, or another format. "
+            "Download the file again and compare its size and hash with its publisher's."
         )
 
     def _field(self) -> Field:
@@ -132,7 +132,7 @@ class Message:
             length = self._varint() if kind == LENGTH else _WIDTH[kind]
             start = self.at
             if length > self.end - start:
-                raise self.fault(begin, f"field {number} has {length} bytes where {self.end - start} are left")
+                raise self.fault(begin, f"field {number} has {length} bytes, but only {self.end - start} are left")
             self.at = start + length
         else:
             raise self.fault(begin, f"field {number} has the unknown wire type {kind}")

@@ -273,7 +273,7 @@ def test_only_offered_nets_are_loaded(folders: list[Path]) -> None:
     [
         (["--model", "vgg_dd"], "there is no net 'vgg_dd' and no folder of this name; near it are vgg_d, "),
         (["--model", "vgg_c"], "there are no weights 'vgg_c'"),
-        (["--model", "."], ". is no folder of a trained net: it has no config.json"),
+        (["--model", "."], ". is not a folder of a trained net: it has no config.json"),
         (["--model", "vgg_d_box"], "vgg_d_box predicts boxes and no classes"),
         (["--model", "boxes"], "boxes predicts boxes and no classes"),
         (["--model", "hf-hub:org/vgg_d_box.made@v1"], "hf-hub:org/vgg_d_box.made@v1 predicts boxes and no classes"),

@@ -27,9 +27,9 @@ def test_the_same_run_is_begun_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (json.dumps(IDENTITY)[:30], r"is not JSON \(.*: cut short or damaged\)"),
+        (json.dumps(IDENTITY)[:30], r"is not JSON \(.*: truncated or damaged\)"),
         ("", r"is not JSON \(it is empty\)"),
-        ("[]", "must be an object, and is a list"),
+        ("[]", "must be an object, but is a list"),
         ("{}", "lacks classes, images, recipe, settings"),
         ('{"recipe": "tiny", "images": 7, "settings": {}}', "lacks classes"),
     ],

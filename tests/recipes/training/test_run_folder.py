@@ -32,7 +32,7 @@ def test_colours_are_computed_once(tmp_path: Path, digits: LabelledImages) -> No
     ("changes", "message"),
     [
         ("", r"is not JSON \(it is empty\)"),
-        ('{"mean": [12', r"is not JSON \(.*: cut short or damaged\)"),
+        ('{"mean": [12', r"is not JSON \(.*: truncated or damaged\)"),
         ({"mean": None}, "holds no colours"),
         ({"mean": [1, 2]}, "mean must be three numbers from 0 to 255"),
         ({"mean": ["1", "2", "3"]}, "mean must be three numbers"),

@@ -228,11 +228,11 @@ def test_what_has_no_such_precision_is_refused(monkeypatch: pytest.MonkeyPatch) 
         with pytest.raises(ValueError, match=r"'half'; choose from fp32, bf16"):
             made(model, precision="half")
         for precision in ("fp32", "bf16"):
-            with pytest.raises(ValueError, match=r"held in float32, and this one is in torch.float64"):
+            with pytest.raises(ValueError, match=r"for nets in float32, and this one is in torch.float64"):
                 made(net().double(), precision=precision)
         with pytest.raises(ValueError, match=r"features.0 has hooks"):
             made(hooked, precision="bf16")
-        with pytest.raises(ValueError, match=r"is of copies on a CPU, and the net is on meta; use torch.autocast"):
+        with pytest.raises(ValueError, match=r"is for copies on a CPU, and the net is on meta; use torch.autocast"):
             made(net(device="meta", initialisation="normal"), precision="bf16")
         monkeypatch.setattr(bf16, "bf16_of_cpu", lambda: None)
         with pytest.raises(ValueError, match=r"AMX or AVX512-BF16, and this one has neither; take precision='fp32'"):

@@ -167,7 +167,7 @@ def test_wrong_numbers_are_refused() -> None:
     evaluator = vgg_zoo.DenseEvaluator(NET, 64)
     with pytest.raises(ValueError, match="top must be at least 1, the likeliest class; got 0"):
         evaluator.predict(PHOTO, 0)
-    with pytest.raises(ValueError, match=r"the evaluators have their scales, \(64,\); give nets in their place"):
+    with pytest.raises(ValueError, match=r"the evaluators have their own scales, \(64,\); give nets instead"):
         vgg_zoo.Fusion([evaluator], 96)
     assert vgg_zoo.Fusion(NET, 64).predict(PHOTO, 2) == evaluator.predict([PHOTO], 2)[0]
     with pytest.raises(ValueError, match="a net is a module, a folder or a name with weights"):

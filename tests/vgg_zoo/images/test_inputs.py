@@ -140,7 +140,7 @@ def test_arrays_of_one_channel_are_grey() -> None:
 )
 def test_one_image_is_not_taken_for_several(one: Any) -> None:
     """Rows, letters, colours."""
-    with pytest.raises(ValueError, match=r"where several are expected; give a list of one: \[image\]"):
+    with pytest.raises(ValueError, match=r"but several are expected; give a list: \[image\]"):
         several(one)
 
 

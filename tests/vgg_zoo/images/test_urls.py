@@ -72,7 +72,7 @@ def test_the_bytes_come_whole(server: str) -> None:
 @pytest.mark.parametrize("url", ["file:///etc/hostname", "ftp://localhost/a.jpg", "data://a", "photo.jpg"])
 def test_other_schemes_are_refused(url: str, server: str) -> None:
     """By the caller and by a server that redirects."""
-    with pytest.raises(BadImageError, match=r"cannot be fetched: only http and https addresses are fetched; give a"):
+    with pytest.raises(BadImageError, match=r"cannot be fetched: only http and https addresses are downloaded; give a"):
         fetched(url)
 
 
@@ -109,7 +109,7 @@ def test_nobody_there_is_named(server: str) -> None:
 def test_too_large_a_file_is_refused(path: str, server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """By its length, or when more has come."""
     monkeypatch.setattr(urls, "MOST_BYTES", 2**20)
-    with pytest.raises(BadImageError, match="it cannot be fetched: it has more than 1 MiB; fetch it yourself"):
+    with pytest.raises(BadImageError, match="it cannot be fetched: it has more than 1 MiB; download it yourself"):
         fetched(server + path)
 
 
@@ -118,7 +118,7 @@ def test_a_slow_server_is_given_up(path: str, server: str, monkeypatch: pytest.M
     """The whole file has so many seconds, redirections included."""
     clock = iter(range(0, 1000, 31))
     monkeypatch.setattr(urls, "monotonic", lambda: next(clock))
-    with pytest.raises(BadImageError, match=r"it takes more than 30 seconds; fetch it yourself and give its path"):
+    with pytest.raises(BadImageError, match=r"it takes more than 30 seconds; download it yourself and give its path"):
         fetched(server + path)
 
 

@@ -34,8 +34,8 @@ def dims(*sizes: int) -> bytes:
 
 GOOD = blob(np.zeros((1, 3, 1, 1), np.float32))
 BAD = {
-    "a length beyond the file": (b"\x12\x7f" + bytes(9), "field 2 has 127 bytes where 9 are left", 0),
-    "a length of 2⁶³": (b"\x12" + varint(2**63), "where 0 are left", 0),
+    "a length beyond the file": (b"\x12\x7f" + bytes(9), "field 2 has 127 bytes, but only 9 are left", 0),
+    "a length of 2⁶³": (b"\x12" + varint(2**63), "but only 0 are left", 0),
     "a cut number": (b"\x08\x80", "a number is cut off", 1),
     "a number of 11 bytes": (b"\x08" + b"\xff" * 10 + b"\x01", "more than 64 bits", 1),
     "a number of 70 bits": (b"\x08" + b"\xff" * 9 + b"\x7f", "more than 64 bits", 1),
@@ -43,7 +43,7 @@ BAD = {
     "field 0": (b"\x02\x00", "2 is no field's tag", 0),
     "a field number over 2²⁹": (varint(2**32) + b"\x00", "no field's tag", 0),
     "a layer that is a number": (field(2, 7), "field 2 has wire type 0; a message has 2", 1),
-    "a blob cut off in its layer": (field(2, b"\x32\x09\x00"), "field 6 has 9 bytes where 1 are left", 2),
+    "a blob cut off in its layer": (field(2, b"\x32\x09\x00"), "field 6 has 9 bytes, but only 1 are left", 2),
     "huge dimensions": (layer(dims(2**31, 2**31, 2**31, 2**31) + numbers(1)), "has 1 numbers", 13),
     "dimensions whose product wraps to 1": (layer(dims(2**32 + 1, 2**32 - 1) + numbers(1)), "has 1 numbers", 13),
     "two negative dimensions": (layer(dims(-1, -3) + numbers(3)), "of shape -1×-3 has 3", 13),
@@ -70,7 +70,7 @@ BAD = {
 def test_what_is_wrong_is_named_with_its_byte(content: bytes, message: str, at: int | None, tmp_path: Path) -> None:
     """Each damage by itself."""
     (tmp_path / "x").write_bytes(content)
-    with pytest.raises(ValueError, match=r"byte \d+: .* Fetch the file again") as error:
+    with pytest.raises(ValueError, match=r"byte \d+: .* Download the file again") as error:
         read_caffe(tmp_path / "x")
     assert message in str(error.value)
     if at is not None:

@@ -93,7 +93,7 @@ def test_a_file_without_top_gets_one_on_request_only(tmp_path: Path) -> None:
     """The convolutions are the file's; the FC layers are random, the same each time, and the folder says so."""
     expected = weights("vgg_d")
     keras(tmp_path / "file", in_oxfords_layout(expected, "vgg_d"), 2, top=False)
-    with pytest.raises(ValueError, match=r"only convolutions in it.*--random-head CLASSES"):
+    with pytest.raises(ValueError, match=r"only convolutions and no FC layers.*--random-head CLASSES"):
         convert(tmp_path / "file", tmp_path / "net")
     for name in ("net", "again"):
         convert(tmp_path / "file", tmp_path / name, random_head=3)
@@ -136,8 +136,8 @@ def refusals() -> dict[str, tuple[bytes, dict[str, Any], str]]:
             "unexpected: fc8_flowers.weight",
         ),
         "a misshapen bias": (caffe(misshapen), {}, "features.5.bias is 3 in the file and 13 in the net"),
-        "infinite": (caffe(infinite), {}, "not finite: features.10.weight; fetch the file again"),
-        "another net": (whole, {"net": "vgg_e"}, "Their convolutions are those of configuration D"),
+        "infinite": (caffe(infinite), {}, "not finite: features.10.weight; download the file again"),
+        "another net": (whole, {"net": "vgg_e"}, "Their convolutions fit configuration D"),
         "an unknown net": (whole, {"net": "vgg_f"}, "unknown net 'vgg_f'; the zoo has vgg_a, "),
         "a mean of two": (whole, {"mean": (1, 2)}, "takes 3 channels and --mean has 2 numbers"),
         "a deviation of 0": (whole, {"deviation": (1, 1, 0)}, "--std must be above 0"),
@@ -162,7 +162,7 @@ def test_weights_are_not_overwritten_unasked(tmp_path: Path) -> None:
     write(tmp_path / "file", "caffe", weights(), "vgg_d")
     convert(tmp_path / "file", tmp_path / "net")
     first = (tmp_path / "net/model.safetensors").read_bytes()
-    with pytest.raises(ValueError, match=r"holds weights already.*--overwrite"):
+    with pytest.raises(ValueError, match=r"already has weights.*--overwrite"):
         convert(tmp_path / "file", tmp_path / "net")
     convert(tmp_path / "net/model.safetensors", tmp_path / "net", overwrite=True)
     assert (tmp_path / "net/model.safetensors").read_bytes() == first

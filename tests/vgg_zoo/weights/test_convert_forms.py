@@ -79,7 +79,7 @@ def test_two_nets_in_one_file_are_refused(tmp_path: Path) -> None:
     """Which of them is meant, a file cannot tell."""
     two = {f"{name}.features.{key}": value for name in ("net", "vgg") for key, value in bare(weights()).items()}
     torch.save(two, tmp_path / "x")
-    expected = "has the convolutions of 2 nets, under 'net.features.', 'vgg.features.'; save one of them alone"
+    expected = "has the convolutions of 2 nets, under 'net.features.', 'vgg.features.'; save only one of them"
     with pytest.raises(ValueError, match=re.escape(expected)):
         read_weights(tmp_path / "x")
 
@@ -96,7 +96,7 @@ def test_a_head_of_ones_own_is_named(tmp_path: Path) -> None:
     own = {"fc.weight": torch.randn(2, 9), "fc.bias": torch.randn(2), "head.0.weight": torch.randn(9, 51 * 4)}
     torch.save({f"model.backbone.{key}": value for key, value in convolutions(expected).items()} | own, tmp_path / "x")
     message = (
-        f"behind the convolutions it has layers of its own, not the paper's: fc (2×9), head.0 (9×204). To {WAY_OUT}"
+        f"after the convolutions it has its own layers, not the paper's: fc (2×9), head.0 (9×204). To {WAY_OUT}"
     )
     with pytest.raises(ValueError, match=re.escape(message)):
         convert(tmp_path / "x", tmp_path / "net")

@@ -203,7 +203,7 @@ def test_an_order_that_cannot_be(tmp_path: Path) -> None:
     said = convert(tmp_path / "x", tmp_path / "net", mean=[100], deviation=[50])
     assert "Input: mean 100 (as given), deviation 50 (as given)." in said
     torch.save(weights(in_chans=4), tmp_path / "x")
-    with pytest.raises(ValueError, match="takes images of 4 channels; what is taken here are colour images"):
+    with pytest.raises(ValueError, match="takes images of 4 channels; vgg_zoo takes colour images"):
         convert(tmp_path / "x", tmp_path / "four", mean=[100] * 4, deviation=[50] * 4)
 
 

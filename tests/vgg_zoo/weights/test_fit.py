@@ -34,7 +34,7 @@ def test_every_fault_is_named_with_both_shapes() -> None:
 
 def test_another_configurations_weights_are_recognised() -> None:
     """Loading D's weights into E says that they are D's, and shows only the first faults."""
-    with pytest.raises(ValueError, match=r"and \d+ more.* Their convolutions are those of configuration D\."):
+    with pytest.raises(ValueError, match=r"and \d+ more.* Their convolutions fit configuration D\."):
         check_fit(small("vgg_e"), small("vgg_d").state_dict())
 
 

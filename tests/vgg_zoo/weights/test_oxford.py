@@ -101,7 +101,7 @@ def test_another_file_by_its_path_is_refused(original: Any, tmp_path: Path) -> N
     """Altered, cut short, missing, or of another net."""
     whole = (tmp_path / "original.caffemodel").read_bytes()
     other = tmp_path / "other.caffemodel"
-    for content, message in ((whole[:-1] + b"x", "altered"), (whole[:-1], "cut short"), (None, "no file")):
+    for content, message in ((whole[:-1] + b"x", "altered"), (whole[:-1], "truncated"), (None, "no file")):
         other.unlink(missing_ok=True)
         if content is not None:
             other.write_bytes(content)

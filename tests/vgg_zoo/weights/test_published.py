@@ -66,7 +66,7 @@ def test_every_published_net_is_in_timms_table() -> None:
     ("name", "message"),
     [
         ("vgg_f", "there is no net 'vgg_f'"),
-        ("resnet18.a1_in1k", "is no VGG"),
+        ("resnet18.a1_in1k", "is not a VGG"),
         ("vgg_c.untrained", "there are no weights 'vgg_c.untrained'"),
         ("vgg_d.oxford", "it has oxford_in1k, tv_in1k"),
     ],

@@ -155,27 +155,27 @@ def hdf5(**arrays: np.ndarray) -> bytes:
 WRONG = {
     "empty": (b"", "like none of the known kinds"),
     "a web page": (b"<!DOCTYPE html><html>404", r"begins with b'<!DOCTYP'.*\.caffemodel"),
-    "a zip file": (zipped(a_txt=b"x"), "no plain state dict"),
+    "a zip file": (zipped(a_txt=b"x"), "not a plain PyTorch state dict"),
     "a .keras archive": (zipped(metadata_json=b"{}"), "take model.weights.h5"),
     "a pickle of code": (saved({"a": Bomb()}), "Python objects in it are never run"),
-    "a checkpoint without weights": (saved({"epoch": 3}), "holds no state dict"),
-    "a list": (saved([torch.zeros(2)]), "holds no state dict"),
-    "half a state dict": (saved({"a": torch.zeros(999)})[:900], "no plain state dict"),
-    "half a safetensors file": (b"\x02\0\0\0\0\0\0\0{", "like none of the known kinds|no whole safetensors"),
-    "a damaged safetensors header": (b"\x02\0\0\0\0\0\0\0{{", "no whole safetensors file"),
-    "HDF5's first bytes": (b"\x89HDF\r\n\x1a\n" + bytes(500), "no whole HDF5 file"),
-    "half a Keras file": (hdf5(block1_conv1=np.zeros((3, 3, 3, 64)))[:4000], "no whole HDF5 file"),
+    "a checkpoint without weights": (saved({"epoch": 3}), "has no state dict"),
+    "a list": (saved([torch.zeros(2)]), "has no state dict"),
+    "half a state dict": (saved({"a": torch.zeros(999)})[:900], "not a plain PyTorch state dict"),
+    "half a safetensors file": (b"\x02\0\0\0\0\0\0\0{", "like none of the known kinds|not a whole safetensors"),
+    "a damaged safetensors header": (b"\x02\0\0\0\0\0\0\0{{", "not a whole safetensors file"),
+    "HDF5's first bytes": (b"\x89HDF\r\n\x1a\n" + bytes(500), "not a whole HDF5 file"),
+    "half a Keras file": (hdf5(block1_conv1=np.zeros((3, 3, 3, 64)))[:4000], "not a whole HDF5 file"),
     "another net of Keras": (hdf5(dense=np.zeros((3, 3))), "no layer of Keras' VGG"),
     "a layer twice": (
         hdf5(**{"a/fc1/kernel": np.zeros((4, 3)), "b/fc1/kernel": np.zeros((4, 3))}),
-        "a second fc6.weight of one net",
+        "a second fc6.weight of the same net",
     ),
     "a first FC layer of no map": (
         hdf5(**{"block1_conv1/W": np.zeros((3, 3, 3, 4)), "fc1/W": np.zeros((9, 2))}),
         "fc6 takes 9 inputs",
     ),
     "MATLAB 7.3": (b"MATLAB 7.3 MAT-file".ljust(512) + b"\x89HDF\r\n\x1a\n", "'-v7'"),
-    "half a .mat": (b"MATLAB 5.0 MAT-file".ljust(124) + b"\0\1IM" + b"\x0e\0\0\0\xff\0\0\0", "no whole MATLAB file"),
+    "half a .mat": (b"MATLAB 5.0 MAT-file".ljust(124) + b"\0\1IM" + b"\x0e\0\0\0\xff\0\0\0", "not a whole MATLAB file"),
     ".mat without layers": (b"MATLAB 5.0 MAT-file".ljust(124) + b"\0\1IM", "no list `layers`"),
     "a net without weights": (field(1, b"VGG") + field(2, field(4, b"conv1_1")), "no layer with weights"),
 }
@@ -192,7 +192,7 @@ def test_what_is_no_vgg_is_refused(content: bytes, message: str, tmp_path: Path)
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     """Or is a folder."""
-    with pytest.raises(ValueError, match="is not there; name one file"):
+    with pytest.raises(ValueError, match="does not exist; name one file"):
         read_weights(tmp_path / "nothing")
     with pytest.raises(ValueError, match="is a folder"):
         read_weights(tmp_path)

@@ -125,5 +125,5 @@ def test_a_repository_on_the_hub_has_its_own(run: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(settings, "optional_file", offline)
     net.pretrained_cfg["hf_hub_id"] = "me/net@main"
-    with pytest.warns(UserWarning, match=r"whether me/net has a dense_eval.json cannot be asked.*no network"):
+    with pytest.warns(UserWarning, match=r"cannot check whether me/net has a dense_eval.json.*no network"):
         assert usual_settings(net).source == "the paper"
