@@ -1,6 +1,6 @@
-"""The command line of recipes/ and hub/: defaults in the help, and one line for what is typed wrong.
+"""The command line of recipes/ and hub/: defaults in the help, and one line for a mistake.
 
-Nothing here imports PyTorch or what stands on it, so that help and mistakes are answered at once.
+Nothing here imports PyTorch, directly or indirectly, so help and mistakes are answered at once.
 """
 
 import argparse
@@ -19,11 +19,11 @@ EXIT_CODES = """exit codes:
 
 
 class MistypedError(ValueError):
-    """What is typed wrong and needs PyTorch to be known for it; the exit code is 2, as for all that is typed wrong."""
+    """A mistake on the command line that can be detected only with PyTorch; the exit code is 2, as for all mistakes."""
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):
-    """Texts as they are written, and the default of every option that has one."""
+    """Help with unchanged texts, and with the default of every option that has one."""
 
     def _get_help_string(self, action: argparse.Action) -> str:
         text, default = action.help or "", action.default
@@ -37,8 +37,8 @@ class Parser(argparse.ArgumentParser):
     """argparse with "did you mean", and with one line and exit code 2 for a mistake.
 
     Args:
-        passes_on_to: Of the command that gets the options that this one does not know; `parse_known_args` returns them.
-        settings: Of argparse.
+        passes_on_to: The command that gets the options that this one does not know; `parse_known_args` returns them.
+        settings: Settings of argparse.
     """
 
     def __init__(self, *, passes_on_to: "Parser | None" = None, **settings: Any) -> None:
@@ -46,7 +46,7 @@ class Parser(argparse.ArgumentParser):
         self._others = passes_on_to._option_string_actions if passes_on_to else {}
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong and where the options are; nothing else was done."""
+        """Say what is wrong and how to list the options; nothing else was done."""
         self.exit(2, f"error: {message.removeprefix('argument ')}. See `{self.prog} --help`\n")
 
     @contextmanager
@@ -58,13 +58,13 @@ class Parser(argparse.ArgumentParser):
             self.error(str(error))
 
     def add_alias(self, name: str, action: argparse.Action) -> None:
-        """Another name of an option, which the help leaves out."""
+        """Add another name of an option that the help does not show."""
         self._option_string_actions[name] = action
 
     def parse_known_args(  # type: ignore[override]  # argparse's has three overloads
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
-        """As argparse, which would first complain of what a mistyped option leaves out."""
+        """Parse like argparse, but report a mistyped option before the options that are missing because of it."""
         words = list(sys.argv[1:] if args is None else args)
         # What follows the name of a command is that command's.
         self._check_options(takewhile(lambda word: word.startswith("-"), words) if self._subparsers else words)
@@ -96,7 +96,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def near(word: str, options: Collection[str]) -> str:
-    """What may have been meant, as a part of a sentence; empty where nothing is near."""
+    """A suggestion as a part of a sentence; empty if nothing is similar."""
     close = get_close_matches(word, options, n=2, cutoff=0.75)
     return f" (did you mean {' or '.join(close)}?)" if close else ""
 

@@ -1,6 +1,6 @@
-"""`vgg-zoo COMMAND`: one file for each command, imported when it is asked for.
+"""`vgg-zoo COMMAND`: one file for each command, imported when the command runs.
 
-This package stands beside `vgg_zoo` because importing that one imports PyTorch, which takes seconds. Modules here
-import vgg_zoo, torch, timm and NumPy only inside the functions that do the work, after every option has been checked:
-help and mistakes answer at once.
+This package is separate from `vgg_zoo`, because importing `vgg_zoo` imports PyTorch, which takes seconds. Modules here
+import vgg_zoo, torch, timm and NumPy only inside the functions that do the work, after all options have been checked.
+So help and mistakes are answered at once.
 """

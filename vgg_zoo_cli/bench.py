@@ -1,4 +1,4 @@
-"""`vgg-zoo bench`: how fast this machine runs a net here, beside the other ways that are installed."""
+"""`vgg-zoo bench`: how fast this machine runs a net, compared with other installed runtimes."""
 
 import json
 import statistics
@@ -19,11 +19,11 @@ from vgg_zoo_cli.names import NETS
 from vgg_zoo_cli.options import option
 
 Forward = Callable[[], Any]
-"""A pass over images that it holds: (B, classes) scores, a tensor."""
+"""A pass over fixed images; returns a tensor of scores, (B, classes)."""
 
 TIMMS = {"vgg_a": "vgg11", "vgg_b": "vgg13", "vgg_d": "vgg16", "vgg_e": "vgg19"}
 CLOSE = 1e-3
-"""By how much scores may differ from the plain net's, beside the largest of them."""
+"""Allowed difference from the plain net's scores, relative to the largest score."""
 
 ROUNDS = 3
 """For which time is kept before another way is prepared."""
@@ -57,7 +57,7 @@ class Budget:
     help="A net of the zoo; its weights are random.",
 )
 @option(
-    "--side", group="Test", type=click.IntRange(224, 4096), default=224, metavar="PIXELS", help="Of the square images."
+    "--side", group="Test", type=click.IntRange(224, 4096), default=224, metavar="PIXELS", help="Side of the images."
 )
 @option("--batch", group="Test", type=click.IntRange(1, 4096), default=1, metavar="N", help="Images in a pass.")
 @option(
@@ -66,14 +66,15 @@ class Budget:
     type=click.FloatRange(1, 3600),
     default=30.0,
     metavar="S",
-    help="For all of it, preparing included; what they leave no time for is left out.",
+    help="Time for the whole command, preparation included; it skips runtimes that it leaves no time for.",
 )
 @option("--json", "as_json", group="Output", is_flag=True, help="Print JSON.")
 def command(architecture: str, side: int, batch: int, seconds: float, as_json: bool) -> int:
-    """How fast this machine's CPU runs a net: ours, beside what is installed.
+    """Measure how fast this machine's CPU runs a net, with ours and other installed runtimes.
 
-    The same random weights in float32, with as many threads for each, warm: medians of rounds in which they take turns.
-    Scores are compared before they are timed. What is missing is named. The figures are this machine's, of now.
+    All have the same random weights in float32 and the same number of threads. They take turns, and the figures are
+    medians of warm rounds. Scores are compared before they are timed. Missing runtimes are named. The figures hold only
+    for this machine under its present load.
     """
     budget = Budget(seconds)
     import torch
@@ -101,10 +102,10 @@ def command(architecture: str, side: int, batch: int, seconds: float, as_json: b
         ]
         look.table(head, cells, numbers=head[1:])
     for name, why in missing.items():
-        look.note(f"{name} is left out: {why}")
+        look.note(f"{name} is skipped: {why}")
     if (rounds := len(times["vgg_zoo"])) < ROUNDS:
         look.note(f"{rounds} round(s) of the {ROUNDS} that a median should be of; give more --seconds than {seconds:g}")
-    look.note("These are one machine's figures, as busy as it is now; benchmarks/ has measured others")
+    look.note("These figures hold for this machine under its present load; benchmarks/ has measured others")
     return 0
 
 
@@ -115,7 +116,7 @@ def _row(name: str, seconds: Sequence[float], ours: float, batch: int) -> dict[s
 
 
 def _in_turn(forwards: Mapping[str, Forward], budget: Budget) -> dict[str, list[float]]:
-    """Seconds of each, round by round, so that a slow spell of the machine falls on all of them; one round at least.
+    """Seconds of each runtime, round by round, so that a slow spell of the machine affects all; at least one round.
 
     No round begins for which the longest one so far leaves no time.
     """
@@ -135,7 +136,7 @@ def _in_turn(forwards: Mapping[str, Forward], budget: Budget) -> dict[str, list[
 def _prepared(
     architecture: str, side: int, batch: int, budget: Budget
 ) -> Iterator[tuple[dict[str, Forward], dict[str, str]]]:
-    """Every way that works here and that there is time for; and why each other one is left out."""
+    """Every runtime that works here and that there is time for; and why each other one is skipped."""
     import timm
     import torch
 
@@ -185,7 +186,7 @@ def _in_time(
             continue
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # exporters warn of what is deprecated in them
+                warnings.simplefilter("ignore")  # exporters warn about their own deprecations
                 forwards[name] = _checked(way(), expected)
         except ImportError as error:
             missing[name] = f"it needs {error.name}: {install('benchmarks')}"
@@ -198,10 +199,10 @@ def _in_time(
 
 
 def _checked(forward: Forward, expected: Any) -> Forward:
-    """The same, which has run once.
+    """The pass after a first run.
 
     Raises:
-        ValueError: Its scores are other ones.
+        ValueError: Its scores differ from the plain net's.
     """
     difference = float((forward() - expected).abs().max() / expected.abs().max())
     if not difference <= CLOSE:
@@ -231,7 +232,7 @@ def _onnx_runtime(net: Any, images: Any, folder: Path) -> Forward:
     torch.onnx.export(net, (images,), file, input_names=["images"], output_names=["scores"], dynamo=False)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = torch.get_num_threads(), 1
-    options.add_session_config_entry("session.force_spinning_stop", "1")  # not into the next one's time
+    options.add_session_config_entry("session.force_spinning_stop", "1")  # spares the next runtime's time
     session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     given = {"images": images.numpy()}
     return lambda: torch.from_numpy(session.run(["scores"], given)[0])
@@ -243,7 +244,7 @@ def _openvino(net: Any, images: Any) -> Forward:
 
     settings = {
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-        "INFERENCE_PRECISION_HINT": "f32",  # else it takes bfloat16 where the processor has it
+        "INFERENCE_PRECISION_HINT": "f32",  # otherwise it uses bfloat16 if the processor supports it
         "PERFORMANCE_HINT": "LATENCY",
     }
     model = openvino.convert_model(net, example_input=images)

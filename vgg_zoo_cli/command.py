@@ -1,4 +1,4 @@
-"""What every command has: options in groups, options that take several numbers, and errors in one line."""
+"""The base of all commands: options in groups, options that take several numbers, and errors in one line."""
 
 import copy
 import re
@@ -25,8 +25,8 @@ class Option(click.Option):
 
     Args:
         group: The heading.
-        numbers: It takes one number or several, `--scales 256 384 512`; the value is a tuple.
-        silent: Names that work and that the help leaves out.
+        numbers: The option takes one or several numbers, `--scales 256 384 512`; the value is a tuple.
+        silent: Other names of the option that the help does not show.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Option(click.Option):
         self.group, self.numbers, self.silent = group, numbers, silent
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
-        """The names that are shown, and what stands beside them."""
+        """The names for the help, and their text."""
         shown = copy.copy(self)
         shown.opts = [name for name in self.opts if name not in self.silent]
         return click.Option.get_help_record(shown, ctx)
@@ -53,7 +53,7 @@ class Command(click.Command):
         super().__init__(*arguments, **settings)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """As click, which knows no option with any number of values."""
+        """Parse as click does; click has no option with any number of values."""
         several = {name for each in self.params if getattr(each, "numbers", False) for name in each.opts}
         return super().parse_args(ctx, repeated(args, several))
 
@@ -64,17 +64,17 @@ class Command(click.Command):
             record = parameter.get_help_record(ctx)
             if record is not None and not isinstance(parameter, click.Argument):
                 groups.setdefault(getattr(parameter, "group", _HELP), []).append(record)
-        groups[_HELP] = groups.pop(_HELP)  # comes last
+        groups[_HELP] = groups.pop(_HELP)  # the last group
         for name, records in groups.items():
             with formatter.section(name):
                 formatter.write_dl(records)
 
 
 def repeated(words: Sequence[str], several: set[str]) -> list[str]:
-    """`--scales 256 384 photo.jpg` as click takes it: `--scales=256 --scales=384 photo.jpg`.
+    """Rewrite `--scales 256 384 photo.jpg` for click: `--scales=256 --scales=384 photo.jpg`.
 
     Args:
-        words: Of the command line.
+        words: Words of the command line.
         several: Options that take several numbers.
     """
     found: list[str] = []
@@ -88,19 +88,19 @@ def repeated(words: Sequence[str], several: set[str]) -> list[str]:
         name = word if word in several else None
         following = words[place + 1 : place + 2]
         if name is None or not following or not _NUMBER.fullmatch(following[0]):
-            found.append(word)  # click says what is missing
+            found.append(word)  # click reports what is missing
     return found
 
 
 def near(word: str, options: Sequence[str]) -> str:
-    """What may have been meant, as the end of a sentence; else what there is."""
+    """Similar options as the end of a sentence, or else all options."""
     close = get_close_matches(word, options)
     return f"did you mean {' or '.join(close)}?" if close else f"choose from {', '.join(options)}"
 
 
 @contextmanager
 def typed_wrong() -> Iterator[None]:
-    """A ValueError of the block is a mistake of the command line: exit code 2."""
+    """Turn a ValueError of the block into a usage error: exit code 2."""
     try:
         yield
     except ValueError as error:
@@ -108,7 +108,7 @@ def typed_wrong() -> Iterator[None]:
 
 
 def line_of(error: BaseException) -> str:
-    """An error in one line; of the command line's mistakes, with the way to the help."""
+    """An error in one line; a usage error also says how to get help."""
     if isinstance(error, click.NoSuchOption):
         close = error.possibilities
         text = f"no such option {error.option_name!r}" + (f"; did you mean {' or '.join(close)}?" if close else "")

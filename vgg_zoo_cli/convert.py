@@ -1,4 +1,4 @@
-"""`vgg-zoo convert FILE --output FOLDER`: weights of a VGG from any of the files in which they are published."""
+"""`vgg-zoo convert FILE --output FOLDER`: convert weights of a VGG from any of the published formats."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,27 +17,27 @@ def _positive(ctx: click.Context, param: click.Parameter, values: Sequence[float
     return values
 
 
-@click.command("convert", cls=Command, short_help="A file of weights as a folder for timm.")
+@click.command("convert", cls=Command, short_help="Convert a file of weights to a folder for timm.")
 @click.argument("source", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE")
 @option(
     "--architecture",
     group="Net",
     silent=["--net"],
     type=click.Choice(NETS),
-    help="timm's name of the net, where its weights do not tell: vgg_a_lrn.",
+    help="timm's name of the net, if its weights are ambiguous: vgg_a_lrn.",
 )
 @option(
     "--random-head",
     group="Net",
     type=click.IntRange(min=1),
     metavar="CLASSES",
-    help="New FC layers, for a file without top.",
+    help="Add new FC layers to a file without top.",
 )
 @option(
     "--order",
     group="Input",
     type=click.Choice(["rgb", "bgr"]),
-    help="Of the colours that the file's first convolution takes.",
+    help="Order of the colours for the file's first convolution.",
 )
 @option(
     "--mean",
@@ -45,7 +45,7 @@ def _positive(ctx: click.Context, param: click.Parameter, values: Sequence[float
     type=float,
     numbers=True,
     metavar="X...",
-    help="RGB in 0–255.  [default: by the kind of file]",
+    help="Mean RGB in 0–255.  [default: by the kind of file]",
 )
 @option(
     "--std",
@@ -55,7 +55,7 @@ def _positive(ctx: click.Context, param: click.Parameter, values: Sequence[float
     numbers=True,
     metavar="X...",
     callback=_positive,
-    help="In 0–255; 1 divides by nothing.  [default: by the kind of file]",
+    help="Deviation in 0–255; 1 means no division.  [default: by the kind of file]",
 )
 @option(
     "--output",
@@ -65,17 +65,17 @@ def _positive(ctx: click.Context, param: click.Parameter, values: Sequence[float
     type=click.Path(path_type=Path, file_okay=False),
     required=True,
     metavar="FOLDER",
-    help="For timm; it is made.",
+    help="Folder for timm; it is created.",
 )
 @option("--tag", group="Output", help="Name of these weights.  [default: the kind of file]")
-@option("--license", "licence", group="Output", silent=["--licence"], help="Of these weights.")
+@option("--license", "licence", group="Output", silent=["--licence"], help="Licence of these weights.")
 @option(
     "--class-names",
     "names",
     group="Output",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="A text file, one name a line.",
+    help="Class names: a text file with one name a line.",
 )
 @options.overwrite
 def command(
@@ -91,18 +91,19 @@ def command(
     names: Path | None,
     overwrite: bool,
 ) -> int:
-    """A file of weights as a folder that timm loads.
+    """Convert a file of weights to a folder that timm loads.
 
-    Reads Caffe's .caffemodel, Keras' .h5, MatConvNet's .mat, and state dicts of timm and torchvision (.safetensors,
-    .pth, .pt); its content says which it is, and of which net of Table 1. What it does not say of its input (order of
-    colours, mean, deviation) is taken as usual for its kind; the output and config.json say what was assumed.
+    It reads Caffe's .caffemodel, Keras' .h5, MatConvNet's .mat, and state dicts of timm and torchvision (.safetensors,
+    .pth, .pt). It recognises the format and the net of Table 1 by the content. If the file does not describe its input
+    (order of colours, mean, deviation), the defaults of its kind are used; the output and config.json say what was
+    assumed.
 
     \b
     vgg-zoo convert VGG_ILSVRC_16_layers.caffemodel --output vgg_d
     python -c 'import timm, vgg_zoo; timm.create_model("local-dir:vgg_d", pretrained=True)'
     """
     if (folder / "model.safetensors").exists() and not overwrite:
-        raise click.UsageError(f"{folder} holds weights already; name another folder, or replace them with --overwrite")
+        raise click.UsageError(f"{folder} already has weights; name another folder, or replace them with --overwrite")
     from vgg_zoo.weights.convert import convert
     from vgg_zoo.weights.folder import CONFIG, WEIGHTS
 

@@ -1,4 +1,4 @@
-"""`vgg-zoo explain PHOTOS...`: where in a photo the dense net sees which class (Sect. 3.2)."""
+"""`vgg-zoo explain PHOTOS...`: show where in a photo the dense net sees which class (Sect. 3.2)."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from vgg_zoo_cli.outputs import pictures
 from vgg_zoo_cli.stream import pictures_of
 
 
-@click.command("explain", cls=Command, short_help="Where in photos a net sees which class.")
+@click.command("explain", cls=Command, short_help="Show where in photos a net sees which class.")
 @options.dense
 @options.top
 @options.output("explained")
@@ -26,7 +26,7 @@ def command(
     output: Path | None,
     overwrite: bool,
 ) -> int:
-    """Where in each photo the net sees its likeliest classes, as a PNG with a heat map for each class and scale.
+    """Show where in each photo the net sees its likeliest classes: a PNG with a heat map for each class and scale.
 
     \b
     vgg-zoo explain photo.jpg --model vgg_d.tv_in1k
@@ -39,7 +39,7 @@ def command(
     from vgg_zoo.explanation import explain, figure_class
     from vgg_zoo_cli.nets import described, load
 
-    figure_class()  # what is missing is said before the net is fetched and run
+    figure_class()  # report a missing package before the net is downloaded and run
     net = load(model, device)
     with typed_wrong():
         evaluator = DenseEvaluator(net, scales or None, precision=precision)

@@ -1,4 +1,4 @@
-"""`vgg-zoo features PHOTOS... --output FILE`: image descriptors (Appendix B) of any number of photos, in one file."""
+"""`vgg-zoo features PHOTOS... --output FILE`: write image descriptors (Appendix B) of any number of photos."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,10 +14,10 @@ from vgg_zoo_cli.outputs import check_file
 from vgg_zoo_cli.photos import each_photo
 
 SUFFIXES = (".npz", ".parquet")
-_ROWS_AT_ONCE = 256  # of a Parquet file's groups
+_ROWS_AT_ONCE = 256  # rows in a group of a Parquet file
 
 
-@click.command("features", cls=Command, short_help="Image descriptors of photos, in one file.")
+@click.command("features", cls=Command, short_help="Write image descriptors of photos into one file.")
 @options.dense
 @option(
     "--layer", group="Test", default="fc7", help="fc6, fc7, or a conv or max-pool by the paper's name, conv5_3, pool5."
@@ -27,7 +27,7 @@ _ROWS_AT_ONCE = 256  # of a Parquet file's groups
     group="Test",
     type=click.Choice(["average", "stack"]),
     default="average",
-    help="The scales' descriptors are averaged, or stacked.",
+    help="Average or stack the descriptors of the scales.",
 )
 @option(
     "--output",
@@ -37,7 +37,7 @@ _ROWS_AT_ONCE = 256  # of a Parquet file's groups
     type=click.Path(path_type=Path),
     required=True,
     metavar="FILE",
-    help="Ends in .npz or .parquet.",
+    help="File to write, ending in .npz or .parquet.",
 )
 @options.overwrite
 def command(
@@ -51,10 +51,10 @@ def command(
     file: Path,
     overwrite: bool,
 ) -> int:
-    """An image descriptor of each photo: a layer's map averaged over positions, the mirrored photo and scales.
+    """Write an image descriptor of each photo: a layer's map averaged over positions, the mirrored photo and scales.
 
-    A .npz has the arrays photos (N,), descriptors (N, D) of float32 and errors (N,); a .parquet the columns photo,
-    descriptor and error. A photo that cannot be read keeps its row: NaN, or null in Parquet, beside its error.
+    A .npz has the arrays photos (N,), descriptors (N, D) of float32 and errors (N,). A .parquet has the columns photo,
+    descriptor and error. A photo that cannot be read keeps its row, with NaN (null in Parquet) and its error.
 
     \b
     vgg-zoo features photos/ --model vgg_d.oxford_in1k --out features.npz
@@ -81,12 +81,12 @@ def command(
 
 
 Add = Callable[[str, Any, str], None]
-"""Takes a photo, its descriptor (D,), and its error or ""."""
+"""A function that takes a photo, its descriptor (D,), and its error or ""."""
 
 
 @contextmanager
 def _npz(file: Path, rows: int, numbers: int) -> Iterator[Add]:
-    """NumPy's archive, whose descriptors go to the disk as they come; whole or not at all."""
+    """A NumPy archive, written whole or not at all; descriptors are written to disk as they come."""
     import zipfile
 
     import numpy as np

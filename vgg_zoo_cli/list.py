@@ -1,4 +1,4 @@
-"""`vgg-zoo list`: the nets, their weights by name, and which of them are cached."""
+"""`vgg-zoo list`: list the nets, their weights by name, and which of them are cached."""
 
 import json
 from typing import Any
@@ -10,12 +10,12 @@ from vgg_zoo_cli.command import Command
 from vgg_zoo_cli.options import option
 
 
-@click.command("list", cls=Command, short_help="Nets, weights, errors, licences; what is cached.")
+@click.command("list", cls=Command, short_help="List nets, weights, errors, licences, and what is cached.")
 @option("--json", "as_json", group="Output", is_flag=True, help="Print JSON, one object for each line of the table.")
 def command(as_json: bool) -> None:
-    """The nets and the weights that can be had by name.
+    """List the nets and the weights that are available by name.
 
-    Errors are top-1 / top-5 on ILSVRC-2012's validation images, in percent, as their source reports them.
+    Errors are top-1 / top-5 on ILSVRC-2012's validation images, in percent, as reported by their source.
     """
     rows = zoo()
     if as_json:
@@ -44,11 +44,12 @@ def _errors(row: dict[str, Any]) -> str:
 
 
 def zoo() -> list[dict[str, Any]]:
-    """A row for each set of weights, and one for each net without any; of nets that predict boxes those with weights.
+    """A row for each set of weights and for each net without weights; of nets that predict boxes, only those with
+    weights.
 
     Returns:
         Plain data: "net", "name" (with its tag; null without weights), "configuration", "layers", "parameters", "gmacs"
-        (of one image of 224 pixels), "top1_error", "top5_error", "test", "license", "bytes" (of the file), "cached".
+        (for one image of 224 pixels), "top1_error", "top5_error", "test", "license", "bytes" (of the file), "cached".
     """
     import timm
 

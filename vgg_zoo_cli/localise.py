@@ -1,4 +1,4 @@
-"""`vgg-zoo localise PHOTOS...`: what is in a photo, and where (Appendix A)."""
+"""`vgg-zoo localise PHOTOS...`: find the classes in a photo and their boxes (Appendix A)."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from vgg_zoo_cli.outputs import pictures
 from vgg_zoo_cli.stream import pictures_of
 
 
-@click.command("localise", cls=Command, short_help="What is in photos, and where, with boxes.")
+@click.command("localise", cls=Command, short_help="Find classes in photos, with boxes.")
 @options.photos
 @option(
     "--model",
@@ -21,12 +21,12 @@ from vgg_zoo_cli.stream import pictures_of
     type=Model(),
     required=True,
     multiple=True,
-    help="Folder of a net that predicts boxes; give it again for several nets.",
+    help="Folder of a net that predicts boxes; repeat the option for several nets.",
 )
-@option("--classifier", group="Net", type=Model(), required=True, help="Folder or name of a net of the same classes.")
+@option("--classifier", group="Net", type=Model(), required=True, help="Folder or name of a net with the same classes.")
 @options.device
 @options.precision
-@options.scales("Of every box net.  [default: those of its localise.json, or its training's S]")
+@options.scales("Q of every box net.  [default: those of its localise.json, or its training's S]")
 @options.top
 @option(
     "--drawn", group="Output", type=click.IntRange(min=0), default=1, metavar="N", help="Classes whose boxes are drawn."
@@ -45,7 +45,7 @@ def command(
     output: Path | None,
     overwrite: bool,
 ) -> int:
-    """The likeliest classes of each photo and their boxes, and a PNG of the photo with them.
+    """Find the likeliest classes of each photo and their boxes, and draw them into a PNG.
 
     Boxes are left, top, right, bottom in pixels of the upright photo.
 

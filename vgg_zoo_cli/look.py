@@ -1,7 +1,7 @@
-"""How every command looks: a title line, progress, a table at the end, and what was written.
+"""The look of every command: a title line, progress, a table at the end, and the list of written files.
 
-Results go to standard output: a table for a terminal, tab-separated lines for anything else. All the rest goes to
-standard error, with a progress bar where that is a terminal.
+Results go to standard output: a table on a terminal, tab-separated lines elsewhere. Everything else goes to standard
+error, with a progress bar if it is a terminal.
 """
 
 import os
@@ -14,7 +14,7 @@ from typing import Any
 from vgg_zoo_cli.photos import ignored_files
 
 MOST_NAMED = 20
-"""Files that are listed one by one at the end."""
+"""Maximum number of files that are listed one by one at the end."""
 
 
 def title(command: str, *parts: str) -> None:
@@ -23,17 +23,17 @@ def title(command: str, *parts: str) -> None:
 
 
 def _console() -> Any:
-    from rich.console import Console  # takes a tenth of a second, which a mistake need not wait for
+    from rich.console import Console  # takes a tenth of a second, which mistakes need not wait for
 
     return Console(stderr=True, markup=False, highlight=False, emoji=False, soft_wrap=True)
 
 
 class Progress:
-    """Photos that are done, and those that could not be read, which are named at once.
+    """Counts of finished photos and of those that could not be read; the latter are reported at once.
 
     Attributes:
-        done: Photos so far.
-        unreadable: Of them.
+        done: Number of photos so far.
+        unreadable: Number of them that could not be read.
     """
 
     def __init__(self, bar: Any, task: Any) -> None:
@@ -41,7 +41,7 @@ class Progress:
         self.done = self.unreadable = 0
 
     def step(self, photo: str, error: str | None = None) -> None:
-        """One more photo is done, or cannot be."""
+        """Count one more photo, and report it if it could not be read."""
         self.done += 1
         self._bar.advance(self._task)
         if error is not None:
@@ -50,11 +50,11 @@ class Progress:
 
     @property
     def exit_code(self) -> int:
-        """1 where some photos could not be read."""
+        """The exit code: 1 if some photos could not be read, else 0."""
         return int(self.unreadable > 0)
 
     def totals(self) -> dict[str, str]:
-        """Lines of the table at the end."""
+        """Rows of the table at the end."""
         seconds = self._bar.tasks[0].elapsed or 0.0
         rate = f" ({self.done / seconds:.1f} photos/s)" if seconds else ""
         return {
@@ -66,12 +66,12 @@ class Progress:
 
 @contextmanager
 def progress(total: int) -> Iterator[Progress]:
-    """A bar with the photos' number, rate and time to come, on a terminal; the count of them anywhere."""
+    """Count photos; on a terminal, with a progress bar that shows number, rate and remaining time."""
     from rich import progress as rich
     from rich.text import Text
 
     class Rate(rich.ProgressColumn):
-        """rich has none of its own for anything but bytes."""
+        """The rate; rich has its own column only for bytes."""
 
         def render(self, task: rich.Task) -> Text:
             return Text(f"{task.speed:.1f} photos/s" if task.speed else "")
@@ -114,7 +114,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[
 
 
 def finish(totals: Mapping[str, str], written: Sequence[Path] = ()) -> None:
-    """The last lines: a table of totals, and every file that was written."""
+    """The last lines: a table of totals, and all written files."""
     console = _console()
     width = max(map(len, totals), default=0)
     for name, value in totals.items():
@@ -124,12 +124,12 @@ def finish(totals: Mapping[str, str], written: Sequence[Path] = ()) -> None:
 
 
 def note(text: str) -> None:
-    """A line beside the results."""
+    """Print a line to standard error."""
     _console().print(text)
 
 
 class Lines:
-    """What is found in each photo, printed as it comes: nothing is kept.
+    """Print the results of each photo as they come; nothing is kept.
 
     Args:
         head: Names of the columns, after the photo.
@@ -154,9 +154,9 @@ def finish_photos(going: Progress, words: Sequence[str], written: Sequence[Path]
     """The last lines of a command on photos.
 
     Args:
-        going: That has ended.
+        going: The finished count.
         words: The photos as they were typed.
-        written: Files; of many the folder and their number.
+        written: Written files; if there are many, only the folder and the number are printed.
     """
     totals = going.totals()
     if ignored := ignored_files(words):

@@ -1,4 +1,4 @@
-"""The way into `vgg-zoo`: which commands there are, and what becomes of their errors."""
+"""The entry point of `vgg-zoo`: its commands, and the handling of their errors."""
 
 import os
 import sys
@@ -13,10 +13,10 @@ COMMANDS = ("list", "predict", "explain", "localise", "features", "convert", "ve
 
 
 class Commands(click.Group):
-    """The commands; each one's module is imported when it is asked for."""
+    """The commands; the module of a command is imported when it runs."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """In the order of the help."""
+        """Names of the commands, in the order of the help."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -29,7 +29,7 @@ class Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click, with what may have been meant."""
+        """Find the command as click does; an error suggests similar names."""
         word = args[0]
         if word not in COMMANDS and not word.startswith("-"):
             raise click.UsageError(f"no such command {word!r}; {near(word, COMMANDS)}", ctx)
@@ -56,7 +56,7 @@ def _version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
 )
 @click.pass_context
 def vgg_zoo(ctx: click.Context) -> None:
-    """The nets of the VGG paper (Simonyan & Zisserman, arXiv 1409.1556): what they are, see and weigh.
+    """Run and inspect the nets of the VGG paper (Simonyan & Zisserman, arXiv 1409.1556).
 
     A net is a name with weights (`vgg-zoo list` shows them) or a folder; photos are files, folders, globs in quotes,
     and http(s) addresses. Results go to standard output, everything else to standard error.
@@ -69,10 +69,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; without any, print the help.
 
     Args:
-        arguments: Those after `vgg-zoo`; None takes the process's.
+        arguments: The words after `vgg-zoo`; None takes those of the process.
 
     Returns:
-        The exit code: 0 done, 1 it could not be done, or some photos could not, 2 typed wrong, 130 interrupted.
+        The exit code: 0 done, 1 failed, or some photos could not be processed, 2 wrong usage, 130 interrupted.
     """
     try:
         words = None if arguments is None else list(arguments)
@@ -80,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         print("error: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # whoever reads the output has had enough, `| head`
+    except BrokenPipeError:  # the reader has closed the output, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (click.ClickException, ValueError, OSError, ImportError) as error:

@@ -1,6 +1,6 @@
-"""The names that can be typed, without importing vgg_zoo: for mistakes, and for the shell's completion.
+"""The names for options, without importing vgg_zoo: for error messages and shell completion.
 
-A test compares them with the registry, which is what decides.
+A test compares them with the registry.
 """
 
 import json
@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 NETS = ("vgg_a", "vgg_a_lrn", "vgg_b", "vgg_b_shallow", "vgg_c", "vgg_d", "vgg_e")
-"""Of the zoo, that classify; each has one with `_box` that predicts boxes."""
+"""Classifiers of the zoo; for each, the name with `_box` is a net that predicts boxes."""
 
 TIMMS_NETS = ("vgg11", "vgg11_bn", "vgg13", "vgg13_bn", "vgg16", "vgg16_bn", "vgg19", "vgg19_bn")
 
@@ -19,8 +19,8 @@ _WEIGHTS = (
 
 
 def weights() -> list[str]:
-    """The names that have weights, with their tags; those of `vgg_zoo/weights/published.json` among them."""
-    package = find_spec("vgg_zoo")  # which does not import it
+    """The names with weights, with their tags, including those of `vgg_zoo/weights/published.json`."""
+    package = find_spec("vgg_zoo")  # find_spec does not import it
     assert package is not None
     assert package.origin is not None
     published = json.loads((Path(package.origin).parent / "weights" / "published.json").read_text("utf-8"))

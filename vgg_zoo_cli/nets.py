@@ -1,4 +1,4 @@
-"""A net as the commands take it: loaded on its device; why it cannot be, in one line."""
+"""Loading a net for a command, on its device, with errors in one line."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,9 +16,9 @@ def load(source: str, device: str) -> Any:
         device: "auto", "cpu" or "cuda".
 
     Raises:
-        click.UsageError: No such net or weights, or no such device.
-        click.ClickException: The weights are out of reach; with the file, where it would be kept, and what works.
-        ValueError: Weights that are damaged.
+        click.UsageError: The net, the weights or the device do not exist. click.ClickException: The weights are not
+        available; the message has the file, its place in the cache, and what works instead.
+        ValueError: The weights are damaged.
     """
     import torch
 
@@ -36,7 +36,7 @@ def load(source: str, device: str) -> Any:
 
 
 def out_of_reach(source: str, error: OSError) -> str:
-    """Why weights cannot be had: which file of which net is missing, where it would be kept, and what works."""
+    """The message for missing weights: the file, its place in the cache, and what works instead."""
     from huggingface_hub import constants
 
     from vgg_zoo.weights.needed import needed_file
@@ -53,7 +53,7 @@ def out_of_reach(source: str, error: OSError) -> str:
 
 
 def described(net: Any, scales: Sequence[int], *more: str) -> str:
-    """A net in a line: its architecture, where it runs, at which Q, and what else there is to say."""
+    """A net in a line: its architecture, device, Q, and other details."""
     name = str(net.pretrained_cfg.get("architecture", type(net).__name__))
     where = f"on {next(net.parameters()).device.type}"
     return ", ".join([f"{name} {where}", *more, f"Q = {' '.join(map(str, scales))}"])

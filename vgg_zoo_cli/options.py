@@ -1,4 +1,4 @@
-"""The options that several commands have: one name and one meaning each."""
+"""The options that several commands share; each has one name and one meaning."""
 
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
@@ -14,7 +14,7 @@ from vgg_zoo_cli.photos import check_photos
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 CONFIG = "config.json"
-_Text: Any = click.ParamType  # generic in some versions of click alone
+_Text: Any = click.ParamType  # generic only in some versions of click
 
 
 def option(*names: str, group: str, **settings: Any) -> Callable[[Function], Function]:
@@ -23,21 +23,21 @@ def option(*names: str, group: str, **settings: Any) -> Callable[[Function], Fun
 
 
 class Model(_Text):
-    """A name with weights or the folder of a net; what is no such thing is refused before anything is imported."""
+    """A name with weights or the folder of a net; anything else is refused before anything is imported."""
 
     name = "NAME|FOLDER"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The source as it is typed."""
+        """Check the source as it was typed."""
         if Path(value).is_dir():
             if not (Path(value) / CONFIG).is_file():
-                self.fail(f"{value} is no folder of a net: it has no {CONFIG}", param, ctx)
+                self.fail(f"{value} is not a folder of a net: it has no {CONFIG}", param, ctx)
         elif ":" not in value:
             _check_name(value, lambda message: self.fail(message, param, ctx))
         return value
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Names that begin like this, and folders."""
+        """Complete names and folders."""
         found = [CompletionItem(name) for name in weights() if name.startswith(incomplete)]
         return [*found, CompletionItem(incomplete, type="dir")]
 
@@ -71,26 +71,26 @@ device = option(
     group="Net",
     type=click.Choice(["auto", "cpu", "cuda"]),
     default="auto",
-    help="Where the net runs; auto takes a GPU where there is one.",
+    help="Device of the net; auto uses a GPU if there is one.",
 )
 precision = option(
     "--precision",
     group="Net",
     type=click.Choice(["fp32", "bf16"]),
     default="fp32",
-    help="Of the arithmetic; bf16 needs a CPU that has it.",
+    help="Precision of the arithmetic; bf16 needs a CPU that supports it.",
 )
 
 
 def scales(text: str) -> Callable[[Function], Function]:
-    """Q, one or several; the text says of what, and what is usual."""
+    """The option for Q, one or several; `text` is its help."""
     return option("--scales", group="Test", type=click.IntRange(min=1), numbers=True, metavar="Q...", help=text)
 
 
 def dense(function: Function) -> Function:
-    """What every command has that applies one net densely to photos: photos, net, device, precision and scales."""
-    of_net = scales("Smallest sides in pixels, one or several.  [default: the net's own, else 256 384 512]")
-    for decorate in (of_net, precision, device, model, photos):  # the last one comes first in the help
+    """The options of commands that apply one net densely to photos: photos, net, device, precision and scales."""
+    of_net = scales("Smallest sides in pixels, one or several.  [default: the net's own, or 256 384 512]")
+    for decorate in (of_net, precision, device, model, photos):  # the last decorator comes first in the help
         function = decorate(function)
     return function
 
@@ -104,12 +104,12 @@ top = option(
     help="Classes of each photo, likeliest first.",
 )
 overwrite = option(
-    "--overwrite", group="Output", is_flag=True, help="Replace an output that exists; without it that is an error."
+    "--overwrite", group="Output", is_flag=True, help="Replace an existing output; without this option it is an error."
 )
 
 
 def output(what: str) -> Callable[[Function], Function]:
-    """Where pictures go; by default "PHOTO.what.png" here."""
+    """The option for the output of pictures; by default "PHOTO.what.png" in the current folder."""
     return option(
         "--output",
         group="Output",

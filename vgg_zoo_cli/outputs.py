@@ -1,4 +1,4 @@
-"""Where commands write, by one rule: without --overwrite an output that exists is refused, and nothing is computed."""
+"""The outputs of commands. Without --overwrite, an existing output is refused before anything is computed."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,12 +10,12 @@ def check_file(path: Path, suffixes: Sequence[str], overwrite: bool) -> Path:
     """A file that can be written.
 
     Args:
-        path: As it was typed.
-        suffixes: One of which it must end in.
-        overwrite: It may exist.
+        path: The path as it was typed.
+        suffixes: It must end in one of these.
+        overwrite: Accept an existing file.
 
     Raises:
-        ValueError: Another suffix, no such folder, a folder of this name, or a file that is there.
+        ValueError: The suffix is another one, the folder does not exist, the path is a folder, or the file exists.
     """
     if path.suffix.lower() not in suffixes:
         raise ValueError(f"{path} must end in {' or '.join(suffixes)}")
@@ -24,22 +24,23 @@ def check_file(path: Path, suffixes: Sequence[str], overwrite: bool) -> Path:
     if path.is_dir():
         raise ValueError(f"{path} is a folder; name a file")
     if path.exists() and not overwrite:
-        raise ValueError(f"{path} is there already; name another file, or replace it with --overwrite")
+        raise ValueError(f"{path} exists already; name another file, or replace it with --overwrite")
     return path
 
 
 def pictures(words: Sequence[str], output: Path | None, what: str, overwrite: bool) -> list[tuple[str, Path]]:
-    """Every photo with the PNG that a command writes of it.
+    """Every photo with the PNG that a command writes for it.
 
     Args:
         words: The photos as they were typed.
-        output: A file ending in .png, for one photo; or a folder, which is made. None: "PHOTO.what.png" here.
-        what: The middle of that name.
-        overwrite: Pictures may exist.
+        output: A file ending in .png, for one photo; or a folder, which is created. None: "PHOTO.what.png" in the
+            current folder.
+        what: The middle of this name.
+        overwrite: Accept existing pictures.
 
     Raises:
-        ValueError: One file for several photos, two photos with one picture, a photo that would be replaced, or a
-            picture that is there.
+        ValueError: There is one file for several photos, two photos have the same picture, a photo would be replaced,
+            or a picture exists.
     """
     found = list(each_photo(words))
     if output is not None and output.suffix.lower() == ".png":
@@ -70,4 +71,4 @@ def _check_pictures(targets: Iterable[tuple[str, Path]], output: Path | None, ov
         if output is None or target == output:
             check_file(target, [".png"], overwrite)
         elif target.exists() and not overwrite:
-            raise ValueError(f"{target} is there already; name another folder, or replace it with --overwrite")
+            raise ValueError(f"{target} exists already; name another folder, or replace it with --overwrite")

@@ -1,4 +1,4 @@
-"""From the words of the command line to photos: files, folders, globs, http(s) addresses."""
+"""Photos from the words of the command line: files, folders, globs, http(s) addresses."""
 
 import glob
 import os
@@ -13,21 +13,21 @@ SUFFIXES = frozenset(
         *(".heif", ".jp2", ".j2k", ".jxl", ".ppm", ".pgm", ".pbm", ".pnm", ".ico", ".psd", ".qoi", ".dds"),
     }
 )
-"""Of the files of a folder that are taken for photos; a file that is named is read whatever it is called."""
+"""Extensions of photos in a folder; a file that is named directly is read whatever its extension."""
 
 _SCHEMES = ("http", "https")
 
 
 def is_address(word: str) -> bool:
-    """Whether a word is an address on the web rather than a path."""
+    """Whether a word is a web address, not a path."""
     return "://" in word
 
 
 def check_photos(words: Sequence[str]) -> None:
-    """Refuse a word that no photo can come from; nothing is opened or fetched.
+    """Refuse a word that names no photo; nothing is opened or downloaded.
 
     Raises:
-        ValueError: With the word and what is wrong.
+        ValueError: The word names no photo; the message says why.
     """
     for word in words:
         if is_address(word):
@@ -47,17 +47,17 @@ def _check_address(word: str) -> None:
         parts = urlsplit(word)
         host = parts.hostname
     except ValueError as error:
-        raise ValueError(f"{word} is no address: {error}") from error
+        raise ValueError(f"{word} is not an address: {error}") from error
     if parts.scheme.lower() not in _SCHEMES:
-        raise ValueError(f"{word}: photos are fetched by http and https only; got {parts.scheme}")
+        raise ValueError(f"{word}: photos are downloaded only by http and https; got {parts.scheme}")
     if not host or parts.username is not None:
-        raise ValueError(f"{word} is no address of a photo: it has {'a user' if host else 'no host'}")
+        raise ValueError(f"{word} is not an address of a photo: it has {'a user' if host else 'no host'}")
 
 
 def each_photo(words: Sequence[str]) -> Iterator[tuple[str, Path]]:
-    """Every photo in order, with its path below the folder that was named, or its name alone.
+    """Every photo in order, with its path below the given folder, or only its name.
 
-    A folder's photos are those of its sub-folders too, in the order of their names; hidden files are left out.
+    A folder's photos include those of its sub-folders, in the order of their names; hidden files are skipped.
     """
     for word in words:
         if is_address(word):
@@ -71,12 +71,12 @@ def each_photo(words: Sequence[str]) -> Iterator[tuple[str, Path]]:
 
 
 def count_photos(words: Sequence[str]) -> int:
-    """How many `each_photo` gives; no more than the folders are read."""
+    """Number of photos of `each_photo`; this only lists the folders."""
     return sum(1 for _ in each_photo(words))
 
 
 def ignored_files(words: Sequence[str]) -> int:
-    """Files of the folders that are no photos by their names."""
+    """Files of the folders whose names are not those of photos."""
     folders = [word for word in words if not is_address(word) and Path(word).is_dir()]
     return sum(Path(path).suffix.lower() not in SUFFIXES for word in folders for path in _files(word))
 

@@ -1,4 +1,4 @@
-"""`vgg-zoo predict PHOTOS...`: what is in each photo, by dense evaluation (Sect. 3.2)."""
+"""`vgg-zoo predict PHOTOS...`: predict the classes of photos by dense evaluation (Sect. 3.2)."""
 
 import csv
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +15,7 @@ from vgg_zoo_cli.outputs import check_file
 from vgg_zoo_cli.photos import count_photos, each_photo
 
 
-@click.command("predict", cls=Command, short_help="The likeliest classes of photos.")
+@click.command("predict", cls=Command, short_help="Predict the likeliest classes of photos.")
 @options.dense
 @options.top
 @option("--csv", "file", group="Output", type=click.Path(path_type=Path), help="Write a row for each photo here.")
@@ -30,9 +30,9 @@ def command(
     file: Path | None,
     overwrite: bool,
 ) -> int:
-    """The likeliest classes of each photo, and their posteriors, by dense evaluation.
+    """Predict the likeliest classes of each photo and their posteriors by dense evaluation.
 
-    Photos go through one by one, any number of them. What cannot be read is named, counted and kept in the CSV with
+    Any number of photos is processed one by one. A photo that cannot be read is reported and counted, and the CSV has
     its error; the exit code is then 1.
 
     \b
@@ -63,7 +63,7 @@ def command(
 
 
 def likeliest(posteriors: Any, names: Sequence[str], top: int) -> list[tuple[str, float]]:
-    """The classes of a row of posteriors (classes,), in falling order."""
+    """The classes of a row of posteriors (classes,), in descending order."""
     values, classes = posteriors.topk(top)
     return [(names[number], value) for number, value in zip(classes.tolist(), values.tolist(), strict=True)]
 
@@ -78,7 +78,7 @@ def _printed() -> Add:
 
 @contextmanager
 def _csv(file: Path, top: int) -> Iterator[Add]:
-    """A file of one row for each photo, whole or not at all."""
+    """A CSV with one row for each photo, written whole or not at all."""
     from vgg_zoo.weights.files import whole
 
     columns = [column for rank in range(1, top + 1) for column in (f"class_{rank}", f"posterior_{rank}")]

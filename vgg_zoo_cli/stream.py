@@ -1,4 +1,4 @@
-"""Any number of photos through a net: decoded ahead by threads, in order, in bounded memory, none lost in silence."""
+"""Any number of photos through a net, in order and in bounded memory; threads decode ahead, and no photo is lost."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,12 +13,12 @@ Prepared = TypeVar("Prepared")
 def decoded_each(
     photos: Iterable[str], prepare: Callable[[Any], Prepared], size: Callable[[Prepared], int]
 ) -> Iterator[tuple[str, Prepared | None, str | None]]:
-    """Each photo with what is made of its pixels, or with why it cannot be read.
+    """Each photo with the result of its pixels, or with the reason why it cannot be read.
 
     Args:
         photos: Paths and addresses.
-        prepare: From pixels (H, W, 3), uint8, to what is wanted.
-        size: In bytes of that.
+        prepare: A function from pixels (H, W, 3), uint8, to the result.
+        size: Bytes of a result.
     """
     from vgg_zoo.images.decoding import BadImageError
     from vgg_zoo.images.inputs import decode_each
@@ -39,7 +39,7 @@ def decoded_each(
 
 
 def rows_of_each(net: Any, photos: Iterable[str]) -> Iterator[tuple[str, Any, str | None]]:
-    """Each photo with its row of a net applied densely, or with why it cannot be read.
+    """Each photo with its row of a net applied densely, or with the reason why it cannot be read.
 
     Args:
         net: A `vgg_zoo.dense.DenseNet`: posteriors of an evaluator, descriptors.
@@ -67,12 +67,12 @@ def rows_of_each(net: Any, photos: Iterable[str]) -> Iterator[tuple[str, Any, st
 def pictures_of(
     words: Sequence[str], targets: Sequence[tuple[str, Path]], draw_one: Callable[[str, Any, Path], None]
 ) -> int:
-    """A picture of each photo, one after the other.
+    """Draw a picture of each photo, one after the other.
 
     Args:
         words: The photos as they were typed.
-        targets: Each photo with its picture, whose folder is made.
-        draw_one: Takes the photo, its pixels (H, W, 3), and the picture to write.
+        targets: Each photo with its picture, whose folder is created.
+        draw_one: A function that takes the photo, its pixels (H, W, 3), and the picture to write.
 
     Returns:
         The exit code.

@@ -1,4 +1,4 @@
-"""`vgg-zoo verify NAME|FOLDER...`: whether weights are, byte for byte, those that were published or trained."""
+"""`vgg-zoo verify NAME|FOLDER...`: check that weights are, byte for byte, those that were published or trained."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,14 +10,14 @@ from vgg_zoo_cli.command import Command
 from vgg_zoo_cli.options import Model
 
 
-@click.command("verify", cls=Command, short_help="Are weights those that were published?")
+@click.command("verify", cls=Command, short_help="Check that weights are the published ones.")
 @click.argument("sources", nargs=-1, required=True, type=Model(), metavar="NAME|FOLDER...")
 def command(sources: Sequence[str]) -> int:
-    """Whether weights are, byte for byte, those that were published or trained.
+    """Check that weights are, byte for byte, those that were published or trained.
 
-    A name's cached weights are hashed and compared with what its source published; what is altered or missing is
-    fetched again. A folder's are compared with the hash in its results.json and with those of the published nets, and
-    loaded: every tensor must fit the net and be finite.
+    The cached weights of a name are hashed and compared with the published hash; altered or missing weights are
+    downloaded. The weights of a folder are compared with the hash in its results.json and with those of the published
+    nets, and loaded: every tensor must fit the net and be finite.
 
     \b
     vgg-zoo verify vgg_d.tv_in1k runs/digits
@@ -44,11 +44,11 @@ def command(sources: Sequence[str]) -> int:
 
 
 def _verified(source: str) -> tuple[Path, str, str]:
-    """The file, its sha256, and what that was compared with.
+    """The file, its sha256, and what this was compared with.
 
     Raises:
-        ValueError: It is not what it must be.
-        OSError: It cannot be fetched.
+        ValueError: The hash or the content is wrong.
+        OSError: The file cannot be downloaded.
     """
     from vgg_zoo.pretrained import verify_weights
     from vgg_zoo.weights.files import file_digest
@@ -71,11 +71,11 @@ def _verified_folder(folder: Path) -> tuple[Path, str, str]:
         raise ValueError(f"not finite: {', '.join(wrong[:4])}; restore the file")
     file = folder / WEIGHTS
     if not file.is_file():
-        raise ValueError(f"it has no {WEIGHTS}, the only kind of file that is hashed here; save the net again")
+        raise ValueError(f"it has no {WEIGHTS}, the only kind of file that this command hashes; save the net again")
     sha256 = file_digest(file)
     expected = (training_of(folder) or {}).get("weights_sha256")
     if expected is not None and expected != sha256:
-        raise ValueError(f"the sha256 of {file} is {sha256}, and its results.json says {expected}: it is altered")
+        raise ValueError(f"the sha256 of {file} is {sha256}, but its results.json says {expected}: it is altered")
     published = [name for name, each in PUBLISHED.items() if each.sha256 == sha256]
     said = ["as results.json says"] if expected else []
     said += [f"the published {name}" for name in published]
