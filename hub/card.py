@@ -1,4 +1,4 @@
-"""The card: README.md of a repository, written from the other files of its folder and from nothing else."""
+"""The card: README.md of a repository, written only from the other files of its folder."""
 
 import re
 from collections.abc import Sequence
@@ -101,7 +101,7 @@ def _metadata(kind: Kind, address: Address, config: dict[str, Any], rows: Sequen
 
 
 def figures(kind: Kind, rows: Sequence[Row], full: bool) -> str:
-    """The errors; the paper's beside those of a net of full width on the paper's images, which its figures are of."""
+    """The table of errors; the paper's errors stand beside those of a net of full width on the paper's images."""
     lines: list[tuple[str, ...]] = [
         ("protocol", "data set, split", "images", *kind.columns),
         ("---", "---", "---:", *("---:" for _ in kind.columns[:-1]), "---"),
@@ -120,7 +120,7 @@ def _images(row: Row) -> str:
 
 
 def _plain(text: str) -> str:
-    """A text of somebody's as nothing but text, in one line and one cell of a table."""
+    """A text without markup, in one line and one cell of a table."""
     return re.sub(r"([\\|<\[`*])", r"\\\1", " ".join(text.split()))
 
 
@@ -174,5 +174,5 @@ def _requirement(config: dict[str, Any], address: Address) -> str:
 
 
 def _import_line(config: dict[str, Any]) -> str:
-    """Of the snippets that make the net by timm."""
+    """The import line of snippets that create the net by timm."""
     return "" if config["architecture"] in TIMM_NAMES.values() else "import vgg_zoo  # registers the net\n"

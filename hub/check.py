@@ -1,4 +1,4 @@
-"""`check`: may this folder be published? Anything that is not as it must be is an error; nothing is sent or written."""
+"""`check`: may this folder be published? Anything wrong is an error; nothing is sent or written."""
 
 import subprocess
 import sys
@@ -41,28 +41,28 @@ from vgg_zoo.pretrained import pretrained_net
 from vgg_zoo.weights.files import file_digest
 
 TOLERANCE = 1e-4
-"""Of logits, beside the largest of them: another order of additions."""
+"""Allowed difference of logits, relative to the largest: it comes from another order of additions."""
 
-_MOST_PIXELS = 2**20  # that go through the net at once
+_MOST_PIXELS = 2**20  # pixels that go through the net at once
 
 _SIZES = ((1, 0, 0), (2, 0, 32), (1, 65, 33), (3, 31, 0), (1, 96, 160))
-"""Images, and what is added to the smallest side: one cell of the map, odd sizes, both orientations, several images."""
+"""Numbers of images and extra pixels per side: one cell of the map, odd sizes, both orientations, several images."""
 
 _PICKLES = (b"\x80", b"PK\x03\x04")
 
 
 def check(folder: Path) -> Address:
-    """Find out whether a built folder may be published.
+    """Check whether a built folder may be published.
 
     The files, their hashes and kinds; the licence; the tensors of the weights against ours and, where the config names
     a net of timm's, against timm's; the results' hashes and the card's figures; the logits of the net as plain timm, as
     this package and as ONNX Runtime load it.
 
     Returns:
-        Where it belongs.
+        Its address.
 
     Raises:
-        ValueError: The first thing that is not as it must be, and what to do.
+        ValueError: Something is wrong; the message names the first problem and what to do.
     """
     _check_files(folder)
     address = address_of(folder)
@@ -73,7 +73,7 @@ def check(folder: Path) -> Address:
         _check_settings_file(folder, kind)
         _check_figures(folder, kind)
         net = load_net(folder)
-    except (KeyError, TypeError, AttributeError) as error:  # files whose hashes are right and whose content is not ours
+    except (KeyError, TypeError, AttributeError) as error:  # the hashes are right, but the content is not ours
         raise ValueError(f"the files of {folder} are not what `python -m hub build` writes ({error!r})") from error
     _check_loading(folder, config, address, net)
     _check_onnx(folder, net, kind.read_settings(folder / kind.settings_file)["ceil_mode"])
@@ -85,7 +85,7 @@ def _check_files(folder: Path) -> None:
     if missing := [name for name in REQUIRED if name not in names]:
         raise ValueError(f"{folder} has no {', '.join(missing)}; `python -m hub build` writes them")
     if foreign := sorted(names - {*REQUIRED, *OPTIONAL, *(kind.settings_file for kind in KINDS)}):
-        raise ValueError(f"{folder} holds {', '.join(foreign)}, which no published net has; remove what is not its own")
+        raise ValueError(f"{folder} holds {', '.join(foreign)}, which no published net has; remove these files")
     for name in names:
         with (folder / name).open("rb") as file:
             start = file.read(9)
@@ -124,7 +124,7 @@ def _check_config(folder: Path, config: dict[str, Any], address: Address) -> Non
 
 
 def _check_figures(folder: Path, kind: Kind) -> None:
-    """Every result is of these weights, and the card says what the results say, in a form that the Hub reads."""
+    """Check that every result is of these weights, and that the card matches the results and can be read by the Hub."""
     rows, net = read_json(folder / EVALUATION), net_of_config(read_json(folder / CONFIG), device="meta")
     check_rows(kind, rows, file_digest(folder / WEIGHTS), net, folder / EVALUATION)
     text = (folder / CARD).read_text()
@@ -166,7 +166,7 @@ with torch.inference_mode():
 
 
 def _in_plain_timm(folder: Path, images: Tensor) -> Tensor:
-    """The logits in a process that does not know this package."""
+    """The logits from a process without this package."""
     with TemporaryDirectory() as place:
         given, found = Path(place) / "images", Path(place) / "logits"
         save_file({"images": images}, given)
@@ -180,8 +180,8 @@ def _in_plain_timm(folder: Path, images: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def _check_onnx(folder: Path, net: VGG, ceil_mode: bool) -> None:
-    """The ONNX file beside the net in PyTorch, at five sizes and several batches."""
-    import onnxruntime  # a checker's need, and slow to import
+    """Compare the ONNX file with the net in PyTorch, at five sizes and several batches."""
+    import onnxruntime  # only needed here, and slow to import
 
     session = onnxruntime.InferenceSession(str(folder / ONNX), providers=["CPUExecutionProvider"])
     side = smallest_side(net)

@@ -18,15 +18,15 @@ def lock(folder: Path, file: Path = LOCK) -> str:
     """Write a published net into the package's lock file, by which `timm.create_model("NET.TAG")` finds it.
 
     Args:
-        folder: That was published and verified from here.
+        folder: A folder that was published and verified from here.
         file: The lock file.
 
     Returns:
         What was done, in words.
 
     Raises:
-        ValueError: Not published, not verified, changed since, on another Hub than nets are loaded from, or under a
-            name that is taken.
+        ValueError: It was not published, not verified, or changed since; it is on another Hub than nets are loaded
+            from; or its name is taken.
     """
     record, address = read_record(folder), address_of(folder)
     if not record.verified:
@@ -52,7 +52,7 @@ def lock(folder: Path, file: Path = LOCK) -> str:
 
 
 def _check_name(name: str, record: Record, nets: Mapping[str, PublishedNet], file: Path) -> None:
-    """A row belongs to one repository, on the Hub that timm asks."""
+    """Check that the row belongs to one repository, on the Hub that timm uses."""
     if record.endpoint != constants.ENDPOINT:
         raise ValueError(
             f"{name} was published to {record.endpoint}, and nets are loaded from {constants.ENDPOINT}; set HF_ENDPOINT"

@@ -1,7 +1,7 @@
 """`publish` and `plan`: a checked folder becomes a repository's content in one commit, or nothing changes.
 
-The client retries uploads, and nothing else. So what is not answered is settled here by reading the repository again: a
-commit that names its parent can land once only, whether its answer was lost or not.
+The client retries only uploads. If another request gets no answer, this module reads the repository again. A commit
+names its parent, so it can succeed only once, even if its answer was lost.
 """
 
 import time
@@ -21,22 +21,22 @@ from hub.repository.remote import Changes, Remote, explained, is_refused, status
 
 ATTEMPTS = 3
 PAUSE = 1.0
-"""Seconds by which the wait before each further attempt grows."""
+"""Seconds by which the wait grows before each further attempt."""
 
 _STALE = 412
 T = TypeVar("T")
 
 Failure = (HTTPError, OSError, RuntimeError)
-"""What the client raises: its own errors, a connection's, and RuntimeError for an upload that it gave up."""
+"""Errors of the client: its own, those of a connection, and RuntimeError for an upload that it gave up."""
 
 
 class PublishError(Exception):
-    """Nothing was published, or it cannot be told; the message says what the repository holds."""
+    """Nothing was published, or this is unknown; the message says what the repository holds."""
 
 
 @contextmanager
 def _told(before: str, after: str = "") -> Iterator[None]:
-    """Raise a failure of the client as a PublishError: its explanation between these words."""
+    """Turn a failure of the client into a PublishError, with its explanation between these words."""
     try:
         yield
     except Failure as error:
@@ -48,11 +48,11 @@ class Plan:
     """What publishing would do.
 
     Attributes:
-        address: Where.
-        head: The commit of the main branch; None where there is no repository.
-        changes: What a commit on top of it would change.
-        tag: The commit that the version's git tag names, or None.
-        tag_differs: That commit holds something else than the folder.
+        address: The address of the repository.
+        head: The commit of the main branch; None if there is no repository.
+        changes: The changes of a commit on top of it.
+        tag: The commit of the version's git tag, or None.
+        tag_differs: Whether this commit holds something else than the folder.
     """
 
     address: Address
@@ -63,7 +63,7 @@ class Plan:
 
     @property
     def published(self) -> str | None:
-        """The commit that holds the folder already: the version's, or the head; None where there is none."""
+        """The commit that holds the folder already: the version's, or the head; None if there is none."""
         if self.tag:
             return None if self.tag_differs else self.tag
         return None if self.changes else self.head
@@ -100,27 +100,28 @@ def plan(folder: Path, api: HfApi) -> Plan:
 
 
 def publish(folder: Path, api: HfApi, *, pull_request: bool = False, private: bool = False) -> str:
-    """Bring a checked folder to the Hub.
+    """Publish a checked folder on the Hub.
 
     Args:
-        folder: That `check` found nothing against.
+        folder: A folder that has passed `check`.
         api: The client; its token is huggingface_hub's own.
-        pull_request: Open one instead of changing the main branch; the version's git tag waits for its merge.
-        private: A repository that has to be made is.
+        pull_request: Open a pull request instead of changing the main branch; the version's git tag waits for its
+            merge.
+        private: Whether a new repository is private.
 
     Returns:
         What was done, in words.
 
     Raises:
-        PublishError: What failed, what the repository holds now, and the way out.
+        PublishError: Publishing failed; the message says what the repository holds now, and the way out.
     """
     address = address_of(folder)
     remote = Remote(api, address.repository)
     user = _user(api)
     _ensure_repository(remote, private)
     found = plan(folder, api)
-    if found.head is None:  # the Hub is behind itself, or keeps the content from this user: no commit without a parent
-        raise PublishError(f"{address.repository} is there, but cannot be read yet. No file was sent; publish again")
+    if found.head is None:  # the Hub is outdated, or hides the content: no commit without a parent
+        raise PublishError(f"{address.repository} exists, but cannot be read yet. No file was sent; publish again")
     if found.tag_differs:
         raise PublishError(
             f"{address.repository} has a git tag {address.version} already, of the commit {found.tag} with another "
@@ -153,13 +154,13 @@ def _ensure_repository(remote: Remote, private: bool) -> None:
         open_to_all = private and not _retried(lambda: remote.api.repo_info(remote.repository)).private
     if open_to_all:
         raise PublishError(
-            f"{remote.repository} is there already and public; no file was sent. Make it private on the Hub, or leave "
+            f"{remote.repository} exists already and is public; no file was sent. Make it private on the Hub, or leave "
             "--private out"
         )
 
 
 def _retried(call: Callable[[], T]) -> T:
-    """Once more where the Hub fails or does not answer; not where it refuses."""
+    """Repeat a request if the Hub fails or does not answer; not if it refuses."""
     for attempt in range(1, ATTEMPTS):
         try:
             return call()
@@ -171,7 +172,7 @@ def _retried(call: Callable[[], T]) -> T:
 
 
 def _send(remote: Remote, folder: Path, found: Plan, pull_request: bool = False) -> Any:
-    """All files and the commit, on top of the head that was planned for, or not at all."""
+    """Send all files and the commit on top of the planned head, or nothing."""
     sent = [CommitOperationAdd(name, folder / name) for name in found.changes.sent]
     return remote.api.create_commit(
         remote.repository,
@@ -183,7 +184,7 @@ def _send(remote: Remote, folder: Path, found: Plan, pull_request: bool = False)
 
 
 def _commit(remote: Remote, folder: Path, found: Plan) -> str:
-    """One commit on top of the head that was planned for; returns its id."""
+    """Make one commit on top of the planned head; returns its id."""
     for attempt in range(1, ATTEMPTS + 1):
         try:
             return str(_send(remote, folder, found).oid)
@@ -195,8 +196,8 @@ def _commit(remote: Remote, folder: Path, found: Plan) -> str:
 
 
 def _check_landed(remote: Remote, folder: Path, commit: str) -> None:
-    """A git tag is for ever: before it is made, the commit must hold what `check` saw. (The client leaves files out
-    that the repository's .gitignore names, and a folder may change while it is sent.)"""
+    """Check, before the permanent git tag is made, that the commit holds what `check` saw. (The client skips files that
+    the repository's .gitignore names, and a folder may change while it is sent.)"""
     unread = f"{remote.repository} has the commit {commit}, which cannot be read ("
     with _told(unread, "); it has no git tag yet. The same command looks again"):
         differs = bool(_retried(lambda: remote.changes(folder, commit)))
@@ -208,7 +209,7 @@ def _check_landed(remote: Remote, folder: Path, commit: str) -> None:
 
 
 def _settle(remote: Remote, folder: Path, found: Plan, error: Exception, last: bool) -> str | None:
-    """After a failure: the commit that landed all the same, None to try again, or an error that says how it stands."""
+    """After a failure: the commit if it succeeded all the same, None to try again, or an error with the state."""
     repository = remote.repository
     try:
         since = _retried(lambda: remote.commits_since(found.head))
@@ -216,9 +217,9 @@ def _settle(remote: Remote, folder: Path, found: Plan, error: Exception, last: b
     except Failure as second:
         raise PublishError(
             f"publishing failed ({explained(error)}), and {repository} cannot be read either ({explained(second)}): "
-            "it holds the folder in one commit, or is as it was. Publish again; that finds out"
+            "it holds the folder in one commit, or is unchanged. Publish again; this finds out"
         ) from error
-    if landed:  # the answer was lost; others may have committed on top of it since
+    if landed:  # the answer was lost; others may have committed on top of it since then
         return landed
     if since:
         told = "; ".join(f"{commit[:12]} {words}" for commit, words in since.items())
@@ -227,15 +228,15 @@ def _settle(remote: Remote, folder: Path, found: Plan, error: Exception, last: b
             "`plan` and `publish` again"
         ) from error
     refused = is_refused(error) and status_of(error) != _STALE
-    if last or refused or isinstance(error, RuntimeError):  # the client had retried what ends in a RuntimeError
+    if last or refused or isinstance(error, RuntimeError):  # before a RuntimeError, the client has already retried
         raise PublishError(
-            f"publishing failed: {explained(error)}. {repository} is as it was; the same command tries again"
+            f"publishing failed: {explained(error)}. {repository} is unchanged; the same command tries again"
         ) from error
     return None
 
 
 def _tag(remote: Remote, address: Address, commit: str) -> None:
-    """Give the commit its version, unless it has it."""
+    """Give the commit the version's git tag, unless it has it."""
     holds = f"{remote.repository} holds the folder in the commit {commit}, but"
 
     def create() -> None:
@@ -253,17 +254,17 @@ def _tag(remote: Remote, address: Address, commit: str) -> None:
 
 
 def _open_pull_request(remote: Remote, folder: Path, found: Plan, user: str) -> str:
-    """A pull request with the folder's content, or the one that is open already."""
+    """Open a pull request with the folder's content, or find the one that is already open."""
     if there := _pull_request_with(remote, folder, user):
         return f"{remote.repository}: the pull request {there} is up to date"
     try:
         info = _send(remote, folder, found, pull_request=True)
     except Failure as error:
-        # No answer is no proof that it was not opened.
+        # Without an answer, it may still have been opened.
         if not is_refused(error) and (there := _pull_request_with(remote, folder, user)):
             return f"{remote.repository}: opened the pull request {there}"
         raise PublishError(
-            f"no pull request was opened: {explained(error)}. {remote.repository} is as it was"
+            f"no pull request was opened: {explained(error)}. {remote.repository} is unchanged"
         ) from error
     return f"{remote.repository}: opened the pull request {info.pr_revision}; publish again when it is merged"
 

@@ -1,6 +1,6 @@
-"""`verify`: what strangers get. Downloads the published files into a fresh cache, and compares bytes and answers.
+"""`verify`: download the published files into a fresh cache, as a stranger would, and compare bytes and answers.
 
-Of a private repository they are what those get who may read it.
+For a private repository, this checks what users with access get.
 """
 
 import tempfile
@@ -23,18 +23,18 @@ from vgg_zoo.weights.files import file_digest
 
 
 def verify(folder: Path, api: HfApi) -> str:
-    """Download a publication and compare it with its folder; `lock` asks for it.
+    """Download a publication and compare it with its folder; `lock` requires this.
 
     Args:
-        folder: That was published from here.
+        folder: A folder that was published from here.
         api: The client.
 
     Returns:
         What was found, in words.
 
     Raises:
-        ValueError: Something else is there, or it gives other posteriors or boxes.
-        OSError: It cannot be fetched.
+        ValueError: The repository has other content, or gives other posteriors or boxes.
+        OSError: It cannot be downloaded.
     """
     record = read_record(folder)
     if record.endpoint != api.endpoint:
@@ -54,7 +54,7 @@ def verify(folder: Path, api: HfApi) -> str:
 
 
 def _compare_bytes(folder: Path, there: Path, repository: str) -> None:
-    """The same files with the same hashes; the snapshot is links into the cache, whose bytes are what is hashed."""
+    """Check that files and hashes are the same; the snapshot's links are followed, so the cache's bytes are hashed."""
     found = {path.relative_to(there).as_posix() for path in there.rglob("*") if path.is_file()} - OF_THE_HUB
     expected = set(files_of(folder))
     if found != expected:
@@ -63,12 +63,12 @@ def _compare_bytes(folder: Path, there: Path, repository: str) -> None:
     for line in sums_of(folder).splitlines():
         digest, name = line.split("  ")
         if line not in listed.splitlines() or file_digest(there / name) != digest:
-            raise ValueError(f"{name} of {repository} is not the folder's: the bytes that came have another sha256")
+            raise ValueError(f"{name} of {repository} is not the folder's: the downloaded bytes have another sha256")
 
 
 @torch.inference_mode()
 def _compare_answers(kind: Kind, folder: Path, there: Path, net: Any) -> None:
-    """Of the net that timm downloaded, with the settings that came, on made-up photos."""
+    """Check the answers of the downloaded net, with the downloaded settings, on made-up photos."""
     side = smallest_side(net)
     generator = torch.Generator().manual_seed(0)
     photos = [

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 _WORDS = r"[A-Za-z0-9][\w-]*(?:\.[\w-]+)*"
-# Nothing that git refuses as a tag, and nothing that names what moves, or reads as a commit.
+# Excludes what git refuses as a tag, names of branches, and what looks like a commit.
 _VERSION = rf"(?!main$|HEAD$|[0-9a-f]{{40}}$)(?!.*\.lock$){_WORDS}"
 _FORM = re.compile(
     rf"(?P<owner>{_WORDS})/(?P<net>\w+)\.(?!git(?:@|$))(?P<tag>\w+)(?:@(?P<version>{_VERSION}))?", re.ASCII
@@ -18,8 +18,8 @@ class Address:
     Attributes:
         owner: A user or an organisation.
         net: Name in timm's registry: "vgg_d".
-        tag: Of the weights, as timm has it: "s256_512_in1k".
-        version: The git tag of the commit, which is never moved; the card's snippets name it.
+        tag: Tag of the weights in timm: "s256_512_in1k".
+        version: The git tag of the commit, which never moves; the card's snippets name it.
     """
 
     owner: str
@@ -29,12 +29,12 @@ class Address:
 
     @property
     def name(self) -> str:
-        """What timm calls these weights."""
+        """timm's name of these weights."""
         return f"{self.net}.{self.tag}"
 
     @property
     def repository(self) -> str:
-        """The repository's id."""
+        """Id of the repository."""
         return f"{self.owner}/{self.name}"
 
     def __str__(self) -> str:
@@ -42,10 +42,10 @@ class Address:
 
 
 def parse_address(text: str) -> Address:
-    """Read `ORG/NET.TAG` or `ORG/NET.TAG@VERSION`; the version is v1 where none is given.
+    """Read `ORG/NET.TAG` or `ORG/NET.TAG@VERSION`; the default version is v1.
 
     Raises:
-        ValueError: Something else.
+        ValueError: The text has another form.
     """
     found = _FORM.fullmatch(text)
     if not found:

@@ -1,6 +1,6 @@
 """The dense net (Sect. 3.2, Appendix A) as an ONNX file for images of any number and size, with no code to run.
 
-The graph is written layer by layer from Table 1 instead of being traced: the same bytes with every version of PyTorch.
+The graph is written layer by layer from Table 1 and not traced, so every version of PyTorch gives the same bytes.
 """
 
 from collections.abc import Mapping
@@ -17,11 +17,11 @@ from vgg_zoo.configurations import FC_KEYS
 from vgg_zoo.model import VGG
 
 OPSET, IR_VERSION = 17, 8
-"""Of 2022: what every runtime in use reads."""
+"""An opset of 2022, which all current runtimes read."""
 
 INPUT, MAP, POSTERIORS = "images", "class_score_map", "posteriors"
 BOX_MAP = "box_map"
-"""Of a net that predicts boxes, and all that it gives: what is left, adding each window's place, is arithmetic."""
+"""The only output of a net that predicts boxes; the user still has to add the position of each window."""
 
 Shapes = dict[str, tuple[int | str, ...]]
 
@@ -30,15 +30,15 @@ def write_dense_onnx(net: VGG, path: Path, ceil_mode: bool = False) -> None:
     """Write the net as `images` → `class_score_map`, `posteriors`; one that predicts boxes as `images` → `box_map`.
 
     `images` are (batch, 3, height, width) of float32, RGB in 0–255, rescaled to a smallest side of Q; the mean is
-    subtracted in the graph. `class_score_map` is (batch, classes, rows, columns); `posteriors` (batch, classes) are
-    the soft-max of its mean over positions, for one scale and without flips. `box_map` is (batch, 4 · boxes, rows,
-    columns): each place's centre (x, y), width and height of each box, in the frame of its window
+    subtracted in the graph. `class_score_map` is (batch, classes, rows, columns); `posteriors` (batch, classes) are the
+    soft-max of its mean over positions, for one scale and without flips. `box_map` is (batch, 4 · boxes, rows,
+    columns): each position's centre (x, y), width and height of each box, in the frame of its window
     (`vgg_zoo.boxes.frame`).
 
     Args:
-        net: With its weights, in float32.
-        path: Of the file.
-        ceil_mode: Max-pools round their size up, as Caffe's do.
+        net: A net with its weights, in float32.
+        path: Path of the file.
+        ceil_mode: Max-pools round their size up, as in Caffe.
     """
     cfg: Mapping[str, Any] = net.pretrained_cfg
     graph = _Graph(net)
@@ -72,14 +72,14 @@ def write_dense_onnx(net: VGG, path: Path, ceil_mode: bool = False) -> None:
 
 
 def expected_outputs(net: VGG, dense_map: Tensor) -> dict[str, Tensor]:
-    """What the file's outputs must be, by name, where PyTorch's net gives a map (batch, outputs, rows, columns)."""
+    """The expected outputs of the file by name, from the map of PyTorch's net (batch, outputs, rows, columns)."""
     if isinstance(net, BoxVGG):
         return {BOX_MAP: dense_map}
     return {MAP: dense_map, POSTERIORS: dense_map.mean((2, 3)).softmax(1)}
 
 
 class _Graph:
-    """Nodes and constants of a net in the order in which they are added."""
+    """Nodes and constants of a net, in the order of their addition."""
 
     def __init__(self, net: VGG) -> None:
         self.net, self.keys, self.weights = net, net.configuration.layer_keys(), net.state_dict()

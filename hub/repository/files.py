@@ -1,4 +1,4 @@
-"""The files of a repository, as `build` writes and every other command reads them."""
+"""The files of a repository: `build` writes them, and all other commands read them."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ CARD, EVALUATION, RECIPE = "README.md", "eval_results.json", "recipe.json"
 ONNX = "onnx/dense.onnx"
 
 REQUIRED = (WEIGHTS, CONFIG, CARD, EVALUATION, ONNX, SUMS)
-"""Of every net; `hub.results.kind.Kind.settings_file` is another."""
+"""Files of every net; `hub.results.kind.Kind.settings_file` is another one."""
 
 OPTIONAL = (RECIPE,)
 """A net that was converted, not trained here, has no recipe."""
@@ -24,7 +24,7 @@ def files_of(folder: Path) -> list[str]:
     """Paths of all files under a folder, sorted, with slashes.
 
     Raises:
-        ValueError: No such folder, or a symbolic link in it.
+        ValueError: The folder does not exist, or has a symbolic link.
     """
     if not folder.is_dir():
         raise ValueError(f"there is no folder {folder}; `python -m hub build` writes one")
@@ -36,7 +36,7 @@ def files_of(folder: Path) -> list[str]:
 
 
 def sums_of(folder: Path) -> str:
-    """What SHA256SUMS must say, in the form that `sha256sum -c` reads."""
+    """The expected content of SHA256SUMS, in the form for `sha256sum -c`."""
     return "".join(f"{file_digest(folder / name)}  {name}\n" for name in files_of(folder) if name != SUMS)
 
 
@@ -44,29 +44,29 @@ _BUILD = "`python -m hub build` writes it"
 
 
 def read_json(file: Path, way_out: str = _BUILD) -> Any:
-    """What a JSON file of a folder says.
+    """The content of a JSON file of a folder.
 
     Raises:
-        ValueError: It is missing, or no JSON.
+        ValueError: The file is missing or no JSON.
     """
     return json_files.read_json(file, way_out)
 
 
 def read_object(file: Path, *fields: str, way_out: str = _BUILD) -> dict[str, Any]:
-    """The same of an object with some fields; raises `ValueError` where it is none or lacks one."""
+    """The content of a JSON object with some fields; raises `ValueError` if it is no object or lacks a field."""
     return json_files.read_object(file, way_out, fields)
 
 
 def write_json(file: Path, content: Any) -> None:
-    """The same bytes for the same content."""
+    """JSON as text; the same content gives the same bytes."""
     file.write_text(json.dumps(content, indent=2) + "\n")
 
 
 def address_of(folder: Path) -> Address:
-    """The repository that a folder was built for, which its config names as timm does.
+    """The repository that a folder was built for, from its config.
 
     Raises:
-        ValueError: It names none.
+        ValueError: The config names no repository.
     """
     cfg = read_object(folder / CONFIG).get("pretrained_cfg")
     named = cfg.get("hf_hub_id") if isinstance(cfg, dict) else None

@@ -1,4 +1,4 @@
-"""The net of a folder as the paper's class, and under which name others load it."""
+"""The net of a folder as the paper's class, and the names under which other libraries load it."""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from vgg_zoo.weights.folder import CONFIG, WEIGHTS
 from vgg_zoo.weights.published import MODEL_ARGS
 
 TIMM_NAMES = {"vgg_a": "vgg11", "vgg_b": "vgg13", "vgg_d": "vgg16", "vgg_e": "vgg19"}
-"""timm's own nets with the same weights under the same keys; it has none of the others."""
+"""timm's own nets with the same weights under the same keys; timm does not have the other nets."""
 
 SOURCES = ("source", "file", "url", "hf_hub_id", "hf_hub_filename", "state_dict", "custom_load")
 """Fields of timm's pretrained_cfg that say where weights are."""
@@ -25,10 +25,10 @@ _OURS = {theirs: ours for ours, theirs in TIMM_NAMES.items()}
 
 
 def zoo_name(architecture: str) -> str:
-    """Ours for timm's name of a net; the zoo's own names as they are.
+    """Our name for timm's name of a net; the zoo's own names do not change.
 
     Raises:
-        ValueError: No net of the paper.
+        ValueError: It is no net of the paper.
     """
     name = _OURS.get(architecture, architecture)
     if name not in default_cfgs:
@@ -40,7 +40,7 @@ def net_of_config(config: dict[str, Any], device: str | None = None) -> VGG:
     """The net that a config.json describes, without its weights; on "meta" only its shapes.
 
     Raises:
-        ValueError: No net of the paper, or something else than a net of RGB images averaged over positions.
+        ValueError: It is no net of the paper, or it does not take RGB images or does not average over positions.
     """
     try:
         arguments, cfg = dict(config.get("model_args", {})), dict(config["pretrained_cfg"])
@@ -51,7 +51,7 @@ def net_of_config(config: dict[str, Any], device: str | None = None) -> VGG:
         raise ValueError(f"the config's model_args has {', '.join(unknown)}; it may have {', '.join(MODEL_ARGS)}")
     about = (channels, arguments.get("in_chans", 3), arguments.get("global_pool", "avg"))
     if about != (3, 3, "avg"):
-        raise ValueError(f"what is published takes RGB images and averages over positions; the config says {about}")
+        raise ValueError(f"a published net takes RGB images and averages over positions; the config says {about}")
     for place in SOURCES:
         cfg.pop(place, None)
     try:
@@ -67,10 +67,10 @@ def net_of_config(config: dict[str, Any], device: str | None = None) -> VGG:
 
 
 def load_net(folder: Path) -> VGG:
-    """The net of a folder with its weights, read by us and not by timm, in eval mode.
+    """The net of a folder with its weights in eval mode; we read the weights, not timm.
 
     Raises:
-        ValueError: Weights that are not exactly the net's, not of float32, or not finite.
+        ValueError: The weights are not exactly the net's, not float32, or not finite.
     """
     config = read_object(folder / CONFIG)
     net = net_of_config(config)
@@ -81,7 +81,7 @@ def load_net(folder: Path) -> VGG:
     check_fit(net, tensors)
     for key, value in tensors.items():
         if value.dtype != torch.float32:
-            raise ValueError(f"{folder / WEIGHTS}: {key} is {value.dtype}; what is published is torch.float32")
+            raise ValueError(f"{folder / WEIGHTS}: {key} is {value.dtype}; published weights are torch.float32")
         if not bool(value.isfinite().all()):
             raise ValueError(f"{folder / WEIGHTS}: {key} holds NaN or infinity")
     net.load_state_dict(tensors)
@@ -89,7 +89,7 @@ def load_net(folder: Path) -> VGG:
 
 
 def loads_in_timm(net: VGG, architecture: str) -> bool:
-    """Whether timm's own net of the same configuration has the same tensors: not so for small nets."""
+    """Whether timm's own net of the same configuration has the same tensors; this is false for small nets."""
     theirs = TIMM_NAMES.get(architecture)
     if theirs is None:
         return False

@@ -1,4 +1,4 @@
-"""What is remembered of a publication beside its folder, `FOLDER.published.json`: `lock` needs no network by it."""
+"""The record of a publication beside its folder, `FOLDER.published.json`; with it, `lock` needs no network."""
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,12 +13,12 @@ class Record:
     """One publication.
 
     Attributes:
-        repository: Its id.
+        repository: Id of the repository.
         revision: The commit.
         version: The git tag.
-        endpoint: The Hub that it is on.
-        sums_sha256: Of the folder's SHA256SUMS: what was published.
-        verified: It was downloaded and found to be the folder's content.
+        endpoint: The Hub of the repository.
+        sums_sha256: Hash of the folder's SHA256SUMS, which identifies the published content.
+        verified: Whether the download was found to have the folder's content.
     """
 
     repository: str
@@ -30,7 +30,7 @@ class Record:
 
     @classmethod
     def of(cls, folder: Path, address: Address, revision: str, endpoint: str) -> "Record":
-        """Of a folder at a commit; found to be verified where that was done before."""
+        """The record of a folder at a commit; it stays verified if it was verified before."""
         record = cls(
             repository=address.repository,
             revision=revision,
@@ -46,7 +46,7 @@ class Record:
 
 
 def record_file(folder: Path) -> Path:
-    """Where the record of a folder is."""
+    """Path of a folder's record."""
     return folder.resolve().with_name(f"{folder.resolve().name}.published.json")
 
 
@@ -60,11 +60,11 @@ def read_record(folder: Path) -> Record:
     """The record of a folder.
 
     Raises:
-        ValueError: There is none, a damaged one, or one of another content of the folder.
+        ValueError: The record is missing, damaged, or of another content of the folder.
     """
     file = record_file(folder)
     if not file.is_file():
-        raise ValueError(f"{folder} was not published from here ({file} is not there); publish it first")
+        raise ValueError(f"{folder} was not published from here ({file} does not exist); publish it first")
     try:
         record = Record(**read_json(file))
     except TypeError as error:

@@ -1,4 +1,4 @@
-"""A repository on the Hub as the commands see it: its head, its files beside a folder's, its tags, who moved it."""
+"""A repository on the Hub: its head, its files compared with a folder's, its tags, and later commits."""
 
 import re
 from collections.abc import Mapping
@@ -15,12 +15,12 @@ from hub.repository.files import files_of
 from vgg_zoo.weights.files import file_digest
 
 OF_THE_HUB = {".gitattributes"}
-"""Written by the Hub itself when a repository is made."""
+"""Files that the Hub writes when a repository is created."""
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What makes a repository's files those of a folder."""
+    """The changes that turn a repository's files into those of a folder."""
 
     added: list[str]
     changed: list[str]
@@ -31,7 +31,7 @@ class Changes:
 
     @property
     def sent(self) -> list[str]:
-        """Files whose content goes to the Hub."""
+        """Files that are uploaded."""
         return sorted(self.added + self.changed)
 
 
@@ -48,19 +48,19 @@ class Remote:
     repository: str
 
     def head(self) -> str | None:
-        """The commit of the main branch; None where the repository or the branch is not there."""
+        """The commit of the main branch; None if the repository or the branch does not exist."""
         try:
             return str(self.api.repo_info(self.repository, revision="main").sha)
         except (RepositoryNotFoundError, RevisionNotFoundError):
             return None
 
     def files(self, revision: str) -> dict[str, RepoFile]:
-        """The files at a revision, but for the Hub's own."""
+        """The files at a revision, except the Hub's own."""
         tree = self.api.list_repo_tree(self.repository, recursive=True, revision=revision)
         return {entry.path: entry for entry in tree if isinstance(entry, RepoFile) and entry.path not in OF_THE_HUB}
 
     def changes(self, folder: Path, revision: str | None) -> Changes:
-        """What a commit would change; everything is new where there is no revision."""
+        """The changes of a commit; without a revision, all files are new."""
         there: Mapping[str, RepoFile] = self.files(revision) if revision else {}
         here = files_of(folder)
         return Changes(
@@ -74,7 +74,7 @@ class Remote:
         return {tag.name: tag.target_commit for tag in self.api.list_repo_refs(self.repository).tags}
 
     def commits_since(self, parent: str | None) -> dict[str, str]:
-        """The commits on top of a commit, newest first: their ids, and what the Hub says of them."""
+        """The commits on top of a commit, newest first: their ids, and the Hub's data about them."""
         since = takewhile(lambda commit: commit.commit_id != parent, self.api.list_repo_commits(self.repository))
         return {commit.commit_id: f"{commit.title!r} by {', '.join(commit.authors) or 'somebody'}" for commit in since}
 
@@ -88,21 +88,21 @@ def _same(file: Path, there: RepoFile) -> bool:
 
 
 def status_of(error: Exception) -> int | None:
-    """The Hub's answer, where it gave one, to what failed."""
+    """The Hub's answer to the failed request, if there is one."""
     return error.response.status_code if isinstance(error, HfHubHTTPError) else None
 
 
 def is_refused(error: Exception) -> bool:
-    """Whether the Hub answered, and not that it failed itself: the same request will get the same answer."""
+    """Whether the Hub answered without a server error, so that the same request would get the same answer."""
     status = status_of(error)
     return status is not None and status < 500
 
 
 def explained(error: Exception) -> str:
-    """A failure of the client in words, with the way out."""
+    """An explanation of a client's failure, with the way out."""
     lines = (line.strip() for line in str(error).splitlines())
     said = next(filter(None, lines), type(error).__name__)
-    said = re.sub(r"hf_\w+|Bearer [^'\"]+", "[token]", said)  # the client quotes a header that it cannot send
+    said = re.sub(r"hf_\w+|Bearer [^'\"]+", "[token]", said)  # the client quotes a header that it could not send
     status = status_of(error)
     if status == 401:
         return "the Hub does not know the token; `hf auth login` stores a valid one, or set HF_TOKEN"

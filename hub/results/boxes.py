@@ -31,7 +31,7 @@ _ORDERS = {
     TRUE_CLASS: (("box_error",), ("mean_overlap",)),
     CLASSES_AND_BOXES: (("top1_error", "error", "class_error"), ()),
 }
-"""Parts of the images, none greater than the one before it, and other figures."""
+"""Errors in descending order, which are fractions of the images; and other figures."""
 
 _MEASURES = {
     "box_error": ("localisation_error", "box error"),
@@ -40,11 +40,11 @@ _MEASURES = {
     "top1_error": ("top_1_localisation_error", "error of the first guess"),
     "class_error": ("classification_error", "error of the class"),
 }
-_MOST_PIXELS = 2**20  # that go through a net at once
+_MOST_PIXELS = 2**20  # pixels that go through a net at once
 
 
 class Boxes(Kind):
-    """What is known of nets that predict boxes."""
+    """The kind of nets that predict boxes."""
 
     predicts: ClassVar[str] = "boxes"
     protocols: ClassVar[Mapping[str, str]] = {
@@ -55,8 +55,8 @@ class Boxes(Kind):
     settings_file: ClassVar[str] = LOCALISE_FILE
     read_settings = staticmethod(read_localise)
     answer: ClassVar[str] = "boxes"
-    # The Hub has no task for one box of a given class. Without a tag it takes every net of timm's for a classifier,
-    # which this is not; among detectors it is found by those who look for boxes, and the card's limits say what it is.
+    # The Hub has no task for one box of a given class. Without a tag, it would take every timm net for a classifier.
+    # Users who look for boxes find the net among detectors, and the card's limits say what it is.
     task: ClassVar[str] = "object-detection"
     usage: ClassVar[str] = "usage_boxes.md.jinja"
     columns: ClassVar[tuple[str, ...]] = (
@@ -112,7 +112,7 @@ class Boxes(Kind):
         return {"configuration": net.configuration.name, "regression": cast(BoxVGG, net).regression}
 
     def told_apart(self, row: Row) -> tuple[Any, ...]:
-        """The protocol, Q, and for classes and boxes who classified and what was merged."""
+        """The protocol, Q, and for classes and boxes also the classifiers and the merging."""
         classes = json.dumps([{**each, "model": None} for each in row["classifiers"]])
         return row["protocol"], str(row["scales"]), row["close"], classes
 
@@ -127,18 +127,19 @@ class Boxes(Kind):
         return {name: row[name] for name in _RATES[row["protocol"]]}
 
     def check(self, row: Row) -> None:
-        """Errors are parts of the images; one of five guesses is no greater than that of one, nor that of the class."""
+        """Check the errors: fractions of the images; with five guesses at most that of one, and at least the
+        class's."""
         check_figures(row, *_ORDERS[row["protocol"]], unreadable=row.get("unusable_images"))
 
     def settings(self, rows: Sequence[Row]) -> dict[str, Any]:
-        """Those of the test with the most scales, of classes and boxes where there is one."""
+        """The settings of the test with the most scales; in a tie, of a test of classes and boxes."""
         best = max(rows, key=lambda row: (len(row["scales"]), row["protocol"] == CLASSES_AND_BOXES))
         close = CLOSE if best["close"] is None else float(best["close"])
         return {"scales": best["scales"], "close": close, "ceil_mode": False}
 
     @torch.inference_mode()
     def answers(self, net: VGG, settings: Mapping[str, Any], photos: Sequence[Pixels]) -> Tensor:
-        """(N, 4): the boxes of all places at all scales of all photos, as fractions of their sides."""
+        """(N, 4): the boxes of all positions at all scales of all photos, as fractions of their sides."""
         found = []
         for scaled in (rescale(photo, scale) for photo in photos for scale in settings["scales"]):
             height, width = scaled.shape[-2:]
@@ -172,7 +173,7 @@ class Boxes(Kind):
         return "a box for each class (PCR)" if pcr else "one box, whatever the class (SCR)"
 
     def for_usage(self, rows: Sequence[Row]) -> dict[str, Any]:
-        """A net that classifies: that of a test."""
+        """The classifier of a test."""
         tested = [each["model"] for row in rows for each in row["classifiers"]]
         return {"classifier": json.dumps(tested[-1] if tested else "path/to/classifier")}
 

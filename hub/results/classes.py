@@ -1,4 +1,4 @@
-"""Nets that classify: errors among the likeliest class and the likeliest five (Sect. 4)."""
+"""Classifiers: errors of the likeliest class and the five likeliest classes (Sect. 4)."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
@@ -16,13 +16,13 @@ from vgg_zoo.weights.settings import SETTINGS_FILE, read_settings
 
 SINGLE_CROP = "single_crop"
 TOP = 5
-"""Guesses of the second error; of so few classes or fewer it is no measure."""
+"""Guesses of the second error; with this many classes or fewer, it is meaningless."""
 
 _SETTINGS = ("scales", "flip", "protocol", "softmax_first", "ceil_mode")
 
 
 class Classes(Kind):
-    """What is known of nets that classify."""
+    """The kind of nets that classify."""
 
     predicts: ClassVar[str] = "classes"
     protocols: ClassVar[Mapping[str, str]] = {
@@ -95,15 +95,15 @@ class Classes(Kind):
         return f"{self.protocols[row['protocol']]}, Q = {scales}" + (f" ({', '.join(notes)})" if notes else "")
 
     def rates(self, row: Row) -> dict[str, float]:
-        """Of one guess and of five."""
+        """The errors with one guess and with five."""
         return {name: row[name] for name in ("top1_error", "top5_error")}
 
     def check(self, row: Row) -> None:
-        """Both are parts of the images, and that of five guesses is not the greater one."""
+        """Check that both are fractions of the images, and that the error with five guesses is not the greater one."""
         check_figures(row, ("top1_error", "top5_error"), unreadable=row.get("unreadable_images"))
 
     def settings(self, rows: Sequence[Row]) -> dict[str, Any]:
-        """Those of the dense test with the most scales."""
+        """The settings of the dense test with the most scales."""
         dense = [row for row in rows if row["protocol"] == "dense"]
         if not dense:
             raise ValueError(
@@ -118,7 +118,7 @@ class Classes(Kind):
         return DenseEvaluator(net, **settings)(photos)
 
     def measures(self, row: Row) -> Iterable[Measure]:
-        """Accuracies, as the Hub has them."""
+        """Accuracies, as used by the Hub."""
         yield Measure("accuracy", f"top-1 accuracy, {self.named(row)}", 100 * (1 - row["top1_error"]))
         if row["classes"] > TOP:
             yield Measure("top_5_accuracy", f"top-5 accuracy, {self.named(row)}", 100 * (1 - row["top5_error"]))

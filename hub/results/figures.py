@@ -1,4 +1,4 @@
-"""Figures that cannot be right: what was measured on so many images is a count of them, within its own interval."""
+"""Refusing impossible figures: an error must be a count of images divided by their number, within its interval."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,22 +6,22 @@ from itertools import pairwise
 from typing import Any
 
 _ROUNDING = 1e-6
-"""Of an image: a rate is written with 17 digits."""
+"""Tolerance in images: a rate is written with 17 digits."""
 
 
 def check_figures(
     found: Mapping[str, Any], ordered: Sequence[str], others: Iterable[str] = (), unreadable: int | None = None
 ) -> None:
-    """What a test found may be published.
+    """Check that the figures of a test may be published.
 
     Args:
-        found: Errors by name, from 0 to 1; "images", of which each is a part; and NAME_interval, where there is one.
-        ordered: Names of the errors, none greater than the one before it: top-1, then top-5.
-        others: Names of further figures from 0 to 1, which are no parts of the images.
-        unreadable: Images that count as errors of every kind; None where nobody tells.
+        found: Errors by name, from 0 to 1; "images", of which each is a fraction; and NAME_interval, if there is one.
+        ordered: Names of the errors in descending order: top-1, then top-5.
+        others: Names of further figures from 0 to 1, which are not fractions of the images.
+        unreadable: Images that count as errors of every kind; None if unknown.
 
     Raises:
-        ValueError: A figure that cannot be; the message has its name, its value and what it must be.
+        ValueError: A figure is impossible; the message has its name, its value and what it must be.
     """
     images = found["images"]
     if type(images) is not int or images < 1:
@@ -51,13 +51,13 @@ def check_figures(
 
 
 def check_count(images: int, told: Any) -> None:
-    """The data set has as many images as were tested; None where it does not tell. Raises `ValueError`."""
+    """Check that all images of the data set were tested, if their number is known. Raises `ValueError`."""
     if told not in (None, images) or isinstance(told, bool):
         raise ValueError(f"images must be those of the data, {told!r}; got {images!r}")
 
 
 def check_rate(name: str, rate: Any) -> None:
-    """A number from 0 to 1; raises `ValueError`."""
+    """Check that a number is from 0 to 1; raises `ValueError`."""
     if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate <= 1:
         raise ValueError(f"{name} must be from 0 to 1; got {rate!r}")
 

@@ -1,4 +1,4 @@
-"""What differs between repositories of nets that classify and of nets that predict boxes, and nothing else does.
+"""Everything that differs between repositories of classifiers and of nets that predict boxes.
 
 A row is one result in `eval_results.json`. Rows of every kind have "protocol", "scales", "train_scales", "images",
 "data_set", "split", "classes", "configuration", "weights_sha256", versions and command, and errors by name, each from
@@ -32,15 +32,15 @@ class Kind(ABC):
     """A kind of net: its results, the settings that follow from them, and what the card says.
 
     Attributes:
-        predicts: What such nets predict, as `VGG.predicts` says it; the `kind` of a test's results.json.
-        protocols: Of its rows, in the order that they are published in, and in words.
-        tested_by: The recipe that tests such nets, with its options, after which the net's folder stands.
-        settings_file: Of the repository; what the evaluation that this package brings is made with.
-        answer: What that evaluation gives, in words.
+        predicts: What such nets predict, as in `VGG.predicts`; the `kind` of a test's results.json.
+        protocols: Protocols of its rows in the order of publication, and their names in words.
+        tested_by: The recipe that tests such nets, with its options; the net's folder follows.
+        settings_file: The repository's file with the settings of this package's evaluation.
+        answer: The result of this evaluation, in words.
         task: The Hub's pipeline tag.
         usage: The template of the card's first snippets.
         columns: Heads of the card's table after the protocol, the data set and the images.
-        limits: Of the figures, for the card.
+        limits: Limits of the figures, for the card.
     """
 
     predicts: ClassVar[str]
@@ -58,7 +58,8 @@ class Kind(ABC):
         """The tests that end a training, from its results.json.
 
         Raises:
-            KeyError, TypeError, IndexError, AttributeError, ValueError: It is something else; so for `tested_rows`.
+            KeyError, TypeError, IndexError, AttributeError, ValueError: It has another form; the same holds for
+                `tested_rows`.
         """
 
     @abstractmethod
@@ -67,11 +68,11 @@ class Kind(ABC):
 
     @abstractmethod
     def about(self, net: VGG) -> Row:
-        """What every row says of the net, whose weights may be missing."""
+        """The fields of a row that describe the net, whose weights may be missing."""
 
     @abstractmethod
     def told_apart(self, row: Row) -> tuple[Any, ...]:
-        """What two rows of a net must differ in: the protocol and its settings."""
+        """The key by which rows of a net are distinguished: the protocol and its settings."""
 
     @abstractmethod
     def named(self, row: Row) -> str:
@@ -83,15 +84,15 @@ class Kind(ABC):
 
     @abstractmethod
     def check(self, row: Row) -> None:
-        """The row's figures can be right.
+        """Check that the row's figures are possible.
 
         Raises:
-            ValueError: One cannot (`hub.results.figures.check_figures`).
+            ValueError: A figure is impossible (`hub.results.figures.check_figures`).
         """
 
     @abstractmethod
     def settings(self, rows: Sequence[Row]) -> dict[str, Any]:
-        """The content of the settings file: those of the widest dense test.
+        """The content of the settings file: the settings of the dense test with the most scales.
 
         Raises:
             ValueError: They do not follow from the rows.
@@ -100,15 +101,15 @@ class Kind(ABC):
     @staticmethod
     @abstractmethod
     def read_settings(file: Path) -> dict[str, Any]:
-        """The same from the file.
+        """The settings from the file.
 
         Raises:
-            ValueError: It is not what it must be.
+            ValueError: The file is not valid.
         """
 
     @abstractmethod
     def answers(self, net: VGG, settings: Mapping[str, Any], photos: Sequence[Pixels]) -> Tensor:
-        """What the net says of photos with these settings, one row for each photo or for each of its boxes."""
+        """The net's answers for photos with these settings, one row for each photo or for each of its boxes."""
 
     @abstractmethod
     def measures(self, row: Row) -> Iterable[Measure]:
@@ -116,12 +117,12 @@ class Kind(ABC):
 
     @abstractmethod
     def cells(self, row: Row, full: bool) -> tuple[str, ...]:
-        """The row under `columns`; the paper's figure beside it if `full`: of the paper's widths and images."""
+        """The row's cells under `columns`; with the paper's figure if `full`: the paper's widths and images."""
 
     def last_layer(self, net: VGG) -> str:
-        """What the last layer gives, in words, where it is no class scores."""
+        """The outputs of the last layer in words, if they are not class scores."""
         return ""
 
     def for_usage(self, rows: Sequence[Row]) -> dict[str, Any]:
-        """What the usage template needs to know of the results."""
+        """Values from the results for the usage template."""
         return {}

@@ -1,4 +1,4 @@
-"""What is kept of where a result comes from: the command, the versions, the sha256; never a folder of somebody's."""
+"""The stored origin of a result: the command, the versions, the sha256; never somebody's folders."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ _KEPT = ("command", "commit", "python", "versions")
 
 
 def origin(content: Mapping[str, Any], sha256: str, split: str, **lost: int | None) -> dict[str, Any]:
-    """Of a results.json: the images, with those that were `lost`, the weights that were measured on them, and how."""
+    """The origin from a results.json: the images, including the `lost` ones, the measured weights, and how."""
     data = content["data"]
     if type(data["classes"]) is not int or data["classes"] < 1:
         raise ValueError(f"data.classes must be a number of classes, at least 1; got {data['classes']!r}")
@@ -24,12 +24,12 @@ def origin(content: Mapping[str, Any], sha256: str, split: str, **lost: int | No
 
 
 def without_folders(command: Sequence[str]) -> list[str]:
-    """A command without where things are on somebody's machine."""
+    """A command without the paths of somebody's machine."""
     return [without_folder(str(word)) for word in command]
 
 
 def without_folder(word: str) -> str:
-    """A path, or an option with one, without what tells about somebody's machine."""
+    """A path, or an option with a path, without details of somebody's machine."""
     option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
     path = Path(value)
     elsewhere = path.is_absolute() or value.startswith("~") or ".." in path.parts

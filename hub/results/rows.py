@@ -1,6 +1,6 @@
-"""What a net scores: rows out of the `results.json` files of recipes, of exactly these weights, and nowhere else from.
+"""The figures of a net: rows from the `results.json` files of recipes, all measured with exactly these weights.
 
-The kept file is `eval_results.json`, a list of rows; `hub.results.kind` says what a row is.
+They are stored in `eval_results.json`, a list of rows; `hub.results.kind` defines a row.
 """
 
 from collections.abc import Callable, Iterable
@@ -16,30 +16,30 @@ from vgg_zoo.model import VGG
 from vgg_zoo.results import RESULTS, read_results, reading
 
 KINDS: tuple[Kind, ...] = (Classes(), Boxes())
-"""Each of the nets that it is about predict, "classes" or "boxes"."""
+"""The kinds of nets, by what they predict: "classes" or "boxes"."""
 
 
 def kind_of(name: str) -> Kind:
-    """What is known of nets of an architecture, "vgg_d" or "vgg_d_box"."""
+    """The kind of an architecture such as "vgg_d" or "vgg_d_box"."""
     return next(kind for kind in KINDS if kind.predicts == predicts(name))
 
 
 def rows_of(kind: Kind, run: Path, tests: Iterable[Path], sha256: str, net: VGG) -> list[Row]:
-    """The rows of a net: of the tests at the end of its training, and of others.
+    """The rows of a net, from the tests at the end of its training and from other tests.
 
     Args:
-        kind: Of the net.
+        kind: The net's kind.
         run: Folder of the training; its results.json may be missing.
         tests: The --output folders of the recipe that tests such nets.
-        sha256: Of the net's weights.
-        net: Its shapes.
+        sha256: Hash of the net's weights.
+        net: The net; only its shapes are used.
 
     Returns:
         At least one row, in the order of the protocols; a test's row replaces the training's of the same protocol and
         Q.
 
     Raises:
-        ValueError: Results of other weights, of several nets, without labels or damaged; or none at all.
+        ValueError: Results are of other weights, of several nets, without labels or damaged; or there are none.
     """
     found: dict[Any, Row] = {}
     if (run / RESULTS).is_file():
@@ -60,17 +60,17 @@ def rows_of(kind: Kind, run: Path, tests: Iterable[Path], sha256: str, net: VGG)
         row |= kind.about(net)
     if not found:
         raise ValueError(
-            f"nothing tells what {run} scores; run {kind.tested_by} {run} --output FOLDER, and name the folder with "
+            f"there are no results for {run}; run {kind.tested_by} {run} --output FOLDER, and name the folder with "
             "--results"
         )
     return sorted(found.values(), key=lambda row: _order(kind, row))
 
 
 def check_rows(kind: Kind, rows: list[Row], sha256: str, net: VGG, file: Path) -> None:
-    """Every row of a built folder is of its weights and net, its errors are errors, and the settings follow from them.
+    """Check that all rows of a built folder are of its weights and net, are valid, and give its settings.
 
     Raises:
-        ValueError: One is not.
+        ValueError: A row is wrong.
     """
     if not rows:
         raise ValueError(f"{file} has no results; build the folder again")

@@ -214,7 +214,7 @@ def test_other_mistakes_are_told(run: Path, tmp_path: Path) -> None:
     """No results, another net's name, no licence, a folder of something else, no net; an old build stays."""
     results = make_results(tmp_path / "results", run)
     for message, call in (
-        ("nothing tells what", lambda: built(run, tmp_path / "out")),
+        ("there are no results for", lambda: built(run, tmp_path / "out")),
         ("two of the results are for dense", lambda: built(run, tmp_path / "out", results, results)),
         ("has no results.json", lambda: built(run, tmp_path / "out", run)),
         ("holds a vgg_d, and org/vgg_e.made", lambda: built(run, tmp_path / "out", results, repo="org/vgg_e.made")),

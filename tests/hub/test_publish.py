@@ -129,13 +129,13 @@ def test_what_fails_once_is_done_in_one_commit(
 @pytest.mark.parametrize(
     ("method", "path", "fault", "message"),
     [
-        ("PUT", UPLOAD, status(503), "is as it was; the same command tries again"),
-        ("PUT", UPLOAD, reset(1000), "is as it was; the same command tries again"),
-        ("PUT", UPLOAD, status(403), "is as it was"),
+        ("PUT", UPLOAD, status(503), "is unchanged; the same command tries again"),
+        ("PUT", UPLOAD, reset(1000), "is unchanged; the same command tries again"),
+        ("PUT", UPLOAD, status(403), "is unchanged"),
         ("POST", "repos/create", status(503), "cannot make"),
-        ("POST", COMMIT, status(503), "is as it was; the same command tries again"),
-        ("POST", COMMIT, status(400), "is as it was"),
-        ("POST", COMMIT, reset(), "is as it was"),
+        ("POST", COMMIT, status(503), "is unchanged; the same command tries again"),
+        ("POST", COMMIT, status(400), "is unchanged"),
+        ("POST", COMMIT, reset(), "is unchanged"),
     ],
 )
 def test_what_fails_for_ever_changes_nothing(
@@ -307,7 +307,7 @@ def test_a_commit_that_lacks_files_gets_no_tag(hub: LocalHub, folder: Path, home
 def test_a_public_repository_does_not_become_private(hub: LocalHub, folder: Path, home: Path) -> None:
     """Nothing is sent where everybody would read it."""
     hub.create(REPOSITORY)
-    assert "is there already and public; no file was sent" in fails(hub, home, "publish", folder, "--private")
+    assert "exists already and is public; no file was sent" in fails(hub, home, "publish", folder, "--private")
     assert is_untouched(hub)
 
 

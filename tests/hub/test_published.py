@@ -214,7 +214,7 @@ def test_a_kill_in_the_middle_of_a_download_costs_nothing(hub: LocalHub, checkou
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        (corrupt_body(), "the bytes that came have another sha256"),
+        (corrupt_body(), "the downloaded bytes have another sha256"),
         (short_body(), "Consistency check failed"),
         (status(503), "503"),
         (reset(), "the Hub does not answer"),
