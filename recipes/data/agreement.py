@@ -1,4 +1,4 @@
-"""Whether all processes of a job read the same data set: another machine may have another one under the same name."""
+"""Checking that all processes of a job read the same data set: another machine may have another one of this name."""
 
 import hashlib
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ def check_same_images(accelerator: Accelerator, *splits: LabelledImages) -> None
 
 
 def _compare(names: Sequence[str], told: Sequence[Sequence[tuple[str, str]]]) -> None:
-    """What each process tells of each split, with what process 0 does."""
+    """The counts and digests of each split in each process, with those of process 0."""
     for rank, found in enumerate(told):
         for name, (digest, counts), (expected, expected_counts) in zip(names, found, told[0], strict=True):
             if digest != expected:
@@ -44,14 +44,14 @@ def _counts(split: LabelledImages) -> str:
 
 
 def _digest(split: LabelledImages) -> str:
-    """Of class names and labels, in their order, and of some images as they are stored.
+    """A digest of class names and labels, in their order, and of some images as they are stored.
 
-    A fifth that is held out of each class has labels in an order that depends on their counts alone, hence the images.
+    The labels of a held-out fifth have an order that depends only on their counts, so images are included too.
     """
     digest = hashlib.sha256(repr(split.class_names).encode())
     digest.update(np.asarray(split.rows["label"][:], "<i8").tobytes())
     for index in np.linspace(0, len(split) - 1, min(len(split), _SAMPLED)).astype(int).tolist():
-        with suppress(BadImageError, OSError):  # a missing image is told where it is used
+        with suppress(BadImageError, OSError):  # a missing image is reported where it is used
             stored = image_source(split.rows[index]["image"])
             digest.update(stored if isinstance(stored, bytes) else Path(stored).read_bytes())
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""Objects in the XML annotations of PASCAL VOC and ILSVRC, which anybody may have written."""
+"""Objects in XML annotations of PASCAL VOC and ILSVRC, which may be untrusted."""
 
 import math
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from xml.parsers import expat
 from recipes.data.boxes import MOST_BOXES, TOO_MANY, Annotated, BadBoxError, Box, annotated, check_corners, finite
 
 MOST_BYTES = 2**22
-"""Of an annotation; VOC's largest has some kilobytes."""
+"""Maximum size of an annotation; VOC's largest has some kilobytes."""
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
@@ -19,7 +19,7 @@ class Object(NamedTuple):
     """An object of an annotation.
 
     Attributes:
-        name: Of its class; "" where it has none.
+        name: Name of its class; "" if it has none.
         box: (left, top, right, bottom) in whole pixels from the image's corner; None with a problem.
         problem: "", or why there is no usable box.
     """
@@ -30,14 +30,14 @@ class Object(NamedTuple):
 
 
 def read_objects(file: Path, first: int) -> list[Object]:
-    """All objects of an annotation, in its order, those without a usable box too.
+    """All objects of an annotation, in its order, including those without a usable box.
 
     Args:
-        file: XML as VOC and ILSVRC have it.
+        file: XML in the form of VOC and ILSVRC.
         first: The coordinate of the first pixel: 1 in VOC, 0 in ILSVRC. Both include the last pixel.
 
     Raises:
-        BadBoxError: No file, no plain XML, or too many objects.
+        BadBoxError: There is no file, it is not plain XML, or it has too many objects.
     """
     objects = _parsed(file).findall("object")
     if len(objects) > MOST_BOXES:
@@ -46,7 +46,7 @@ def read_objects(file: Path, first: int) -> list[Object]:
 
 
 def boxes_of(objects: Iterable[Object], none: str) -> Annotated:
-    """The boxes of some objects, and what is wrong with the others; `none` is the problem if there are no objects."""
+    """The boxes of some objects, and the problems of the others; `none` is the problem if there are no objects."""
     objects = list(objects)
     good = [one.box for one in objects if one.box is not None]
     return annotated(good, [one.problem for one in objects if one.box is None], none)
@@ -57,14 +57,14 @@ def object_box(file: Path, number: int) -> Box:
 
     Args:
         file: An annotation of VOC.
-        number: Of the object among all of the image's, from 1, as ImageSets/Action and ImageSets/Layout have it.
+        number: Number of the object in the image, from 1, as in ImageSets/Action and ImageSets/Layout.
 
     Returns:
         (left, top, right, bottom) in whole pixels from the corner; VOC's own coordinates begin at 1 and include the
         last pixel.
 
     Raises:
-        BadBoxError: No file, no plain XML, no such object, or no box that holds a pixel.
+        BadBoxError: There is no file, no plain XML, no such object, or no box with a pixel.
     """
     objects = _parsed(file).findall("object")
     if not 1 <= number <= len(objects):
@@ -110,7 +110,7 @@ def _parsed(file: Path) -> ElementTree.Element:
     except OSError as error:
         raise BadBoxError(f"the annotation {file} cannot be read ({error.strerror})") from error
     if len(data) > MOST_BYTES:
-        raise BadBoxError(f"{file.name} has {len(data):,} bytes; an annotation has {MOST_BYTES:,} at the most")
+        raise BadBoxError(f"{file.name} has {len(data):,} bytes; an annotation has at most {MOST_BYTES:,}")
     parser, tree = expat.ParserCreate(), ElementTree.TreeBuilder()
     parser.buffer_text = True
     parser.StartElementHandler, parser.EndElementHandler = tree.start, tree.end
@@ -126,18 +126,19 @@ def _parsed(file: Path) -> ElementTree.Element:
 
 
 def _refuse_doctype(*_: object) -> None:
-    raise BadBoxError("has a DOCTYPE, which annotations of VOC and ILSVRC have not and which may hide an XML bomb")
+    raise BadBoxError("has a DOCTYPE, which annotations of VOC and ILSVRC do not have and which may hide an XML bomb")
 
 
 def listed_images(file: Path, numbered: bool = False) -> list[str]:
     """The images of a list, in its order.
 
     Args:
-        file: Lines "name", or "folder/name", without the file's ending; empty ones are passed over.
-        numbered: Each line may have a number behind, which ILSVRC's have.
+        file: Lines "name" or "folder/name", without the file's extension; empty lines are skipped.
+        numbered: A number may follow on each line, as in ILSVRC's lists.
 
     Raises:
-        ValueError: No file, nothing in it, a line of another form, a path out of the folder, or an image twice.
+        ValueError: The file is missing or empty, a line has another form, a path leads out of the folder, or an image
+            is listed twice.
     """
     if not file.is_file():
         raise ValueError(f"{file} is {'no file' if file.exists() else 'missing'}; expected a list of images")
@@ -151,7 +152,7 @@ def listed_images(file: Path, numbered: bool = False) -> list[str]:
             form = "name number" if numbered else "name"
             raise ValueError(f"{file}, line {place}: expected {form!r}, got {line!r}")
         if words[0] in found:
-            raise ValueError(f"{file}, line {place}: {words[0]!r} is there twice")
+            raise ValueError(f"{file}, line {place}: {words[0]!r} is listed twice")
         found[words[0]] = None
     if not found:
         raise ValueError(f"{file} is empty")

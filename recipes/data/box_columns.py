@@ -1,4 +1,4 @@
-"""Boxes in a column of a `datasets` set, in whatever form: one box, several, in a struct, or none."""
+"""Boxes in a column of a `datasets` set, in any form: one box, several boxes, boxes in a struct, or none."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -20,7 +20,7 @@ from recipes.data.image_table import BOX_FEATURES, box_table
 from recipes.data.options import DataSource
 
 NAMES = ("bbox", "bboxes", "box", "boxes")
-"""Of columns that are taken for boxes, in this order; then "objects" with one of them inside."""
+"""Names of columns that are taken for boxes, in this order; then "objects" with one of these fields."""
 
 _BATCH = 1000
 
@@ -29,7 +29,7 @@ def box_rows(source: DataSource, rows: datasets.Dataset) -> datasets.Dataset:
     """The columns of `recipes.data.image_table.BOX_FEATURES` for a split; no image is read.
 
     Raises:
-        ValueError: No such column; the message lists those that there are.
+        ValueError: There is no such column; the message lists the columns.
     """
     if source.box_column is None and {"boxes", "box_problem"} <= set(rows.features):  # read from XML, and checked
         if source.box_format != "xyxy":
@@ -43,7 +43,7 @@ def box_rows(source: DataSource, rows: datasets.Dataset) -> datasets.Dataset:
 
 
 def _path(source: DataSource, features: datasets.Features) -> tuple[str, ...]:
-    """The column, and the field in it if it is a struct: the one asked for, else the first that is named like boxes."""
+    """The column, and the field in it if it is a struct: the given one, or else the first with a name of boxes."""
     named = source.box_column
     fields = {name: _fields(feature) for name, feature in features.items()}
     paths: dict[str, tuple[str, ...]] = {
@@ -62,7 +62,7 @@ def _path(source: DataSource, features: datasets.Features) -> tuple[str, ...]:
 
 
 def _fields(feature: Any) -> dict[str, Any]:
-    """Of a struct, or of the structs in a list."""
+    """Fields of a struct, or of the structs in a list."""
     inner = getattr(feature, "feature", feature)
     return inner if isinstance(inner, dict) else {}
 

@@ -1,4 +1,4 @@
-"""The splits of a data set with boxes (Appendix A); which training images cannot be learned from is said."""
+"""The splits of a data set with boxes (Appendix A), and the training images that cannot be used."""
 
 from collections.abc import Sequence
 
@@ -15,12 +15,13 @@ def load_box_splits(source: str | DataSource) -> tuple[BoxedImages, BoxedImages,
     """The training and the validation split of a data set with boxes.
 
     Returns:
-        The training images that have a class and, as far as the annotation alone tells, a usable box; every validation
-        image, in order; and the training images that were left out, by their index among all of them. What is held out
-        for validation, where a set has none, is what `recipes.data.splits.load_splits` holds out.
+        The training images that have a class and, according to the annotation, a usable box; every validation image, in
+        order; and the training images that were left out, with their index among all. If a set has no validation split,
+        the same images are held out as by `recipes.data.splits.load_splits`.
 
     Raises:
-        ValueError: As `recipes.data.splits.load_splits`; no column of boxes; or no training image with a usable one.
+        ValueError: As in `recipes.data.splits.load_splits`; or there is no column of boxes, or no training image with a
+            usable box.
     """
     training, validation = load_all_box_splits(source)
     problems = training.rows["box_problem"][:]
@@ -42,7 +43,7 @@ def load_box_splits(source: str | DataSource) -> tuple[BoxedImages, BoxedImages,
 
 
 def load_all_box_splits(source: str | DataSource, tell: bool = True) -> tuple[BoxedImages, BoxedImages]:
-    """Both splits with every image, also those without a usable box; raises as `load_box_splits` does."""
+    """Both splits with every image, even without a usable box; errors are those of `load_box_splits`."""
     source = as_source(source)
     training, validation, notes = rows_of_splits(source, lambda rows: box_rows(source, rows), tell)
     names = tuple(training.features["label"].names)
@@ -50,10 +51,10 @@ def load_all_box_splits(source: str | DataSource, tell: bool = True) -> tuple[Bo
 
 
 def load_box_test_split(source: str | DataSource) -> BoxedImages:
-    """The split that nets are tested on, with every image; chosen as `recipes.data.splits.load_test_split` does.
+    """The test split with every image; it is chosen as in `recipes.data.splits.load_test_split`.
 
     Raises:
-        ValueError: As `recipes.data.splits.load_test_split`, or no column of boxes.
+        ValueError: As in `recipes.data.splits.load_test_split`; or there is no column of boxes.
     """
     source = as_source(source)
     rows, notes = rows_of_test(source, lambda found: box_rows(source, found))

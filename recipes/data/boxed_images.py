@@ -1,7 +1,7 @@
 """Images with the boxes of their class, for nets that predict boxes (Appendix A).
 
-No image is dropped in silence: in training, those without a usable box are left out and named; in testing they stay,
-with the problem in place of boxes, to count as errors.
+No image is dropped silently: in training, images without a usable box are left out and reported; in testing they stay,
+with a problem instead of boxes, and count as errors.
 """
 
 from collections.abc import Sequence
@@ -20,10 +20,10 @@ class Boxed(NamedTuple):
 
     Attributes:
         pixels: (H, W, 3), RGB in 0–255; None if it cannot be decoded.
-        label: Its class; -1 (`UNLABELLED`) where nobody tells.
+        label: Its class; -1 (`UNLABELLED`) if it is unknown.
         boxes: (n, 4), float64: left, top, right, bottom in pixels of the upright image, clipped to it; right and bottom
             are the first beyond the box. n >= 1, or 0 with a problem.
-        problem: It cannot be decoded, or why it has no usable box.
+        problem: Why it cannot be decoded, or why it has no usable box.
     """
 
     pixels: Pixels | None
@@ -34,14 +34,14 @@ class Boxed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class BoxedImages(LabelledImages):
-    """A split whose rows also have "boxes" and "box_problem", as `recipes.data.image_table.BOX_FEATURES` has them."""
+    """A split whose rows also have "boxes" and "box_problem", as in `recipes.data.image_table.BOX_FEATURES`."""
 
     def read_boxed(self, indices: Sequence[int]) -> list[Boxed]:
-        """Images with the boxes that are usable; one with bad boxes besides good ones has no problem."""
+        """Images with their usable boxes; an image with both bad and good boxes has no problem."""
         return [boxed for boxed, _ in self.read_checked(indices)]
 
     def read_checked(self, indices: Sequence[int]) -> list[tuple[Boxed, list[str]]]:
-        """As `read_boxed`, and why each other box that the annotation has is not usable."""
+        """Like `read_boxed`, and the reason why each other box of the annotation is not usable."""
         told = self.rows[list(indices)]
         found = []
         for place, (pixels, label, problem) in enumerate(self._decode(indices, told)):
@@ -58,7 +58,7 @@ class BoxedImages(LabelledImages):
         return found
 
     def read_boxed_or_next(self, indices: Sequence[int]) -> list[Boxed]:
-        """As `read_boxed`; where there is no usable box, what is at the next index that has one, and the problem.
+        """Like `read_boxed`; if there is no usable box, the next image that has one, and the problem.
 
         Raises:
             ValueError: No image of the split is usable.
@@ -81,7 +81,7 @@ class BoxedImages(LabelledImages):
 
 
 def _inside(stored: dict[str, Any], pixels: Pixels, boxes: Sequence[Sequence[float]]) -> tuple[list[Box], list[str]]:
-    """Boxes clipped to the image, and why the others cannot be."""
+    """Boxes clipped to the image, and the reasons for those that cannot be clipped."""
     left, top = 0, 0
     if max(pixels.shape[:2]) == MOST_ELONGATED * min(pixels.shape[:2]):  # perhaps the middle of a longer one
         left, top = middle_corner(image_source(stored))

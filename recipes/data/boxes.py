@@ -1,6 +1,6 @@
-"""What a usable box is (Appendix A trains on them), and what is said of one that is not.
+"""Usable boxes (Appendix A trains on them), and the reasons why other boxes are not usable.
 
-Every reason begins with its kind, so that reports can count them.
+Every reason begins with its kind, so that reports can count the kinds.
 """
 
 import math
@@ -12,7 +12,7 @@ Box = tuple[float, float, float, float]
 """(left, top, right, bottom) in pixels from the image's corner; right and bottom are the first beyond the box."""
 
 MOST_BOXES = 10_000
-"""Of an image; more are taken for a broken file. ILSVRC's and VOC's fullest images have dozens."""
+"""Maximum boxes of an image; with more, the file counts as broken. ILSVRC's and VOC's fullest images have dozens."""
 
 NO_ANNOTATION = "no annotation"
 NO_BOX = "no box"
@@ -35,15 +35,15 @@ _KINDS = {
 
 
 class BadBoxError(ValueError):
-    """A box that no pixels can be taken from; the message says why, without the image's name."""
+    """A box without usable pixels; the message says why, without the image's name."""
 
 
 class Annotated(NamedTuple):
-    """What an annotation alone tells of an image's boxes.
+    """The boxes of an image according to its annotation alone.
 
     Attributes:
-        boxes: (left, top, right, bottom) of each that is four numbers and holds a pixel.
-        bad: Why each of the others is not usable.
+        boxes: (left, top, right, bottom) of each box that is four numbers and has a pixel.
+        bad: Why each of the other boxes is not usable.
         problem: "", or why there is no usable box.
     """
 
@@ -53,7 +53,7 @@ class Annotated(NamedTuple):
 
 
 def annotated(boxes: list[Box], bad: list[str], none: str) -> Annotated:
-    """Good and bad boxes of an image; `none` is the problem of an image that has neither."""
+    """Good and bad boxes of an image; `none` is the problem of an image without any box."""
     if len(boxes) + len(bad) > MOST_BOXES:
         return Annotated([], [], f"{TOO_MANY} ({len(boxes) + len(bad):,}; at most {MOST_BOXES:,})")
     return Annotated(boxes, bad, "" if boxes else bad[0] if bad else none)
@@ -65,7 +65,7 @@ def kind_of_reason(reason: str) -> str:
 
 
 def kinds(reasons: Iterable[str]) -> dict[str, int]:
-    """How many reasons there are of each kind, the most frequent first."""
+    """The number of reasons of each kind, the most frequent first."""
     counts = Counter(map(kind_of_reason, reasons))
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
@@ -74,11 +74,11 @@ def finite(value: Any, named: str = "") -> float:
     """A coordinate.
 
     Args:
-        value: A number; text is none, whatever it says.
-        named: What has it, for the message.
+        value: A number; a text is never a number.
+        named: Name of its owner, for the message.
 
     Raises:
-        BadBoxError: It is no finite number.
+        BadBoxError: It is not a finite number.
     """
     try:
         number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
@@ -91,12 +91,12 @@ def finite(value: Any, named: str = "") -> float:
 
 
 def check_corners(corners: Sequence[float], inclusive: bool = False, named: str = "") -> None:
-    """Left before right, top before bottom.
+    """Check that left is before right and top before bottom.
 
     Args:
         corners: Left, top, right, bottom; finite.
-        inclusive: The last pixel is part of the box, as in XML annotations; equal numbers are then one pixel.
-        named: What has them, for the message.
+        inclusive: Whether the last pixel is part of the box, as in XML annotations; equal numbers are then one pixel.
+        named: Name of their owner, for the message.
 
     Raises:
         BadBoxError: The box is reversed or empty.
@@ -115,15 +115,15 @@ def clip_to_image(box: Sequence[float], height: int, width: int) -> Box:
 
     Args:
         box: (left, top, right, bottom) in pixels; any numbers.
-        height: Of the image, in pixels.
-        width: Likewise.
+        height: Height of the image in pixels.
+        width: Width of the image in pixels.
 
     Raises:
-        BadBoxError: Less than a pixel, each way, is inside.
+        BadBoxError: Less than a pixel in a direction is inside.
     """
     left, top, right, bottom = box
     cut = (max(left, 0.0), max(top, 0.0), min(right, float(width)), min(bottom, float(height)))
-    if not (cut[2] - cut[0] >= 1 and cut[3] - cut[1] >= 1):  # so that NaN is refused as well
+    if not (cut[2] - cut[0] >= 1 and cut[3] - cut[1] >= 1):  # refuses NaN as well
         shown = f"({left:g}, {top:g}) to ({right:g}, {bottom:g})"
         raise BadBoxError(f"box outside the image of {width}×{height} pixels, {shown}")
     return cut

@@ -1,4 +1,4 @@
-"""A pass over a data set, in which every image is decoded: the work of recipes/check_data.py."""
+"""A pass over a data set that decodes every image: the work of recipes/check_data.py."""
 
 import argparse
 from collections import Counter
@@ -26,7 +26,7 @@ _CHUNK = 64
 
 
 class _Seen(NamedTuple):
-    """Of an image: its smallest side in pixels, 0 if it cannot be decoded; its class; what is wrong; its boxes."""
+    """For an image: its smallest side in pixels, 0 if it cannot be decoded; its class; its problem; its boxes."""
 
     side: int
     label: int
@@ -37,7 +37,7 @@ class _Seen(NamedTuple):
 
 @dataclass
 class _Decoded(Dataset[Any]):
-    """Chunks of images as they are seen."""
+    """Checks chunks of images."""
 
     split: LabelledImages
 
@@ -59,7 +59,7 @@ def _side(pixels: Pixels | None) -> int:
 
 
 def check(split: LabelledImages, workers: int) -> tuple[dict[str, Any], list[Problem]]:
-    """What a split holds, and what is wrong with it: images that cannot be decoded, and boxes if it has them."""
+    """The content of a split, and its problems: images that cannot be decoded, and bad boxes."""
     found: list[_Seen] = []
     loader = ImageLoader(_Decoded(split), batch_size=None, num_workers=workers)
     with progress(len(split), desc=split.name) as bar:
@@ -83,7 +83,7 @@ def check(split: LabelledImages, workers: int) -> tuple[dict[str, Any], list[Pro
 
 
 def _box_counts(found: Sequence[_Seen]) -> dict[str, Any]:
-    """Of the images that can be decoded; "bad_boxes" are all that are not usable, in whatever images."""
+    """Counts for the images that can be decoded; "bad_boxes" counts all unusable boxes of all images."""
     without = [one.problem.reason for one in found if one.side and one.problem is not None]
     return {
         "boxes": sum(one.boxes for one in found),
@@ -97,7 +97,7 @@ def _box_counts(found: Sequence[_Seen]) -> dict[str, Any]:
 
 def _problems(split: LabelledImages, found: Sequence[_Seen]) -> list[Problem]:
     """Each bad box, and each image that cannot be decoded or has no box for another reason."""
-    usual = {NO_ANNOTATION} if split.name == "training" else set()  # most of ILSVRC's training images have none
+    usual = {NO_ANNOTATION} if split.name == "training" else set()  # as most of ILSVRC's training images
     problems = []
     for index, (one, name) in enumerate(zip(found, split.names(range(len(split))), strict=True)):
         reasons = list(one.bad_boxes)

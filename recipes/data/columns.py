@@ -1,4 +1,4 @@
-"""Which columns of a data set hold the images and their classes."""
+"""Finding the columns of images and classes in a data set."""
 
 import datasets
 
@@ -7,7 +7,7 @@ from recipes.data.options import DataSource
 
 
 def columns_of(source: DataSource, features: datasets.Features) -> tuple[tuple[str, str], list[str]]:
-    """The columns of the images and of the labels, and what was guessed; raises `ValueError` with a list of all."""
+    """The columns of the images and the labels, and notes on guesses; a `ValueError` lists all columns."""
     image = column_of(source, features, source.image_column, datasets.Image, "--image-column")
     label = column_of(source, features, source.label_column, datasets.ClassLabel, "--label-column")
     notes = []
@@ -22,7 +22,7 @@ def columns_of(source: DataSource, features: datasets.Features) -> tuple[tuple[s
 
 
 def column_of(source: DataSource, features: datasets.Features, named: str | None, kind: type, flag: str) -> str:
-    """The column of that name, or else the first of that type."""
+    """The column with this name, or else the first of this type."""
     columns = ", ".join(f"{name} ({type(feature).__name__})" for name, feature in features.items())
     if named is not None and named not in features:
         raise ValueError(f"data set {source.spec!r} has no column {named!r} ({flag}); it has {columns}")
@@ -36,7 +36,7 @@ def column_of(source: DataSource, features: datasets.Features, named: str | None
 
 
 def check_not_empty(source: DataSource, name: str, rows: datasets.Dataset) -> None:
-    """Refuse a split without rows, whose columns may have no types either."""
+    """Refuse a split without rows; its columns may have no types."""
     if len(rows) == 0:
         raise ValueError(
             f"data set {source.spec!r} has no {name} images: the split is empty. Remove it, or name another one with "
@@ -45,7 +45,7 @@ def check_not_empty(source: DataSource, name: str, rows: datasets.Dataset) -> No
 
 
 def undecoded(source: DataSource, name: str, rows: datasets.Dataset, image: str) -> datasets.Dataset:
-    """The column of images alone, as "image", undecoded; raises `ValueError` where the split has no image."""
+    """Only the column of images, as "image", undecoded; raises `ValueError` if the split has no image."""
     check_not_empty(source, name, rows)
     return (
         rows.select_columns([image]).rename_columns({image: "image"}).cast_column("image", datasets.Image(decode=False))

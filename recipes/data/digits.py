@@ -1,9 +1,9 @@
-"""`--data digits` and `--data pasted_digits`: scikit-learn's handwritten digits alone, and with boxes on faint photos.
+"""`--data digits` and `--data pasted_digits`: scikit-learn's handwritten digits, alone or with boxes on faint photos.
 
-The latter are made of the digits and of scikit-learn's two photos, the same images in every run, for localisation; the
-digits of the validation images are in no training image. The photos are blurred and faint because a small net, whose
-cells see farther than its crop, tells positions by the zeros around the crop: near the mean of the images it finds much
-the same around a window of a whole image.
+Pasted digits are made of the digits and of scikit-learn's two photos, for localisation; the images are the same in
+every run. The digits of the validation images are in no training image. The photos are blurred and faint for this
+reason: the cells of a small net see farther than its crop, so it learns positions from the zeros around the crop. If
+all pixels are near the mean of the images, the surroundings of a window in a whole image look much the same.
 """
 
 import io
@@ -18,19 +18,19 @@ from recipes.data.source import Reader
 
 TRAINING_IMAGES, VALIDATION_IMAGES = 4000, 400
 SIDES = (72, 84)
-"""Of an image in pixels, each drawn by itself."""
+"""Range of an image's sides in pixels; each side is drawn independently."""
 
 SIZES = (0.55, 0.85)
-"""Of a digit's square, as a part of the image's smaller side."""
+"""Range of the side of a digit's square, as a fraction of the image's smaller side."""
 
 _COLUMNS = {"image": datasets.Image(), "label": datasets.ClassLabel(names=list("0123456789"))}
 _HELD_OUT = 5  # every fifth digit
-_BLUR, _DARKEST, _CONTRAST = 4, 40, 3 / 16  # of the photos: a radius in pixels, a level, a factor
-_TRIM, _FULL = 2, 10  # of 16 levels: fainter pixels are no ink, darker ones hide the photo
+_BLUR, _DARKEST, _CONTRAST = 4, 40, 3 / 16  # for the photos: a radius in pixels, a level, a factor
+_TRIM, _FULL = 2, 10  # of 16 levels: fainter pixels are not ink, darker pixels hide the photo
 
 
 def find(spec: str) -> Reader | None:
-    """Makes "digits", or "pasted_digits"; nothing else."""
+    """A reader for "digits" or "pasted_digits"."""
     if spec == "digits":
         return lambda boxes: _digits()
     return (lambda boxes: pasted_digits()) if spec == "pasted_digits" else None
@@ -54,7 +54,7 @@ def pasted_digits() -> datasets.DatasetDict:
 
 
 def _rows(count: int, seed: int, digits: list[tuple[Any, int]], photos: list[Image.Image]) -> Iterator[dict[str, Any]]:
-    """Images, classes and boxes; each digit comes as often as the others."""
+    """Images, classes and boxes; all digits are equally frequent."""
     for number in range(count):
         generator = np.random.Generator(np.random.Philox(key=seed, counter=number))
         levels, label = digits[number % len(digits)]
@@ -66,7 +66,7 @@ def _rows(count: int, seed: int, digits: list[tuple[Any, int]], photos: list[Ima
 
 
 def _faint(photo: Image.Image) -> Image.Image:
-    """A photo as a background: no edges, levels from 40 to 87."""
+    """A photo as a background without edges, with levels from 40 to 87."""
     return photo.filter(ImageFilter.GaussianBlur(_BLUR)).point(lambda level: int(_DARKEST + level * _CONTRAST))
 
 
@@ -80,7 +80,7 @@ def _background(photo: Image.Image, generator: np.random.Generator) -> Image.Ima
 def _with_digit(
     photo: Image.Image, levels: np.ndarray[Any, Any], generator: np.random.Generator
 ) -> tuple[Image.Image, list[float]]:
-    """A photo with a digit, in white where it is dark and in black elsewhere, and the box of the ink."""
+    """A photo with a digit, white on a dark part and black elsewhere, and the box of the ink."""
     inked = np.argwhere(levels > _TRIM)
     (top, left), (bottom, right) = inked.min(0), inked.max(0) + 1
     ink = Image.fromarray((levels[top:bottom, left:right] / _FULL * 255).clip(0, 255).astype(np.uint8))

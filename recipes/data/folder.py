@@ -1,10 +1,10 @@
-"""A folder of images: which of its folders are splits, which are classes, and what is neither.
+"""A folder of images: its splits, its classes, and everything else.
 
-- A first-level folder is a split if it is called as one, in any case: `SPLIT_NAMES`. Nothing deeper is, and no file.
-- A class is a folder of a split, or a first-level folder where there is no split. Folders in it belong to it.
-- A split without class folders takes its classes from a list (`recipes.data.label_lists`) or a table
-  (`recipes.data.metadata`), or is unlabelled.
-- What is no image, or in no class, is ignored and said. Where two readings are possible, the folder is refused.
+- A first-level folder is a split if it has the name of one, in any case: `SPLIT_NAMES`. Nothing deeper is, and no file.
+- A class is a folder of a split, or a first-level folder if there is no split. Folders in it belong to it. - A split
+without class folders takes its classes from a list (`recipes.data.label_lists`) or a table (`recipes.data.metadata`),
+or is unlabelled. - Files that are no image, or in no class, are ignored and reported. If there are two interpretations,
+the folder is refused.
 """
 
 import re
@@ -29,13 +29,13 @@ SPLIT_NAMES = {
     "validation": ("val", "valid", "validation", "dev", "eval", "ilsvrc2012_img_val"),
     "test": ("test", "testing", "tst", "ilsvrc2012_img_test"),
 }
-"""What folders of splits are called, in any case; "_set" may stand behind, as in "test_set"."""
+"""Names of the splits' folders, in any case; "_set" may follow, as in "test_set"."""
 
-_IMAGES = "images"  # a folder of this name is no class, as in tiny-imagenet's val/images
+_IMAGES = "images"  # a folder with this name is not a class, as in tiny-imagenet's val/images
 
 
 def find(spec: str) -> Reader | None:
-    """Reads a folder with images in it, but for those that `datasets` describes or saved itself."""
+    """A reader for a folder with images, unless `datasets` has saved it or reads it by its own description."""
     root = Path(spec)
     if not root.is_dir() or is_described(root):
         return None
@@ -44,7 +44,7 @@ def find(spec: str) -> Reader | None:
 
 
 def split_of(name: str) -> str | None:
-    """The split that a folder of this name is, or None."""
+    """The split of a folder with this name, or None."""
     plain = name.casefold()
     for end in ("_set", "-set", " set"):
         plain = plain.removesuffix(end)
@@ -52,12 +52,12 @@ def split_of(name: str) -> str | None:
 
 
 def _likely_split(name: str) -> str | None:
-    """The split that a part of a name tells, as in "seg_train" or "val2017"."""
+    """The split in a part of a name, as in "seg_train" or "val2017"."""
     return next((split for part in re.split(r"[^a-zA-Z]+", name) if part and (split := split_of(part))), None)
 
 
 def is_described(root: Path) -> bool:
-    """Whether a folder says itself how `datasets` reads it: saved, or a repository whose README.md has `configs`."""
+    """Whether a folder describes itself for `datasets`: it was saved, or its README.md has `configs`."""
     if any((root / name).is_file() for name in ("dataset_info.json", "dataset_dict.json")):
         return True
     readme = root / "README.md"
@@ -67,17 +67,17 @@ def is_described(root: Path) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class ImageFolder:
-    """A folder and what is in it."""
+    """A folder and its content."""
 
     spec: str
     root: Path
     tree: Tree
 
     def splits(self) -> Noted:
-        """The splits by "train", "validation", "test", or a folder's own name; "train" alone where there is none.
+        """The splits by "train", "validation", "test", or a folder's own name; only "train" if there is none.
 
         Raises:
-            ValueError: The folders can be read in two ways, or not at all; the message says what to do.
+            ValueError: The folders are ambiguous or cannot be read; the message says what to do.
         """
         notes = other_files([path for path in self.tree.all_others() if path.rpartition("/")[2] not in TABLES])
         folders = self._folders_of_splits()
@@ -99,7 +99,7 @@ class ImageFolder:
             if split_of(name) is None:
                 extra = f"{name}/ ({many(folders[name].count, 'image')})"
                 notes.append(f"ignored: {extra} is no split by its name; --validation-split {name} would take it")
-                with suppress(ValueError):  # nobody asked for it
+                with suppress(ValueError):  # this split was not requested
                     splits[name] = self._split(name, name, folders[name], classes, [])
                 continue
             splits[named[name]] = self._split(name, named[name], folders[name], classes, notes)
@@ -126,7 +126,7 @@ class ImageFolder:
                 )
         deep = [name for name in splits if _class_folders(folders[name])]
         if not deep and others and len(splits) == 1 and splits[0].casefold() == "train" and not self._lists(splits):
-            return None  # a train beside cars and planes
+            return None  # a class "train" beside cars and planes
         if not deep and not self._lists(splits) and len(folders) > 1:
             raise ValueError(self._unclear([*splits, *others], "hold images and no class folders"))
         if len(splits) == 1 and others and deep and not _share_classes(folders, splits, others):
@@ -134,7 +134,7 @@ class ImageFolder:
         return folders
 
     def _lists(self, splits: Iterable[str]) -> bool:
-        """Whether a table tells the classes of a split."""
+        """Whether a table has the classes of a split."""
         return any(tables_in(self.tree.folders[name]) for name in splits)
 
     def _unclear(self, names: list[str], why: str) -> str:
@@ -145,7 +145,7 @@ class ImageFolder:
         )
 
     def _check_classes(self, table: str | None, splits: list[str]) -> None:
-        """Refuse first-level folders that are evidently no classes: with splits in them, or one around all."""
+        """Refuse first-level folders that are clearly not classes: they contain splits, or one contains everything."""
         if table:
             if splits:
                 raise ValueError(
@@ -181,11 +181,11 @@ class ImageFolder:
         """The rows of a split, and notes on them.
 
         Args:
-            name: Of its folder; "" for the data set's own.
-            split: Which it is.
-            tree: What is in the folder.
-            classes: Of the training images; none for these.
-            notes: Are added to.
+            name: Name of its folder; "" for the folder of the data set.
+            split: Name of the split.
+            tree: Content of the folder.
+            classes: Classes of the training images; none for the training split itself.
+            notes: New notes are appended here.
         """
         folder = self.root / name
         if tables_in(tree):
@@ -211,7 +211,7 @@ class ImageFolder:
     def _classless(
         self, name: str, split: str, images: list[str], classes: tuple[str, ...], notes: list[str]
     ) -> datasets.Dataset:
-        """A split without class folders: labelled by a list, or not."""
+        """A split without class folders, labelled by a list or unlabelled."""
         list_of = told(self.root, name, split, images, classes) if images and name else None
         if list_of is None:
             if images and name:
@@ -237,12 +237,12 @@ class ImageFolder:
 
 
 def _class_folders(tree: Tree, empty: bool = False) -> list[str]:
-    """The folders in a folder that hold images, however deep, and if wanted those that hold nothing at all."""
+    """The sub-folders with images at any depth, and optionally the empty ones."""
     return [name for name, one in tree.folders.items() if one.count or (empty and one.is_empty)]
 
 
 def _share_classes(folders: Mapping[str, Tree], splits: Iterable[str], others: Iterable[str]) -> bool:
-    """Whether other folders hold no class folders, or some that a split has too, as further splits do."""
+    """Whether other folders look like splits: without class folders, or with some of a split's classes."""
     classes = {one for name in splits for one in _class_folders(folders[name])}
     return all(not inside or classes & set(inside) for inside in (_class_folders(folders[name]) for name in others))
 

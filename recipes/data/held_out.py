@@ -1,4 +1,4 @@
-"""The part of a data set without a validation split that is held out to validate on: the same images in every run."""
+"""Holding out a part of a data set that has no validation split: the same images in every run."""
 
 import math
 from typing import Any
@@ -10,18 +10,18 @@ from recipes.data.images import UNLABELLED
 from recipes.data.notes import many, some
 
 HELD_OUT = 0.2
-"""Part of the images of each class."""
+"""Fraction of the images of each class."""
 
 
 def held_out(spec: str, rows: datasets.Dataset) -> tuple[datasets.Dataset, datasets.Dataset, list[str]]:
-    """The rows but for a fifth of each class, that fifth, and what is to be said of it.
+    """The rows without a fifth of each class, this fifth, and notes about it.
 
-    Rows without a class are trained on. Of a small set one image at least of each class is held out; a class of one
-    image is trained on and not tested.
+    Rows without a class are used for training. In a small set, at least one image of each class is held out; a class
+    with one image is trained on and not tested.
 
     Args:
-        spec: Of the data set, for messages.
-        rows: With a column "label".
+        spec: Name of the data set, for messages.
+        rows: Rows with a column "label".
 
     Raises:
         ValueError: No class has two images.
@@ -56,7 +56,7 @@ def _a_fifth(rows: datasets.Dataset, labels: Any) -> tuple[datasets.Dataset, dat
 
 
 def _of_each_class(rows: datasets.Dataset, labels: Any) -> tuple[datasets.Dataset, datasets.Dataset]:
-    """The same where `train_test_split` gives up; each class is drawn by its own name, whatever the others are."""
+    """Hold out images where `train_test_split` cannot; the draw of a class depends only on its own name."""
     tested = np.zeros(len(labels), bool)
     for label in set(labels.tolist()) - {UNLABELLED}:
         places = np.flatnonzero(labels == label)

@@ -1,12 +1,12 @@
-"""ILSVRC's own CLS-LOC folder, as ILSVRC and Kaggle give it: images, their classes, and the boxes of their class.
+"""ILSVRC's own CLS-LOC folder, as from ILSVRC and Kaggle: images, their classes, and the boxes of their class.
 
     ROOT/Data/CLS-LOC/{train/WNID/NAME.JPEG,val/NAME.JPEG,test/NAME.JPEG}
     ROOT/Annotations/CLS-LOC/{train/WNID/NAME.xml,val/NAME.xml}
     ROOT/ImageSets/CLS-LOC/{train_cls.txt,train_loc.txt,val.txt,test.txt}
     LOC_synset_mapping.txt and LOC_val_solution.csv, in ROOT or beside it
 
-A split is there if its folder of images is. Its list decides which images it has; without a list, all in the folder.
-Of the 1,281,167 training images, 544,546 have boxes, those of train_loc.txt.
+A split exists if its folder of images does. Its list defines its images; without a list, it has all images of the
+folder. Of the 1,281,167 training images, the 544,546 of train_loc.txt have boxes.
 """
 
 import csv
@@ -33,7 +33,7 @@ _NONE = Annotated([], [], NO_ANNOTATION)
 
 
 def find(spec: str) -> Reader | None:
-    """Reads the folder with Data/CLS-LOC, which is `spec` or ILSVRC in it."""
+    """A reader for the folder with Data/CLS-LOC, which is `spec` or ILSVRC in it."""
     roots = (root for root in (Path(spec), Path(spec) / "ILSVRC") if (root / "Data" / "CLS-LOC").is_dir())
     root = next(roots, None)
     return None if root is None else ClsLoc(root).splits
@@ -46,17 +46,17 @@ class ClsLoc:
     root: Path
 
     def splits(self, boxes: Wanted) -> datasets.DatasetDict:
-        """The splits that are there, as `recipes.data.image_table.image_table` makes them.
+        """The existing splits, as from `recipes.data.image_table.image_table`.
 
-        The label of a validation image is LOC_val_solution.csv's, else the class of all objects of its annotation, else
-        `UNLABELLED`, as that of every test image.
+        The label of a validation image is that of LOC_val_solution.csv, or else the class of all objects in its
+        annotation, or else `UNLABELLED`, like that of every test image.
 
         Args:
-            boxes: Of which splits boxes are wanted; half a million annotations of the others are not read.
+            boxes: Splits for which boxes are wanted; half a million annotations of the others are not read.
 
         Raises:
-            ValueError: No images, a list or table that is none (the message names the file and the line), or validation
-                images beside training images, and nothing that tells the class of any.
+            ValueError: There are no images, a list or table is not valid (the message names the file and the line), or
+                there are training images and validation images without any known class.
         """
         images = {split: self._images(split) for split in LISTS if self._images_of(split).is_dir()}
         if not images:
@@ -81,7 +81,7 @@ class ClsLoc:
         return datasets.DatasetDict(tables)
 
     def _check_told(self, wnids: dict[str, list[str | None]]) -> None:
-        """Something tells the classes of the validation; without training images its pixels alone may be wanted."""
+        """Check that the classes of the validation are known, unless there are no training images."""
         if "train" not in wnids or not wnids.get("val") or any(wnids["val"]):
             return
         found = self._beside(_SOLUTION)
@@ -93,7 +93,7 @@ class ClsLoc:
         )
 
     def _images(self, split: str) -> list[str]:
-        """Of each image: "NAME", or "WNID/NAME" in training."""
+        """Name of each image: "NAME", or "WNID/NAME" in training."""
         file, folder = self._list(LISTS[split]), self._images_of(split)
         if file.exists():
             names = listed_images(file, numbered=True)
@@ -102,7 +102,7 @@ class ClsLoc:
         return [path.relative_to(folder).with_suffix("").as_posix() for path in found if not path.name.startswith(".")]
 
     def _told(self, split: str, names: Sequence[str]) -> list[str | None]:
-        """The class of each image as far as annotations need not be read for it."""
+        """The class of each image, if it is known without reading annotations."""
         if split == "train":
             return [_wnid(name) for name in names]
         file = self._beside(_SOLUTION) if split == "val" else None
@@ -112,7 +112,7 @@ class ClsLoc:
     def _read(
         self, split: str, names: Sequence[str], wnids: Sequence[str | None], boxes: bool
     ) -> Iterator[tuple[str | None, Annotated]]:
-        """Of each image: its class, and its boxes; without boxes, only what is needed for the class is read."""
+        """The class and the boxes of each image; without boxes, only the annotations needed for the class are read."""
         if not boxes and None not in wnids:
             yield from ((wnid, _NONE) for wnid in wnids)
             return
@@ -132,7 +132,7 @@ class ClsLoc:
                 yield wnid, _NONE
 
     def _classes(self, wnids: dict[str, list[str | None]]) -> list[str]:
-        """WordNet ids in order: of the mapping, else of the training images, else of the others."""
+        """WordNet ids in order: those of the mapping, or else of the training images, or else of the others."""
         mapping = self._beside("LOC_synset_mapping.txt")
         if mapping is not None:
             lines = mapping.read_text(encoding="utf-8-sig", errors="replace").splitlines()
@@ -158,7 +158,7 @@ def _wnid(name: str) -> str:
 
 
 def _annotations_in(folder: Path) -> set[str]:
-    """ "NAME" or "WNID/NAME" of each; asking for each image whether it has one takes longer where most have none."""
+    """ "NAME" or "WNID/NAME" of each annotation; a check for each image would take longer, because most have none."""
     found: set[str] = set()
     for parent, folders, files in os.walk(folder):
         inside = os.path.relpath(parent, folder)
@@ -168,7 +168,7 @@ def _annotations_in(folder: Path) -> set[str]:
 
 
 def _own_objects(file: Path, wnid: str | None) -> tuple[str | None, Annotated]:
-    """The class, which is that of all objects if nothing else tells it, and its boxes."""
+    """The class and its boxes; if the class is unknown, it is that of all objects."""
     try:
         objects = read_objects(file, first=0)
     except BadBoxError as error:
@@ -183,7 +183,7 @@ def _own_objects(file: Path, wnid: str | None) -> tuple[str | None, Annotated]:
 
 
 def solution(file: Path) -> dict[str, str]:
-    """Of each image the class, which is the first word of its objects: "n01978287 240 170 260 240 n01978287 ..."."""
+    """The class of each image, which is the first word of its objects: "n01978287 240 170 260 240 n01978287 ..."."""
     told = {}
     with file.open(newline="", encoding="utf-8-sig", errors="replace") as lines:
         table = csv.DictReader(lines)

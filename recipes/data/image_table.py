@@ -1,4 +1,4 @@
-"""Tables of images that readers of folders make, column by column, without opening an image."""
+"""Tables of images for readers of folders, built column by column without opening an image."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -13,18 +13,18 @@ BOX_FEATURES = datasets.Features(
     bad_boxes=datasets.List(datasets.Value("string")),
     box_problem=datasets.Value("string"),
 )
-"""Of an image: its boxes as `Annotated` has them, why the others are not usable, and why there is none, or ""."""
+"""For an image: its boxes as in `Annotated`, why other boxes are not usable, and why there is no box, or ""."""
 
 
 def box_table(found: Iterable[Annotated]) -> datasets.Dataset:
-    """What annotations tell, as a table with the columns of `BOX_FEATURES`."""
+    """The content of annotations as a table with the columns of `BOX_FEATURES`."""
     return _table(_box_columns(found), BOX_FEATURES)
 
 
 def image_table(
     paths: Sequence[str], labels: Sequence[int], classes: Sequence[str], found: Iterable[Annotated] | None
 ) -> datasets.Dataset:
-    """The columns "image", undecoded, and "label"; and `BOX_FEATURES` for annotations, one of each image."""
+    """The columns "image", undecoded, and "label"; with an annotation for each image, also `BOX_FEATURES`."""
     features = datasets.Features(image=datasets.Image(decode=False), label=datasets.ClassLabel(names=list(classes)))
     stored = {"bytes": pa.nulls(len(paths), pa.binary()), "path": pa.array(paths, pa.string())}
     columns = {"image": pa.StructArray.from_arrays(stored.values(), stored.keys()), "label": labels}
@@ -39,5 +39,5 @@ def _box_columns(found: Iterable[Annotated]) -> dict[str, Any]:
 
 
 def _table(columns: dict[str, Any], features: datasets.Features) -> datasets.Dataset:
-    """As `Dataset.from_dict`, which takes a minute for a million rows, because it encodes them one by one."""
+    """Like `Dataset.from_dict`, which takes a minute for a million rows because it encodes them one by one."""
     return datasets.Dataset(pa.table(columns, schema=features.arrow_schema))

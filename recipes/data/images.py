@@ -1,7 +1,7 @@
-"""Images and labels of a run: from the Hub, a folder, parquet or the bundled digits, as map-style sets.
+"""Images and labels of a run as map-style sets: from the Hub, a folder, parquet or the bundled digits.
 
-Images are decoded where they are used, one at a time. One that cannot be decoded is never dropped in silence: in
-training the next one that can takes its place, in testing it counts as an error; either way it is a `Problem`.
+Images are decoded where they are used, one at a time. An image that cannot be decoded is never dropped silently: in
+training, the next readable image replaces it; in testing, it counts as an error. In both cases it is a `Problem`.
 """
 
 from collections.abc import Sequence
@@ -18,10 +18,10 @@ from vgg_zoo.images.preprocessing import Colours
 _COLOUR_IMAGES = 10_000
 
 UNLABELLED = -1
-"""Label of an image whose class nobody tells, as ILSVRC's test images."""
+"""Label of an image whose class is unknown, such as ILSVRC's test images."""
 
 PLACE = "place"
-"""Column of a split that some images were left out of: their index among all."""
+"""Column of a split without some images: the index among all images."""
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -44,7 +44,7 @@ class LabelledImages:
     Attributes:
         name: "training", "validation" or "unlabelled".
         rows: The columns "image" (undecoded) and "label".
-        class_names: In the order of the labels.
+        class_names: Names in the order of the labels.
         notes: What was guessed and ignored when the data set was read.
     """
 
@@ -69,17 +69,17 @@ class LabelledImages:
         return int(self.rows[index]["label"])
 
     def names(self, indices: range) -> list[str]:
-        """Of each image: its path, as the data set tells it, or else its index."""
-        stored = self.rows.with_format("arrow")[indices.start : indices.stop]["image"]  # no image is copied out
+        """Name of each image: its path in the data set, or else its index."""
+        stored = self.rows.with_format("arrow")[indices.start : indices.stop]["image"]  # copies no image
         paths = stored.combine_chunks().field("path").to_pylist()
         return [path or str(index) for index, path in zip(indices, paths, strict=True)]
 
     def read(self, indices: Sequence[int]) -> list[tuple[Pixels | None, int, Problem | None]]:
-        """Images, or None and the problem where one cannot be decoded, and their classes."""
+        """Images and their classes; None and a problem for an image that cannot be decoded."""
         return self._decode(indices, self.rows[list(indices)])
 
     def _decode(self, indices: Sequence[int], rows: dict[str, Any]) -> list[tuple[Pixels | None, int, Problem | None]]:
-        """As `read`, of rows that are there already; problems tell the index among all, also those left out."""
+        """Like `read`, for rows that are loaded already; problems have the index among all images."""
         found: list[tuple[Pixels | None, int, Problem | None]] = []
         for index, stored, label in zip(rows.get(PLACE, indices), rows["image"], rows["label"], strict=True):
             try:
@@ -90,7 +90,8 @@ class LabelledImages:
         return found
 
     def read_or_next(self, indices: Sequence[int]) -> list[tuple[Pixels, int, Problem | None]]:
-        """Images and classes; where an image cannot be decoded, those of the next index that can, and the problem.
+        """Images and classes. If an image cannot be decoded, the next readable image replaces it, and there is a
+        problem.
 
         Raises:
             ValueError: No image of the split can be decoded.
@@ -123,9 +124,9 @@ def image_source(stored: dict[str, Any] | None) -> bytes | str:
 
 
 def training_colours(split: LabelledImages) -> Colours:
-    """Mean RGB (Sect. 2.1) and principal components (Krizhevsky's) of the training images, of 10,000 at the most.
+    """Mean RGB (Sect. 2.1) and principal components (Krizhevsky's) of at most 10,000 training images.
 
-    The moments are averages over images of those of each image's pixels, so that large images weigh no more than small
+    The moments of each image's pixels are averaged over the images, so large images have no more weight than small
     ones.
     """
     chosen = np.linspace(0, len(split) - 1, min(len(split), _COLOUR_IMAGES)).round().astype(int).tolist()

@@ -1,11 +1,11 @@
-"""Lists that tell the classes of a folder of images without class folders, as ImageNet's and tiny-imagenet's `val`.
+"""Lists with the classes of a folder of images without class folders, such as ImageNet's and tiny-imagenet's `val`.
 
     val_annotations.txt          NAME WNID ...   of each image, in the folder (tiny-imagenet)
     val.txt, val_labels.txt ...  NAME CLASS      of each image; a class's name, or its number from 0 in sorted order
     LOC_val_solution.csv         ImageId,PredictionString, "WNID x y x y ..." (Kaggle)
     ILSVRC2012_validation_ground_truth.txt       a number of each image, in the devkit beside meta.mat, which names them
 
-The devkit numbers the classes in an order of its own; meta.mat says which number is which WordNet id.
+The devkit numbers the classes in its own order; meta.mat maps these numbers to WordNet ids.
 """
 
 from collections.abc import Sequence
@@ -23,24 +23,24 @@ _ENDS = ("", "_annotations", "_labels", "_list")
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """The class of each image, None where the list does not tell it; and from which file."""
+    """The class of each image, None if the list does not have it; and the file of the list."""
 
     classes: list[str | None]
     file: Path
 
 
 def told(root: Path, folder: str, split: str, images: Sequence[str], classes: Sequence[str]) -> Told | None:
-    """The classes that a list tells, if there is one.
+    """The classes from a list, if there is one.
 
     Args:
-        root: Of the data set.
-        folder: Of the split in it, by its own name.
+        root: Root of the data set.
+        folder: Name of the split's folder in it.
         split: "train", "validation" or "test".
         images: Paths in the folder, in order.
-        classes: Of the training images, in order.
+        classes: Classes of the training images, in order.
 
     Raises:
-        ValueError: A list of another form, or two lists; the message names the file and the line.
+        ValueError: The list has another form, or there are two lists; the message names the file and the line.
     """
     starts = dict.fromkeys((folder, "val" if split == "validation" else split))
     names = [*(f"{name}{end}.txt" for name in starts for end in _ENDS), "labels.txt"]
@@ -62,7 +62,7 @@ def told(root: Path, folder: str, split: str, images: Sequence[str], classes: Se
 
 
 def _has_classes(file: Path) -> bool:
-    """Whether any line says more than the name of an image."""
+    """Whether any line has more than the name of an image."""
     with file.open(encoding="utf-8-sig", errors="replace") as lines:
         return any(len(line.replace(",", " ").split()) > 1 for line in lines)
 
@@ -74,14 +74,14 @@ def _ground_truths(root: Path, folder: str) -> list[Path]:
 
 
 def _of(table: dict[str, str], image: str) -> str | None:
-    """By the image's name, with or without its folder and its ending."""
+    """The classes by the image's name, with or without its folder and its extension."""
     path = PurePosixPath(image)
     names = (image, path.name, str(path.with_suffix("")), path.stem)
     return next((table[name] for name in names if name in table), None)
 
 
 def _listed(file: Path, classes: Sequence[str]) -> dict[str, str]:
-    """Lines "NAME CLASS", or separated by a tab or a comma, with anything behind."""
+    """Lines "NAME CLASS", separated by a space, a tab or a comma; anything may follow."""
     table: dict[str, str] = {}
     for place, line in enumerate(file.read_text(encoding="utf-8-sig", errors="replace").splitlines(), 1):
         separator = "\t" if "\t" in line else "," if "," in line else None
@@ -117,12 +117,12 @@ def _numbered(file: Path, images: Sequence[str]) -> list[str | None]:
 
 def _wnids(file: Path) -> dict[int, str]:
     """From the devkit's numbers to WordNet ids."""
-    from scipy.io import loadmat  # of what scikit-learn needs, which is an extra
+    from scipy.io import loadmat  # scikit-learn, which is optional, needs SciPy
 
     if not file.is_file():
         raise ValueError(f"{file} is missing; without it, nobody knows which class a number of {GROUND_TRUTH} is")
     try:
         synsets = np.atleast_1d(loadmat(file, squeeze_me=True)["synsets"])
         return {int(one["ILSVRC2012_ID"]): str(one["WNID"]) for one in synsets}
-    except Exception as error:  # SciPy documents no closed list for damaged files
+    except Exception as error:  # SciPy documents no complete list of errors for damaged files
         raise ValueError(f"{file} has no 'synsets' with ILSVRC2012_ID and WNID ({error})") from error

@@ -1,4 +1,4 @@
-"""Which class each row of a split has: by the classes' names, because two splits need not number them alike."""
+"""The class of each row of a split, matched by name because two splits may number the classes differently."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -18,12 +18,12 @@ _MOST_CLASSES = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Classes:
-    """The classes of a data set, as one split tells them.
+    """The classes of a data set according to one split.
 
     Attributes:
-        names: In the order of the labels.
+        names: Names in the order of the labels.
         number: From a class's name in the split's column to its label.
-        told: The names that the column's numbers stand for, in order; None if it has texts.
+        told: The names of the column's numbers, in order; None if it has texts.
     """
 
     names: tuple[str, ...]
@@ -32,15 +32,15 @@ class Classes:
 
 
 class LabelColumn:
-    """The labels of a split as they are stored, and the classes that they name.
+    """The stored labels of a split and the classes that they name.
 
     Args:
-        source: For messages.
-        column: Its name.
+        source: The data source, for messages.
+        column: Name of the column.
         rows: The split.
 
     Raises:
-        ValueError: The column holds lists or anything else that is not one class a row.
+        ValueError: The column has lists or anything else that is not one class a row.
     """
 
     def __init__(self, source: DataSource, column: str, rows: datasets.Dataset) -> None:
@@ -56,7 +56,7 @@ class LabelColumn:
         self.values = [_plain(value) for value in stored]
 
     def named(self, told: Sequence[str] | None = None) -> dict[Any, str]:
-        """The class's name of each value that names one; numbers are those of `told`, if the column names none."""
+        """The class's name for each value; numbers refer to `told` if the column has no names."""
         told = self.told if self.told is not None else told
         values = set(self.values)
         if told is not None:
@@ -66,10 +66,10 @@ class LabelColumn:
         return {value: str(value) for value in values if value is not None and value != UNLABELLED}
 
     def classes(self, class_names: Path | None) -> tuple[Classes, list[str]]:
-        """The classes that this split tells, and what was guessed; the file of names comes first, if there is one.
+        """The classes of this split, and notes on guesses; a file of names has priority.
 
         Raises:
-            ValueError: No such file, or its names are partly the column's own, in another order.
+            ValueError: The file does not exist, or some of its names are the column's own, in another order.
         """
         if class_names is not None:
             return self._from_file(class_names), []
@@ -117,13 +117,13 @@ class LabelColumn:
         """The label of each row among some classes.
 
         Args:
-            classes: Of this split or of another one.
-            source: For messages.
-            split: Its name, for messages.
-            unlabelled: Rows, not all, may have the label `UNLABELLED`.
+            classes: Classes of this split or of another one.
+            source: The data source, for messages.
+            split: Name of the split, for messages.
+            unlabelled: Some rows may have the label `UNLABELLED`, but not all.
 
         Raises:
-            ValueError: A label of no class.
+            ValueError: A label is no class.
         """
         named = self.named(classes.told)
         number = {value: classes.number[name] for value, name in named.items() if name in classes.number}
@@ -161,7 +161,7 @@ def names_in(path: Path) -> list[str]:
 
 
 def extended(classes: Classes, column: LabelColumn, split: str) -> tuple[Classes, list[str]]:
-    """The classes, and behind them those that only the tested split has, which is said."""
+    """The classes, followed by those that only the test split has, and a note about these."""
     found = {name for name in column.named(classes.told).values() if name not in classes.number}
     if not found:
         return classes, []
@@ -172,7 +172,7 @@ def extended(classes: Classes, column: LabelColumn, split: str) -> tuple[Classes
 
 
 def without_images(classes: Sequence[str], labels: Any, split: str) -> list[str]:
-    """A sentence, if a split has no image of some classes."""
+    """A note if a split has no image of some classes."""
     there = set(np.unique(labels).tolist())
     lacking = [name for place, name in enumerate(classes) if place not in there]
     if not lacking:
@@ -185,10 +185,10 @@ def _is_class(dtype: str) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """Texts and whole numbers as they are, truth values as texts; what is missing is None."""
+    """Unchanged texts and whole numbers, truth values as texts, and None for missing values."""
     if isinstance(value, bool):
         return str(value)
-    if isinstance(value, float):  # a table that lacked some numbers made floats of all
+    if isinstance(value, float):  # a table with missing numbers has floats
         return int(value) if value.is_integer() else None if np.isnan(value) else str(value)
     return value
 

@@ -1,4 +1,4 @@
-"""What is in a folder: its images, judged by content where their names do not tell, and everything else, counted."""
+"""Listing a folder: its images, recognised by name or else by content, and counts of all other files."""
 
 import os
 from collections import Counter
@@ -14,19 +14,19 @@ _ENDINGS = """
     .jp2 .j2k .jpx .ico .psd .tga .qoi .avif .avifs .heic .heif .jxl
 """
 ENDINGS = frozenset(_ENDINGS.split())
-"""Files of these names are taken for images unopened; what cannot be decoded is found where it is decoded."""
+"""Files with these extensions count as images without being opened; damaged ones are reported when they are decoded."""
 
 _SYSTEM = frozenset(("__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin"))
 
 
 @dataclass(slots=True)
 class Tree:
-    """A folder, links followed.
+    """A folder; links are followed.
 
     Attributes:
-        images: Names of the files in it that are images.
-        folders: The folders in it, by name.
-        others: Names of what else is in it.
+        images: Names of its image files.
+        folders: Its sub-folders by name.
+        others: Names of all other entries.
     """
 
     images: list[str] = field(default_factory=list)
@@ -39,7 +39,7 @@ class Tree:
         return [f"{place}{name}" for place, names in walked for name in sorted(names)]
 
     def all_others(self, inside: str = "") -> list[str]:
-        """Paths of all that is no image."""
+        """Paths of everything that is no image."""
         walked = sorted((place, tree.others) for place, tree in self._walk(inside))
         return [f"{place}{name}" for place, names in walked for name in names]
 
@@ -60,11 +60,11 @@ class Tree:
 
 
 def read_tree(folder: str | Path, around: frozenset[tuple[int, int]] = frozenset()) -> Tree:
-    """What is in a folder; a link to a folder that it lies in is not followed.
+    """The content of a folder; a link to one of its parent folders is not followed.
 
     Args:
-        folder: Its place.
-        around: Device and number of the folders that it lies in.
+        folder: Path of the folder.
+        around: Device and inode of its parent folders.
 
     Raises:
         OSError: A folder cannot be read.
@@ -90,7 +90,7 @@ def read_tree(folder: str | Path, around: frozenset[tuple[int, int]] = frozenset
 
 
 def is_image(path: str) -> bool:
-    """Whether a file is an image by its name, or else by its first bytes."""
+    """Whether a file is an image, according to its name or else its first bytes."""
     if f".{path.rpartition('.')[2].lower()}" in ENDINGS:
         return True
     try:
@@ -110,7 +110,7 @@ def other_files(paths: list[str]) -> list[str]:
 
 
 def _is(question: Callable[[], bool]) -> bool:
-    """Whether an entry is what is asked; a link that goes round in a circle is nothing."""
+    """Whether an entry is of the given kind; a circular link is nothing."""
     try:
         return question()
     except OSError:

@@ -1,4 +1,4 @@
-"""Tables beside images, as `datasets` has them: metadata.csv, .jsonl or .parquet with a column "file_name"."""
+"""Tables beside images, as in `datasets`: metadata.csv, .jsonl or .parquet with a column "file_name"."""
 
 import os
 from dataclasses import dataclass
@@ -20,28 +20,29 @@ _FILE = "file_name"
 
 
 def tables_in(tree: Tree) -> list[str]:
-    """Paths of the tables in a folder and in its folders."""
+    """Paths of the tables in a folder and its sub-folders."""
     return [path for path in tree.all_others() if path.rpartition("/")[2] in NAMES]
 
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """Rows of tables, and what is to be said of them."""
+    """Rows of tables, and notes about them."""
 
     rows: datasets.Dataset
     notes: list[str]
 
 
 def described(spec: str, root: Path, tree: Tree) -> Described:
-    """The rows of all tables in a folder: "image" is the file that "file_name" names; other columns are as they are.
+    """The rows of all tables in a folder: "image" is the file of "file_name"; other columns do not change.
 
     Args:
-        spec: Of the data set, for messages.
+        spec: Name of the data set, for messages.
         root: The folder.
-        tree: What is in it.
+        tree: Its content.
 
     Raises:
-        ValueError: A table that is none, without a column of files, with a path out of the folder, or unlike another.
+        ValueError: A table cannot be read, has no column of files, has a path out of the folder, or differs from
+            another.
     """
     images, parts, notes, named = set(tree.every()), [], [], set[str]()
     for path in tables_in(tree):
@@ -65,7 +66,7 @@ def described(spec: str, root: Path, tree: Tree) -> Described:
 def _read(spec: str, file: Path) -> pa.Table:
     try:
         if file.suffix == ".csv":
-            # Texts such as "NA" are names of classes as others are; a file's name of digits is a name.
+            # Texts such as "NA" are ordinary names of classes; a file name of digits is a text.
             kinds = pyarrow.csv.ConvertOptions(
                 column_types={_FILE: pa.string()}, null_values=[""], strings_can_be_null=True
             )
@@ -79,7 +80,7 @@ def _read(spec: str, file: Path) -> pa.Table:
 
 
 def _rows(spec: str, root: Path, path: str, table: pa.Table) -> tuple[datasets.Dataset, list[str]]:
-    """A table with images in place of its files' names, and the names of the first such column."""
+    """A table with images instead of file names, and the names of the first such column."""
     columns = {name: _image_column(name) for name in table.column_names if _image_column(name)}
     if not columns:
         raise ValueError(
@@ -107,7 +108,7 @@ def _rows(spec: str, root: Path, path: str, table: pa.Table) -> tuple[datasets.D
 
 
 def _image_column(name: str) -> str:
-    """The column of images that a column of files becomes, as `datasets` calls it; "" for other columns."""
+    """Name of the column of images for a column of files, as in `datasets`; "" for other columns."""
     if name == _FILE:
         return "image"
     return name.removesuffix(f"_{_FILE}") if name.endswith(f"_{_FILE}") else ""

@@ -1,4 +1,4 @@
-"""What a reader guessed or ignored: a sentence each, which the main process prints once."""
+"""Notes on what a reader guessed or ignored: sentences that the main process prints once."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -8,11 +8,11 @@ import datasets
 
 
 class Noted(datasets.DatasetDict):
-    """The splits that a reader found, and what is to be said of them.
+    """The splits that a reader found, and notes about them.
 
     Attributes:
         notes: A sentence for each thing that was guessed or ignored.
-        names: Other names of the splits, as those of their folders: {"Training": "train"}.
+        names: Other names of the splits, such as those of their folders: {"Training": "train"}.
     """
 
     def __init__(
@@ -24,7 +24,7 @@ class Noted(datasets.DatasetDict):
 
 
 def say(notes: Iterable[str]) -> None:
-    """Print notes, in the main process alone; launchers tell each process its number by RANK."""
+    """Print notes, only in the main process; launchers set RANK to the number of each process."""
     if os.environ.get("RANK", "0") == "0":
         for note in notes:
             print(f"note: {note}")

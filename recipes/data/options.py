@@ -1,4 +1,4 @@
-"""The options that say which images: --data and its companions, as what they make."""
+"""The options for the images, --data and its companions, and the `DataSource` that they make."""
 
 import argparse
 from dataclasses import asdict, dataclass, fields
@@ -12,24 +12,24 @@ BOX_FORMATS = ("xyxy", "xywh")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DataSource:
-    """Where the images are, and how to find them in there.
+    """The source of the images, and how to read it.
 
     Attributes:
         spec: "digits" (bundled with scikit-learn) or "pasted_digits" (the same on photos, with boxes); ILSVRC's CLS-LOC
             folder (`recipes.data.ilsvrc`) or VOC's (`recipes.data.voc`); a parquet file or a folder of them
-            (`recipes.data.parquet`); a folder of images (`recipes.data.folder`); a folder of `save_to_disk`; or what
-            else `datasets.load_dataset` takes, a Hub id above all.
+            (`recipes.data.parquet`); a folder of images (`recipes.data.folder`); a folder of `save_to_disk`; or
+            anything else for `datasets.load_dataset`, such as a Hub id.
         image_column: None takes the first column of type Image.
         label_column: None takes the first column of type ClassLabel; a named one may also hold numbers or texts.
-        training_split: Its name, or its folder's.
-        validation_split: None takes validation, val, valid or a labelled test; where there is none, a fifth of each
-            class is held out of the training images.
+        training_split: Name of the split or its folder.
+        validation_split: None takes validation, val, valid or a labelled test; if there is none, a fifth of each class
+            is held out from the training images.
         box_column: None takes bbox, bboxes, box, boxes, or one of them in the struct objects; a dot, as in
             "objects.bbox", names a field.
         box_format: "xyxy", left, top, right, bottom, or "xywh", left, top, width, height; in pixels of the upright
             image, from 0; right and bottom are the first beyond the box.
-        class_names: File with one name a line. The label column's own names are put in the file's order; other names
-            name its labels from 0 on. None takes the names of the label column.
+        class_names: File with one name a line. If these are the label column's own names, the file sets their order;
+            other names name its labels from 0. None takes the names of the label column.
     """
 
     spec: str
@@ -75,20 +75,20 @@ def add_data_options(parser: argparse.ArgumentParser, required: bool = True) -> 
 
 
 def data_source(args: argparse.Namespace) -> DataSource:
-    """What `add_data_options` asked for."""
+    """The `DataSource` from the options of `add_data_options`."""
     names = [field.name for field in fields(DataSource) if field.name != "spec"]
     return DataSource(spec=args.data, **{name: getattr(args, name) for name in names})
 
 
 def column_options(args: argparse.Namespace) -> dict[str, Any]:
-    """What of the options decides which images, labels and boxes a data set gives, whatever its place."""
+    """The options that determine the images, labels and boxes of a data set, without its path."""
     given = asdict(data_source(args))
     del given["spec"]
     return {name: None if value is None else str(value) for name, value in given.items()}
 
 
 def about_data(args: argparse.Namespace, split: Any) -> dict[str, Any]:
-    """What results.json says of the images that a net is tested on, a `LabelledImages`."""
+    """The description of the test images, a `LabelledImages`, for results.json."""
     named = args.validation_split or split.name
     return {"spec": args.data, "split": named, "classes": len(split.class_names)}
 

@@ -1,6 +1,6 @@
-"""Parquet files: one, or a folder of them, whose names or folders tell the splits ("train-00000-of-00002.parquet").
+"""Parquet files: one, or a folder of them; their names or folders define the splits ("train-00000-of-00002.parquet").
 
-Each split is read by itself, because the files of two splits need not number the classes alike.
+Each split is read separately, because the files of two splits may number the classes differently.
 """
 
 import glob
@@ -16,7 +16,7 @@ from recipes.data.source import Reader
 
 
 def find(spec: str) -> Reader | None:
-    """Reads SPEC.parquet, or the parquet files in a folder that `datasets` does not describe itself."""
+    """A reader for SPEC.parquet, or for the parquet files of a folder that is not described for `datasets`."""
     root = Path(spec)
     if root.suffix == ".parquet" and root.is_file():
         return lambda boxes: Noted({"train": _rows(spec, [root])})
@@ -27,16 +27,17 @@ def find(spec: str) -> Reader | None:
 
 
 def _has_images(file: Path) -> bool:
-    """Whether a column is of type Image; a table of something else may lie in a folder of images."""
+    """Whether a column is of type Image; a folder of images may have other tables."""
     try:
         features = datasets.Features.from_arrow_schema(pq.read_schema(file))
-    except (OSError, ValueError):  # no parquet: whoever loads it says so
+    except (OSError, ValueError):  # no parquet: loading it reports this
         return True
     return any(isinstance(feature, datasets.Image) for feature in features.values())
 
 
 def _splits(spec: str, root: Path, files: list[Path]) -> Noted:
-    """The splits by their usual names, files of no split aside; all files are "train" where no name tells a split."""
+    """The splits by their usual names, without files of no split; if no name is that of a split, all files are
+    "train"."""
     named = {file: _split_of(file.relative_to(root)) for file in files}
     others = [str(file.relative_to(root)) for file, split in named.items() if split is None]
     if len(others) == len(files):
@@ -49,7 +50,7 @@ def _splits(spec: str, root: Path, files: list[Path]) -> Noted:
 
 
 def _split_of(file: Path) -> str | None:
-    """By the first word of its name, else by the folder it lies in, else by any other word."""
+    """The split of a file by the first word of its name, or else its folder, or else any other word."""
     first, *words = re.split(r"[-._ ]+", file.stem)
     told = (split_of(word) for word in (first, *reversed(file.parts[:-1]), *words))
     return next((split for split in told if split), None)

@@ -1,4 +1,4 @@
-"""What `--data` names, and which reader loads it: files and folders of all kinds, the Hub, the bundled digits."""
+"""Loading the value of `--data` with the right reader: files and folders of all kinds, the Hub, the bundled digits."""
 
 import glob
 from collections.abc import Callable
@@ -12,20 +12,20 @@ from recipes.data.options import DataSource
 from recipes.runtime.look import show_bars_of_datasets
 
 Wanted = Callable[[str], bool]
-"""Of which splits boxes are wanted, by name."""
+"""Names of the splits for which boxes are wanted."""
 
 Reader = Callable[[Wanted], "datasets.Dataset | datasets.DatasetDict"]
-"""Reads a data set that was found: its splits, or its only one."""
+"""A function that reads a data set that was found: its splits, or its only one."""
 
 READERS = ("digits", "ilsvrc", "voc")
-"""Files of recipes/data/ that are asked, in this order. Each has `find(spec) -> Reader | None`; see docs/adding.md."""
+"""Files of recipes/data/ that are tried in this order. Each has `find(spec) -> Reader | None`; see docs/adding.md."""
 
 _LAST = ("parquet", "folder")
-"""Readers of folders of any kind, asked after all others."""
+"""Readers of folders of any kind, tried after all others."""
 
 
 def as_source(source: str | DataSource) -> DataSource:
-    """Where the images are, if it is only named."""
+    """The data source, if only its name is given."""
     return DataSource(spec=source) if isinstance(source, str) else source
 
 
@@ -33,8 +33,8 @@ def load(spec: str, boxes: Wanted = lambda split: True) -> Any:
     """A `Dataset`, or a `DatasetDict` of its splits.
 
     Args:
-        spec: As `DataSource` has it.
-        boxes: Of which splits boxes are wanted; annotations that tell nothing else are not read for the others.
+        spec: As in `DataSource`.
+        boxes: Splits for which boxes are wanted; annotations with nothing else are not read for other splits.
 
     Raises:
         ValueError: Nothing can be loaded; the message says what could be given.

@@ -1,4 +1,4 @@
-"""Which splits of a data set a net is trained and tested on, with the classes of both by name."""
+"""The splits of a data set that a net is trained and tested on, with their classes matched by name."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -16,11 +16,11 @@ from recipes.data.source import Wanted, as_source, load
 VALIDATION_NAMES = ("validation", "val", "valid", "test")
 
 MoreColumns = Callable[[datasets.Dataset], datasets.Dataset]
-"""From a split as it is loaded to a table of columns beside "image" and "label", a row for each of its rows."""
+"""A function from a loaded split to a table of further columns besides "image" and "label", with the same rows."""
 
 
 class Rows(NamedTuple):
-    """Two splits, and what was guessed and ignored on the way to them.
+    """Two splits, and notes on what was guessed and ignored.
 
     Attributes:
         training: The columns "image", undecoded, "label", a `ClassLabel`, and more.
@@ -37,12 +37,12 @@ def load_splits(source: str | DataSource, tell: bool = True) -> tuple[LabelledIm
     """The training and the validation split of a data set.
 
     Args:
-        source: Where it is.
-        tell: Print what was guessed and ignored, the splits' `notes`.
+        source: The data set.
+        tell: Print the splits' `notes`: what was guessed and ignored.
 
     Raises:
-        ValueError: Nothing there, no image or class column, an empty split, or a label that is no class; the message
-            says what there is.
+        ValueError: The data set does not exist, has no image or class column, an empty split, or a label that is no
+            class; the message lists what exists.
     """
     training, validation, notes = rows_of_splits(as_source(source), tell=tell)
     names = tuple(training.features["label"].names)
@@ -53,15 +53,16 @@ def load_splits(source: str | DataSource, tell: bool = True) -> tuple[LabelledIm
 
 
 def load_test_split(source: str | DataSource, labelled: bool = True) -> LabelledImages:
-    """The split that nets are tested on; a data set need not have any other.
+    """The test split; a data set may have no other split.
 
     Args:
-        source: Its `validation_split` is what is taken, else validation, val, valid or test, else the held-out fifth of
-            the training images. Without labels: the named one, else test, else the only one.
-        labelled: False takes the images alone, each with the label `UNLABELLED`.
+        source: The data set. The test split is its `validation_split`, or else validation, val, valid or test, or else
+            the held-out fifth of the training images. Without labels, it is the named split, or else test, or else the
+            only one.
+        labelled: False takes only the images, each with the label `UNLABELLED`.
 
     Raises:
-        ValueError: As `load_splits` does.
+        ValueError: As in `load_splits`.
     """
     source = as_source(source)
     if labelled:
@@ -82,11 +83,11 @@ def rows_of_splits(source: DataSource, more: MoreColumns | None = None, tell: bo
 
     Args:
         source: As in `load_splits`.
-        more: Boxes, for example. With it, images may have the label `UNLABELLED`, if not all do.
+        more: Further columns, such as boxes. With it, some images may have the label `UNLABELLED`, but not all.
         tell: Print the notes.
 
     Raises:
-        ValueError: As `load_splits` does.
+        ValueError: As in `load_splits`.
     """
     found = _both(source, more)
     if tell:
@@ -95,7 +96,7 @@ def rows_of_splits(source: DataSource, more: MoreColumns | None = None, tell: bo
 
 
 def rows_of_test(source: DataSource, more: MoreColumns | None = None) -> tuple[datasets.Dataset, tuple[str, ...]]:
-    """The rows of the split that nets are tested on, as `rows_of_splits` gives them, and notes; raises as it does."""
+    """The rows of the test split, as from `rows_of_splits`, and notes; errors are the same."""
     tested = (*VALIDATION_NAMES, source.validation_split)  # half a million annotations for training are not read
     loaded = _load_named(source, boxes=lambda split: more is not None and split in tested)
     validation, notes = _validation_name(source, loaded)
@@ -138,7 +139,7 @@ def _both(source: DataSource, more: MoreColumns | None, loaded: Noted | None = N
 
 
 def _compared(training: LabelColumn, own: LabelColumn, classes: Classes, tested: datasets.Dataset) -> list[str]:
-    """What is to be said of a validation split beside the training split."""
+    """Notes on a validation split, compared with the training split."""
     notes = without_images(classes.names, tested.with_format("numpy")["label"][:], "validation")
     common = {*(training.told or ())} & {*(own.told or ())}
     first, second = ([name for name in told or () if name in common] for told in (training.told, own.told))
@@ -148,7 +149,7 @@ def _compared(training: LabelColumn, own: LabelColumn, classes: Classes, tested:
 
 
 def _training_labels(source: DataSource, loaded: Noted, validation: str, label: str) -> LabelColumn | None:
-    """The training split's labels, which name the classes, if it is there and another one than the tested split."""
+    """The training split's labels, which name the classes, if it exists and is not the test split."""
     name = loaded.names.get(source.training_split, source.training_split)
     if name == validation or name not in loaded or label not in loaded[name].features:
         return None
@@ -163,12 +164,12 @@ def _tested(
     training: LabelColumn | None,
     more: MoreColumns | None,
 ) -> tuple[datasets.Dataset, list[str]]:
-    """The rows of the tested split and notes: its classes are the training split's, and others of its own behind."""
+    """The rows of the test split and notes: its classes are those of the training split, followed by its own."""
     own = LabelColumn(source, columns[1], rows)
     classes, notes = (training or own).classes(source.class_names)
     if training is None:
         return _with_labels(source, "validation", rows, columns, own, classes, more), notes
-    training.numbers(classes, source, "training", unlabelled=more is not None)  # they are checked here too
+    training.numbers(classes, source, "training", unlabelled=more is not None)  # this checks them too
     if source.class_names is None:
         classes, others = extended(classes, own, "validation")
         notes += others
@@ -185,8 +186,8 @@ def _with_labels(
     classes: Classes,
     more: MoreColumns | None,
 ) -> datasets.Dataset:
-    """The images, undecoded, their "label", a `ClassLabel`, and more columns; every label is checked to be a class."""
-    # A new column beside the images: a cast of the old one would copy every image into a file of the cache.
+    """The undecoded images, their "label", a `ClassLabel`, and more columns; every label is checked to be a class."""
+    # A new column, because a cast of the old one would copy every image into a file of the cache.
     found = undecoded(source, name, rows, columns[0])
     numbers = labels.numbers(classes, source, name, unlabelled=more is not None)
     found = found.add_column("label", numbers, feature=datasets.ClassLabel(names=list(classes.names)))
@@ -194,7 +195,7 @@ def _with_labels(
 
 
 def _load_named(source: DataSource, *needed: str, boxes: Wanted = lambda split: False) -> Noted:
-    """All splits; those that the source or the caller names must be there."""
+    """All splits; those that the source or the caller names must exist."""
     loaded = load(source.spec, boxes)
     if isinstance(loaded, datasets.Dataset):
         loaded = {source.training_split: loaded}
@@ -216,7 +217,7 @@ def _named(source: DataSource, loaded: Noted, name: str) -> datasets.Dataset:
 
 
 def _validation_name(source: DataSource, loaded: Noted) -> tuple[str | None, tuple[str, ...]]:
-    """The split that nets are tested on, if there is one, and what was guessed."""
+    """The test split, if there is one, and notes on what was guessed."""
     if source.validation_split is not None:
         return loaded.names.get(source.validation_split, source.validation_split), ()
     training = loaded.names.get(source.training_split, source.training_split)

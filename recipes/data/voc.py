@@ -2,8 +2,8 @@
 
     ROOT/JPEGImages/NAME.jpg, ROOT/Annotations/NAME.xml, ROOT/ImageSets/Main/{train,val,trainval,test}.txt
 
-An image with objects of two classes is two samples. Objects that VOC calls difficult are objects. The protocols for
-linear SVMs (Appendix B) are in `recipes.features.voc`.
+An image with objects of two classes is two samples. Objects that VOC calls difficult count as objects. The protocols
+for linear SVMs (Appendix B) are in `recipes.features.voc`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -32,10 +32,10 @@ class _Sample(NamedTuple):
 
 
 def find(spec: str) -> Reader | None:
-    """Reads a VOC folder: `spec` itself, or VOC2012 or VOC2007 in it or in VOCdevkit in it.
+    """A reader for a VOC folder: `spec` itself, or VOC2012 or VOC2007 in it or in VOCdevkit in it.
 
     Raises:
-        ValueError: Both years are there.
+        ValueError: Both years exist.
     """
     data = Path(spec)
     if _is_voc(data):
@@ -57,16 +57,17 @@ class VocObjects:
     root: Path
 
     def splits(self, boxes: Wanted) -> datasets.DatasetDict:
-        """The splits that have a list, as `recipes.data.image_table.image_table` makes them.
+        """The splits that have a list, as from `recipes.data.image_table.image_table`.
 
         Classes are the names of all objects, in order. An image without any object, or with an annotation that cannot
         be read, is a sample of the class `UNLABELLED` and says why.
 
         Args:
-            boxes: Without effect: the annotations tell the classes too, and so are read for all splits.
+            boxes: Has no effect: the annotations also have the classes, so they are read for all splits.
 
         Raises:
-            ValueError: No list, a line that is none, or no object at all; the message says what was expected.
+            ValueError: There is no list, a line is not valid, or there is no object; the message says what was
+                expected.
         """
         lists = {name: self._list(name) for name in LISTS if self._list(name).exists()}
         if not lists:
@@ -75,7 +76,7 @@ class VocObjects:
                 f"{self._list('train').parent}"
             )
         images = {name: listed_images(file) for name, file in lists.items()}
-        every = sorted({image for names in images.values() for image in names})  # trainval has those of train again
+        every = sorted({image for names in images.values() for image in names})  # trainval repeats those of train
         bar = tqdm(every, desc="annotations", unit=" images", disable=len(every) <= _MANY)
         samples = {image: list(self._samples(image)) for image in bar}
         classes = sorted({one.name for found in samples.values() for one in found if one.name is not None})
@@ -95,7 +96,7 @@ class VocObjects:
         return image_table(paths, labels, classes, [one.found for one in samples])
 
     def _samples(self, image: str) -> Iterator[_Sample]:
-        """An image's classes in the order of their first objects; objects without a name are the first class's."""
+        """An image's classes in the order of their first objects; objects without a name belong to the first class."""
         file = self.root / "Annotations" / f"{image}.xml"
         try:
             objects = read_objects(file, first=1)

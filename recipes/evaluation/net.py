@@ -83,7 +83,7 @@ def load_net(
     Args:
         model: A name that timm loads with its weights, or a folder.
         train_scales: S, or S_min and S_max; None takes what the folder's results.json says.
-        most_pixels: That go through the net at once; None as suits its device.
+        most_pixels: Pixels that go through the net at once; None as suits its device.
         chosen: Settings of the evaluator; None takes the net's own.
     """
     evaluator = DenseEvaluator(model, most_pixels=most_pixels, device=None, **chosen)

@@ -189,7 +189,7 @@ def test_the_list_decides_which_images_there_are(tmp_path: Path) -> None:
         ("ILSVRC2012_val_00000001 1 2\n", "val.txt, line 1: expected 'name number'"),
         ("ILSVRC2012_val_00000001 1\r\n\r\n../../secret 2\r\n", r"val.txt, line 3: expected .*got '../../secret 2'"),
         ("/etc/passwd 1", "val.txt, line 1: expected"),
-        ("a 1\nb 2\na 3\n", "val.txt, line 3: 'a' is there twice"),
+        ("a 1\nb 2\na 3\n", "val.txt, line 3: 'a' is listed twice"),
         (None, "val.txt is no file; expected a list of images"),
     ],
 )

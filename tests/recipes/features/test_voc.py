@@ -97,7 +97,7 @@ def test_an_image_that_is_missing_is_named_when_it_is_read(folder: Path, tmp_pat
         ("test.txt", None, r"no file .*Main/test.txt"),
         ("test.txt", [], r"test.txt is empty"),
         ("cow_test.txt", ["000040 2"], r"cow_test.txt, line 1: expected 'image 1, -1 or 0', got '000040 2'"),
-        ("cow_test.txt", ["000040 1", "000040 1"], r"cow_test.txt, line 2: '000040' is there twice"),
+        ("cow_test.txt", ["000040 1", "000040 1"], r"cow_test.txt, line 2: '000040' is listed twice"),
         ("cow_test.txt", ["000040 1"], r"cow_test.txt has no line of '000041', as test.txt has \(19 missing\)"),
         ("test.txt", ["a b"], r"test.txt, line 1: expected 'image', got 'a b'"),
         ("cow_test.txt", ["000040", "000041 1"], r"cow_test.txt, line 2: expected 'image', got '000041 1'"),
