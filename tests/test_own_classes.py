@@ -47,7 +47,7 @@ def test_from_a_folder_of_photos_to_a_published_classifier(tmp_path: Path) -> No
 
     said = typed(train, tmp_path, oxford).stdout
     assert "note: no validation split: 12 images of 60, a fifth, are held out" in said
-    assert f"begins with {oxford}: vgg_d, whose layers are copied but for fc8" in said
+    assert f"begins with {oxford}: vgg_d, whose layers are copied except fc8" in said
     assert "images are RGB minus (123.68, 116.779, 103.939), as these weights were trained" in said
     assert "batches of 12 images, a quarter of the training set, in place of 16" in said
     settings = json.loads((tmp_path / "runs/photos/run.json").read_text())["settings"]

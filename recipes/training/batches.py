@@ -1,7 +1,7 @@
 """Global batches of training images, shared among the processes (Sect. 3.1).
 
-Order and augmentation are keyed by (seed, epoch, index), so that they do not depend on how many workers or processes
-there are, nor on where a run was interrupted.
+Order and augmentation are keyed by (seed, epoch, index), so they do not depend on the number of workers or processes,
+or on where a run was interrupted.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,7 +26,7 @@ class Batch(NamedTuple):
         pixels: (b, 3, H, W), uint8.
         labels: (b,).
         colours: (b, 6): three draws of N(0, 1), for the colour shift, and three from [-1, 1], for the jitter.
-        boxes: (b, 4), what a net that predicts boxes learns (`vgg_zoo.boxes.frame`); (b, 0) for one that classifies.
+        boxes: (b, 4), the targets of a net that predicts boxes (`vgg_zoo.boxes.frame`); (b, 0) for a classifier.
         problems: Images that could not be used, and were replaced.
     """
 
@@ -37,13 +37,13 @@ class Batch(NamedTuple):
     problems: list[Problem]
 
     def piece(self, rows: slice, device: torch.device) -> "Batch":
-        """Some of the images, on a device."""
+        """Select some of the images, on a device."""
         pixels, labels, colours, boxes = (x[rows].to(device, non_blocking=True) for x in self[:4])
         return Batch(pixels, labels, colours, boxes, [])
 
 
 class Item(NamedTuple):
-    """One image of a batch; its fields are rows of those of `Batch`."""
+    """One image of a batch; its fields are rows of the fields of `Batch`."""
 
     pixels: Tensor
     label: int
@@ -53,25 +53,25 @@ class Item(NamedTuple):
 
 
 class GlobalBatches(Sampler[list[tuple[int, int]]]):
-    """One process's share of every global batch, in an order that depends on (seed, epoch) alone.
+    """One process's share of every global batch, in an order that depends only on (seed, epoch).
 
-    Each epoch is a permutation of the images, cut into batches; the incomplete last one is left out, another one in
-    every epoch. Process r of n takes a contiguous share of each batch, the first ones one image more where n does not
-    divide the batch.
+    Each epoch is a permutation of the images, divided into batches. The incomplete last batch is left out; it has
+    different images in every epoch. Process r of n takes a contiguous share of each batch. If n does not divide the
+    batch, the first processes take one image more.
 
     Args:
         images: Size of the training set.
-        batch_size: Of the global batch.
-        seed: Of the permutations.
+        batch_size: Size of the global batch.
+        seed: Seed of the permutations.
         rank: This process, from 0.
         world: Number of processes.
 
     Attributes:
-        epoch: Whose batches come next, from 0.
-        consumed: How many batches of that epoch are over; iteration begins behind them.
+        epoch: The epoch of the next batches, from 0.
+        consumed: Number of finished batches of this epoch; iteration begins after them.
 
     Raises:
-        ValueError: A batch larger than the set, or fewer images in a batch than processes.
+        ValueError: A batch is larger than the set, or has fewer images than there are processes.
     """
 
     def __init__(self, images: int, batch_size: int, seed: int, rank: int, world: int) -> None:
@@ -85,7 +85,7 @@ class GlobalBatches(Sampler[list[tuple[int, int]]]):
 
     @property
     def in_epoch(self) -> int:
-        """Batches of a whole epoch."""
+        """Number of batches of a whole epoch."""
         return self.images // self.batch_size
 
     def __len__(self) -> int:
@@ -101,7 +101,7 @@ class GlobalBatches(Sampler[list[tuple[int, int]]]):
 
 
 def check_batch_size(batch_size: int, images: int) -> None:
-    """A training set of so many images has a batch; raises `ValueError`."""
+    """Check that a training set of this many images has a batch; raises `ValueError`."""
     if batch_size > images:
         raise ValueError(
             f"batch_size {batch_size} is larger than the training set of {images} images; take at most {images}: --set "
@@ -111,7 +111,7 @@ def check_batch_size(batch_size: int, images: int) -> None:
 
 @dataclass
 class TrainingCrops(Dataset[Any]):
-    """Random crops; an item is asked for by (epoch, index), and that key alone decides the crop and its colours."""
+    """Random crops; the key of an item is (epoch, index), and its crop and colours depend only on this key."""
 
     split: LabelledImages
     recipe: Recipe
@@ -130,7 +130,7 @@ class TrainingCrops(Dataset[Any]):
 
 
 def draws(seed: int, key: tuple[int, int]) -> tuple[np.random.Generator, Tensor]:
-    """The randomness of an image in an epoch, by (epoch, index): for its crop, and its six draws for colours."""
+    """The random generator for the crop of (epoch, index), and six random draws for its colours."""
     generator = np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, *key]))
     return generator, torch.from_numpy(np.concatenate([generator.standard_normal(3), generator.uniform(-1, 1, 3)]))
 
@@ -143,8 +143,8 @@ def collated(items: Sequence[Item]) -> Batch:
 
 
 def training_images(batch: Batch, recipe: Recipe, colours: Colours, dtype: torch.dtype) -> Tensor:
-    """The net's input, computed where `batch.pixels` are: colours jittered or shifted, the mean
-    subtracted, and the deviation divided by where there is one.
+    """The net's input, computed on the device of `batch.pixels`: colours are jittered or shifted, the mean is
+    subtracted, and the result is divided by the deviation if there is one.
 
     Returns:
         (b, 3, crop, crop) of `dtype`.

@@ -1,7 +1,7 @@
 """The net that a run begins with (Sect. 3.1): random weights, net A's layers, or those of the same net at another S.
 
-A net that predicts boxes begins with those of the net that classifies (Appendix A), and a net for classes of one's own
-with those of any trained net; both get a new last layer.
+A net that predicts boxes begins with the layers of a classifier (Appendix A), and a net for the user's own classes with
+those of any trained net. Both get a new last layer.
 """
 
 from collections.abc import Sequence
@@ -53,12 +53,12 @@ def beginning(recipe: Recipe, init_from: str | None, output: Path) -> str | None
     """The trained net that a run begins with: a folder or a name that timm loads; None for random weights.
 
     Args:
-        recipe: Its `init_from` names the run that it stands on, or weights.
-        init_from: A folder or name in their place; None takes the weights, or looks for the run beside `output`.
+        recipe: A recipe whose `init_from` names another run, or weights.
+        init_from: A folder or name to use instead; None takes the weights, or looks for the run beside `output`.
         output: Folder of this run.
 
     Raises:
-        ValueError: The recipe begins with a trained net, and none is there.
+        ValueError: The recipe begins with a trained net, but there is none.
     """
     if recipe.init_from is None:
         if init_from is not None:
@@ -78,15 +78,15 @@ def beginning(recipe: Recipe, init_from: str | None, output: Path) -> str | None
 
 
 def following(recipe: Recipe, source: str | None) -> Recipe:
-    """The recipe with the net of the weights that it begins with, where its last layer is new.
+    """The recipe with the net of its initial weights, if its last layer is new.
 
     Args:
-        recipe: Its `model_args` win over those of the weights: a net's dropout may be another.
-        source: As `beginning` gives it.
+        recipe: The recipe; its `model_args` override those of the weights, for example dropout.
+        source: As from `beginning`.
 
     Raises:
-        ValueError: They are of no net of this zoo, nor of timm's own without batch normalisation.
-        OSError: The Hub cannot tell.
+        ValueError: The weights are neither of a net of this zoo nor of timm's own without batch normalisation.
+        OSError: The Hub does not answer.
     """
     if recipe.last_layer == "kept" or source is None:
         return recipe
@@ -108,26 +108,26 @@ def _made_like(source: str) -> tuple[str, dict[str, Any]]:
     if kind == "hf-hub":
         repository, _, revision = place.partition("@")
         file = optional_file(repository, CONFIG, revision or None)
-        assert file is not None  # check_source found it
+        assert file is not None  # check_source has found it
     else:
         file = Path(place) / CONFIG
     config = read_object(file, "name another net with --init-from", ["architecture"])
     arguments = config.get("model_args") or {}
     if not isinstance(arguments, dict):
         raise ValueError(f"{file}: model_args must be an object; got {arguments!r}")
-    # Grey nets keep their in_chans, which no recipe has: they are refused by it.
+    # Grey nets keep their in_chans, which no recipe has, so they are refused.
     given = {key: value for key, value in arguments.items() if (key, value) != ("in_chans", 3) and key != "num_classes"}
     return config["architecture"], given
 
 
 def begin_with(source: str | None, net: Any, recipe: Recipe) -> Colours | None:
-    """Turn a net with random weights into the one that the recipe begins with, which `beginning` named.
+    """Turn a net with random weights into the initial net of the recipe, which `beginning` named.
 
     Returns:
-        What the images are prepared by where the last layer is new: as the trained net's were.
+        The colours for preparing the images if the last layer is new: those of the trained net.
 
     Raises:
-        ValueError: It is no such net.
+        ValueError: The recipe cannot begin with this net.
     """
     if source is None:
         return None
@@ -158,10 +158,10 @@ def begin_with(source: str | None, net: Any, recipe: Recipe) -> Colours | None:
 
 
 def copy_all_but_last(net: Any, trained: Any) -> None:
-    """Begin with another net's layers; the last one, which predicts boxes or other classes, stays random (Appendix A).
+    """Copy another net's layers, except the last, which predicts boxes or other classes and stays random (Appendix A).
 
     Raises:
-        ValueError: The two are not the same net but for that layer.
+        ValueError: The two nets differ in another layer.
     """
     own = net.state_dict()
     last = [key for key in own if key.startswith("head.")]
@@ -171,9 +171,9 @@ def copy_all_but_last(net: Any, trained: Any) -> None:
 
 
 def colours_of(trained: Any) -> Colours:
-    """What the images of a trained net are prepared by: its mean and deviation, and ILSVRC's principal components.
+    """The colours for the images of a trained net: its mean and deviation, and ILSVRC's principal components.
 
-    Components are of no net's config; new images may be too few, or grey, to have any of their own.
+    No config has components, and new images may be too few for their own, or grey.
     """
     cfg = trained.pretrained_cfg
     mean, deviation = (tuple(round(255 * value, 4) for value in cfg[name]) for name in ("mean", "std"))
@@ -186,13 +186,13 @@ def last_layer(net: Any) -> list[nn.Parameter]:
 
 
 def sentences(recipe: Recipe, source: str, classes: int, colours: Colours) -> str:
-    """What a net with a new last layer begins with, and how it learns."""
+    """A sentence on the beginning of a net with a new last layer, and on how it learns."""
     learns = {"all": "all layers learn", "fc": "the trunk is frozen", "last": "all but fc8 is frozen"}[recipe.trainable]
     rate = f", fc8 at {recipe.new_layer_rate:g} times the rate" if recipe.new_layer_rate != 1 else ""
     divided = f", divided by {_numbers(colours.deviation)}" if colours.divides else ""
     given = "as the recipe says" if recipe.colours else "as these weights were trained"
     return (
-        f"begins with {source}: {recipe.model}, whose layers are copied but for fc8, which is new, N(0, {STD}²), for "
+        f"begins with {source}: {recipe.model}, whose layers are copied except fc8, which is new, N(0, {STD}²), for "
         f"{classes} classes; {learns}{rate}\nimages are RGB minus {_numbers(colours.mean)}{divided}, {given}"
     )
 

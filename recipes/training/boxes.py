@@ -23,9 +23,10 @@ from vgg_zoo.boxes.net import BoxVGG
 
 @dataclass
 class BoxCrops(Dataset[Any]):
-    """Random crops that show the centre of the object, with its box; (epoch, index) alone decides both.
+    """Random crops that show the centre of the object, with its box; both depend only on (epoch, index).
 
-    Of several objects of the class the largest is learned, the same one in every epoch: the mean of two boxes is none.
+    If there are several objects of the class, the largest is learned, the same in every epoch: the mean of two boxes is
+    the box of neither object.
     """
 
     split: BoxedImages
@@ -44,12 +45,12 @@ class BoxCrops(Dataset[Any]):
 
 
 def largest(boxes: Tensor) -> Tensor:
-    """(4,): of (n, 4) boxes the one of greatest area, the first of them."""
+    """(4,): the first of the (n, 4) boxes with the greatest area."""
     return boxes[int((boxes[:, 2:] - boxes[:, :2]).prod(1).argmax())]
 
 
 class Localisation(Objective):
-    """The boxes of objects."""
+    """Learns the boxes of objects."""
 
     loss_name: ClassVar[str] = "Euclidean"
     error_name: ClassVar[str] = "box error"
@@ -61,11 +62,11 @@ class Localisation(Objective):
         return BoxCrops(split, self.recipe)
 
     def loss(self, net: BoxVGG, outputs: Tensor, batch: Batch) -> Tensor:
-        """Half the squared distance of the true class's four numbers from the box's, summed over the images."""
+        """Half the squared distance between the true class's four numbers and the box, summed over the images."""
         return (net.of_classes(outputs, batch.labels) - batch.boxes).square().sum() / 2
 
     def chance(self, classes: int) -> None:
-        """A net that always says the mean box has learned something."""
+        """None: a net that always predicts the mean box has learned something."""
 
     def protocols(self) -> list[Protocol]:
         """The paper's first protocol: the box of the true class, from one centre crop."""
@@ -73,7 +74,7 @@ class Localisation(Objective):
         return [Protocol(name="true class, centre crop", scale=scale, crop_size=crop, flip=False)]
 
     def test(self, model: Applied, protocol: Protocol, on: Validation) -> tuple[dict[str, Any], list[Problem]]:
-        """The part of images whose box overlaps with no object of the class by more than 0.5, and the mean overlap."""
+        """The fraction of images whose box overlaps no object of the class by more than 0.5, and the mean overlap."""
         assert isinstance(on.split, BoxedImages)
         return box_rates(model, on.share(protocol, CentreCrops), on.prepared, on.accelerator)
 

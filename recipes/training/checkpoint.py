@@ -1,8 +1,8 @@
-"""Checkpoints: whole or not there, however a run ends.
+"""Checkpoints, which are whole or do not exist, however a run ends.
 
 A checkpoint is a folder that timm loads (`model.safetensors`, `config.json`), with SGD's momentum, the moving average
-where there is one, and `state.json`, which says how far the run is and holds the hashes of the other files. It is
-written under a name that begins with a dot, brought to the disk, and renamed; only then older ones are removed.
+if there is one, and `state.json`, which has the progress of the run and the hashes of the other files. It is written
+under a name that begins with a dot, flushed to disk, and renamed; only then are older checkpoints removed.
 """
 
 import json
@@ -34,21 +34,21 @@ class Checkpoint:
     """A whole checkpoint.
 
     Attributes:
-        folder: Where it is.
-        state: What `state.json` says.
+        folder: Folder of the checkpoint.
+        state: Content of `state.json`.
     """
 
     folder: Path
     state: Mapping[str, Any]
 
     def tensors(self, name: str) -> dict[str, Tensor]:
-        """Those of one of its files, on the CPU; none where there is no such file."""
+        """The tensors of one of its files, on the CPU; none if there is no such file."""
         path = self.folder / name
         return load_file(path) if path.exists() else {}
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """Name `state.json` where a block misses a field of it, or finds one of another type, as a `ValueError`."""
+        """Within the block, turn errors for missing or wrong fields into a `ValueError` that names `state.json`."""
         try:
             yield
         except (KeyError, TypeError, AttributeError) as error:
@@ -60,9 +60,9 @@ class Checkpoints:
     """The checkpoints of a run.
 
     Attributes:
-        folder: Holds a folder for each.
-        keep_last: The newest ones to keep.
-        keep_best: The ones with the least validation error to keep besides.
+        folder: The folder that has a sub-folder for each checkpoint.
+        keep_last: Number of newest checkpoints to keep.
+        keep_best: Number of further checkpoints to keep, those with the least validation error.
     """
 
     folder: Path
@@ -76,16 +76,16 @@ class Checkpoints:
         write_net: Callable[[Path], None],
         tensors: Mapping[str, Mapping[str, Tensor]],
     ) -> None:
-        """Write a checkpoint, then remove those that are no longer to be kept.
+        """Write a checkpoint, then remove those that are not to be kept any more.
 
         Args:
             step: SGD steps so far; the checkpoint's name.
-            state: Plain data for `state.json`. Its "error", where it is a number, decides which ones are best.
-            write_net: Writes timm's folder into the folder that it is given.
+            state: Plain data for `state.json`. If its "error" is a number, it determines which checkpoints are best.
+            write_net: A function that writes the net for timm into a given folder.
             tensors: Further files by name.
 
         Raises:
-            FullDiskError: There is no space; nothing of it is left, and older checkpoints stay.
+            FullDiskError: There is no space; the new checkpoint is removed, and older ones are kept.
         """
         self.clean()
         final = self.folder / f"step-{step:08}"
@@ -94,7 +94,7 @@ class Checkpoints:
             with naming_full_disk(final):
                 writing.mkdir(parents=True)
                 _write(writing, step, state, write_net, tensors)
-                if final.exists():  # damaged: a whole one would have been resumed from
+                if final.exists():  # damaged: a whole one would have been resumed
                     self._remove(final)
                 writing.rename(final)
                 _to_disk(self.folder)
@@ -103,28 +103,28 @@ class Checkpoints:
         self._prune()
 
     def latest(self) -> Checkpoint | None:
-        """The newest whole checkpoint; damaged ones are passed over with a warning."""
+        """The newest whole checkpoint; damaged ones are skipped with a warning."""
         for folder in sorted(self.folder.glob("step-*"), reverse=True):
             try:
                 return load_checkpoint(folder)
             except ValueError as error:
-                _log.warning("passing over a checkpoint: %s", error)
+                _log.warning("skipping a checkpoint: %s", error)
         return None
 
     def clean(self) -> None:
-        """Remove what killed runs left: folders half written or half removed."""
+        """Remove half-written and half-removed folders of killed runs."""
         for path in self.folder.glob(".step-*"):
             shutil.rmtree(path)
 
     def finish(self) -> None:
-        """After a run's end: keep only the best ones."""
+        """Keep only the best checkpoints after a run's end."""
         self.clean()
         Checkpoints(self.folder, 0, self.keep_best)._prune()
         if self.folder.exists() and not any(self.folder.iterdir()):
             self.folder.rmdir()
 
     def _prune(self) -> None:
-        """Remove what is not to be kept; a damaged one must not take the place of a whole one."""
+        """Remove the checkpoints that are not to be kept; damaged ones do not count among those that are kept."""
         folders = sorted(self.folder.glob("step-*"))
         whole = [folder for folder in folders if _is_whole(folder, _stamp(folder))]
         kept = set(whole[max(0, len(whole) - self.keep_last) :])
@@ -135,7 +135,7 @@ class Checkpoints:
                 self._remove(folder)
 
     def _remove(self, folder: Path) -> None:
-        """A folder that is half removed must not look like a checkpoint."""
+        """Remove a folder; while half removed, it must not look like a checkpoint."""
         removing = folder.with_name(f".{folder.name}.removing")
         folder.rename(removing)
         shutil.rmtree(removing)
@@ -148,7 +148,7 @@ def _write(
     write_net: Callable[[Path], None],
     tensors: Mapping[str, Mapping[str, Tensor]],
 ) -> None:
-    """Write all files of a checkpoint, and bring them to the disk."""
+    """Write all files of a checkpoint, and flush them to disk."""
     write_net(folder)
     for name, content in tensors.items():
         if content:
@@ -160,10 +160,10 @@ def _write(
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:
-    """A checkpoint, after its files were compared with their hashes.
+    """A checkpoint, after a comparison of its files with their hashes.
 
     Raises:
-        ValueError: Incomplete or altered; the message names the folder and the file.
+        ValueError: It is incomplete or altered; the message names the folder and the file.
     """
     try:
         state = read_object(folder / STATE, _WAY_OUT, ("step", "sha256"))
@@ -182,7 +182,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
 
 @lru_cache(maxsize=64)
 def _is_whole(folder: Path, stamp: tuple[tuple[str, int, int], ...]) -> bool:
-    """Whether a checkpoint is whole; its files are hashed once, and again when one of them has another stamp."""
+    """Whether a checkpoint is whole; its files are hashed once, and again if one has another time stamp."""
     try:
         load_checkpoint(folder)
     except ValueError as error:
@@ -205,7 +205,7 @@ def _error_of(folder: Path) -> float | None:
 
 
 def _to_disk(path: Path) -> None:
-    """What was written is on the disk when this returns, not only in the system's memory."""
+    """Flush written files to the disk, so that they are not only in the system's memory."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

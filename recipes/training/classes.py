@@ -16,7 +16,7 @@ from recipes.training.objective import Objective, Validation
 
 
 class Classification(Objective):
-    """The classes of images."""
+    """Learns the classes of images."""
 
     loss_name: ClassVar[str] = "cross-entropy"
     error_name: ClassVar[str] = "top-1 error"

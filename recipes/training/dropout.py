@@ -1,4 +1,4 @@
-"""Dropout whose masks are those of the global batch, so that a run is the same on any number of processes."""
+"""Dropout with masks of the global batch, so that a run is the same on any number of processes."""
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 class GlobalDropout(nn.Module):
-    """Dropout by a mask that is set from outside, before the forward pass."""
+    """Dropout with a mask that is set from outside before the forward pass."""
 
     def __init__(self, rate: float) -> None:
         super().__init__()
@@ -32,12 +32,12 @@ class GlobalDropout(nn.Module):
 class GlobalMasks:
     """The dropout masks of a net of the zoo, for one process's share of every global batch.
 
-    A mask is drawn for the whole batch from (seed, step, layer), on every process and for every device alike, and cut
-    to the rows that go through the net.
+    Every process draws a mask for the whole batch from (seed, step, layer), in the same way for every device, and takes
+    the rows that go through its net.
 
     Args:
-        net: Its two dropout layers are replaced, in place.
-        seed: Of the masks.
+        net: The net; its two dropout layers are replaced in place.
+        seed: Seed of the masks.
         batch_size: Images of the global batch.
         share: This process's rows of it.
     """
@@ -52,7 +52,7 @@ class GlobalMasks:
         self._next: tuple[int, Future[list[Tensor]]] | None = None
 
     def draw(self, step: int, device: torch.device) -> None:
-        """Have the masks of a step on the device; a thread draws those of the step after it meanwhile."""
+        """Put the masks of a step on the device; a thread draws those of the next step meanwhile."""
         if self._thread is None:
             begin = partial(torch.cuda.set_device, device) if device.type == "cuda" else None
             self._thread = ThreadPoolExecutor(1, initializer=begin)

@@ -1,4 +1,4 @@
-"""A try of a recipe on this hardware without any data: what it needs, and how fast it is."""
+"""A trial of a recipe on this hardware without data: its memory and its speed."""
 
 import argparse
 import io
@@ -31,7 +31,7 @@ _SIZE = (500, 375)
 
 
 def made_up_splits(images: int) -> Splits:
-    """Noisy JPEGs of ImageNet's usual size, of 1000 classes, with an object in the middle of each."""
+    """Noisy JPEGs with ImageNet's usual size and 1000 classes, and with an object in the middle of each."""
     generator = np.random.default_rng(0)
     coarse = Image.fromarray(generator.integers(0, 256, (24, 32, 3), dtype=np.uint8))
     file = io.BytesIO()
@@ -55,10 +55,10 @@ def made_up_splits(images: int) -> Splits:
 
 
 def dry_run(recipe: Recipe, args: argparse.Namespace) -> None:
-    """Build everything, run `args.dry_run` steps, write the net; print memory and rates, and leave nothing.
+    """Build everything, run `args.dry_run` steps, write the net, print memory and rates, and remove all files.
 
     Args:
-        recipe: Any; the net begins with random weights.
+        recipe: Any recipe; the net begins with random weights.
         args: The command line of recipes/train.py.
     """
     accelerator = begin_processes(args)
@@ -83,7 +83,7 @@ def dry_run(recipe: Recipe, args: argparse.Namespace) -> None:
 
 
 def _steps(training: Training, accelerator: Accelerator) -> tuple[Batch, float]:
-    """All batches of the made-up set; the last one, and this process's images a second from the second step on."""
+    """Train on all batches of the made-up set; returns the last batch, and images a second from the second step."""
     is_cpu, images = accelerator.device.type == "cpu", 0
     training.learner.begin_epoch(training.recipe.learning_rate)
     since = started = time.perf_counter()
@@ -91,7 +91,7 @@ def _steps(training: Training, accelerator: Accelerator) -> tuple[Batch, float]:
         loss = training.learner.step(training.step, batch)
         training.step += 1
         images += len(batch.labels)
-        if is_cpu or training.step == 1:  # a GPU is not waited for between steps
+        if is_cpu or training.step == 1:  # do not wait for a GPU between steps
             told = accelerator.reduce(loss, "sum").item()
             seconds, since = time.perf_counter() - since, time.perf_counter()
             accelerator.print(f"step {training.step}: loss {told:.4g}, {seconds:.2f} s")
@@ -105,7 +105,7 @@ def _steps(training: Training, accelerator: Accelerator) -> tuple[Batch, float]:
 
 
 def _peak(device: torch.device) -> float:
-    """GB in use at the most, on the device, or in this process where that is the CPU."""
+    """Peak memory in GB, of the device, or of this process if the device is the CPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e9
     unit = 1 if sys.platform == "darwin" else 1024

@@ -1,4 +1,4 @@
-"""The batches of a run on its device, put together of pieces that processes load, and sent while the net computes."""
+"""The batches of a run on its device: processes load pieces of them, and they are sent while the net computes."""
 
 import math
 from collections.abc import Iterator
@@ -13,13 +13,13 @@ from recipes.runtime.loader import ImageLoader
 from recipes.training.batches import Batch, GlobalBatches, collated
 
 _LEAST = 8
-"""Images of a piece at the least: each costs its process a message."""
+"""Minimum images of a piece, because each piece costs a message between processes."""
 
 
 class Pieces(Sampler[list[tuple[int, int]]]):
-    """This process's share of every global batch, cut into tasks of `size` images.
+    """This process's share of every global batch, divided into tasks of `size` images.
 
-    So all processes that load images work on the same batch, and the first of an epoch comes early.
+    So all workers load the same batch together, and the first batch of an epoch comes early.
     """
 
     def __init__(self, batches: GlobalBatches, size: int) -> None:
@@ -35,18 +35,18 @@ class Pieces(Sampler[list[tuple[int, int]]]):
 
 
 def task_size(share: int, workers: int) -> int:
-    """Images of a task, so that all processes that load images work on one share of a batch."""
+    """Images of a task, so that all workers load one share of a batch together."""
     return max(min(share, _LEAST), math.ceil(share / workers)) if workers else share
 
 
 class Feed:
-    """Iterates over what is left of the sampler's epoch, batch by batch.
+    """Iterates over the rest of the sampler's epoch, batch by batch.
 
     Args:
         crops: Items by (epoch, index).
-        batches: Which of them, in order.
-        workers: Processes that load images; they persist from epoch to epoch.
-        device: Of this process.
+        batches: The sampler of the items.
+        workers: Number of processes that load images; they persist from epoch to epoch.
+        device: Device of this process.
     """
 
     def __init__(self, crops: Dataset[Any], batches: GlobalBatches, workers: int, device: torch.device) -> None:
@@ -69,17 +69,17 @@ class Feed:
             yield self._sent(found) if self._stream is None else self._sent_aside(found)
 
     def close(self) -> None:
-        """End the processes that load images; there is no batch after this."""
+        """End the processes that load images; no batch can follow."""
         self.loader._iterator = None
 
     def _sent_aside(self, pieces: list[Batch]) -> Batch:
-        """On a stream of its own, beside what the GPU still computes of the batch before."""
+        """Copy on a separate stream while the GPU still computes the previous batch."""
         now = torch.cuda.current_stream(self.device)
         with torch.cuda.stream(self._stream):
             batch = self._sent(pieces)
         now.wait_stream(self._stream)
         for tensor in batch[:4]:
-            tensor.record_stream(now)  # its memory is free for the next upload only when the net is done with it
+            tensor.record_stream(now)  # so that its memory is reused only after the net has used it
         return batch
 
     def _sent(self, pieces: list[Batch]) -> Batch:

@@ -1,4 +1,4 @@
-"""Tells early, and by name, why a net does not learn: the most frequent failure of training VGG."""
+"""Early diagnosis of a net that does not learn, the most frequent failure of training VGG."""
 
 import math
 from collections import deque
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 STUCK_STEPS = 500
-"""A loss that does not fall below ln(classes) for so many steps is reported: A leaves it within some tens of steps."""
+"""A loss that does not fall below ln(classes) for this many steps is reported; net A leaves it after tens of steps."""
 
 _CLOSE = 0.01  # of ln(classes)
 _NOISE = 3  # standard errors of a mean of losses
@@ -21,7 +21,7 @@ _WEAK = 1e-3
 A and 1e-8 in E at full width, and less in narrow nets."""
 
 _LOST = 0.01
-"""Part of it that arrives: 0.05 (E) to 0.5 (A) in a net that begins, below 0.002 in one that a step has ruined."""
+"""Fraction of it that arrives: 0.05 (E) to 0.5 (A) in an initial net, below 0.002 in a net that a step has ruined."""
 
 _SLOW = 1e-6
 """Relative change of the last layer in a step; nets that learn have 1e-4 to 1e-2."""
@@ -35,17 +35,17 @@ class DivergedError(ValueError):
 def diagnosis(
     net: nn.Module, images: Tensor, learning_rate: float, labels: Tensor | None = None, divided: float = 1.0
 ) -> str:
-    """The likeliest cause, from what the net does now; where one batch cannot tell two of them apart, both.
+    """The likeliest cause, from the net's present behaviour; if one batch cannot distinguish two causes, both.
 
-    A net that learns nothing gives the same outputs for all images (they may still differ between classes, as the last
-    biases learn how frequent each is), or outputs that have nothing to do with the labels.
+    A net that learns nothing gives the same outputs for all images, or outputs that are unrelated to the labels. (The
+    outputs may still differ between classes, because the last biases learn how frequent each class is.)
 
     Args:
-        net: In its present state; left as it is.
-        images: (b, 3, crop, crop), the input as the net gets it.
-        learning_rate: Of SGD.
-        labels: (b,), their classes; None of a net that learns something else.
-        divided: What the pixels were divided by, as the weights that the run began with are used to.
+        net: The net in its present state, which does not change.
+        images: (b, 3, crop, crop), the net's input.
+        learning_rate: Learning rate of SGD.
+        labels: (b,), their classes; None for a net that learns something else.
+        divided: The divisor of the pixels, which depends on the weights that the run began with.
     """
     scale = images.std(correction=0).item()
     if not 5 < scale * divided < 500:
@@ -53,7 +53,7 @@ def diagnosis(
             f"the input scale: the images' deviation is {scale * divided:.3g}, and these nets begin with RGB in 0–255 "
             "minus the mean (30 to 80). Do not divide by 255 or by a standard deviation"
         )
-    if len(images) == 1:  # something to compare it with
+    if len(images) == 1:  # a second image to compare with
         images, labels = torch.cat([images, -images, images.flip(2)]), None
     signals = _signals(net, images)
     signal, carried = signals[-1].deviation, scale * math.prod(layer.gain for layer in signals)
@@ -84,7 +84,7 @@ def diagnosis(
 
 
 def _of_a_net_that_sees(last: "_Signal", rate: float, labels: Tensor | None) -> str:
-    """The cause where images and outputs are as they must be: the rate, or the labels."""
+    """The cause if images and outputs are as expected: the rate, or the labels."""
     if labels is None:
         return f"the learning rate: {rate:g} is too high to begin with, or too low to leave the start; try ÷10, ×3"
     if last.outputs.shape[1] == 1:
@@ -111,16 +111,17 @@ def _of_a_net_that_sees(last: "_Signal", rate: float, labels: Tensor | None) -> 
 
 @dataclass(slots=True)
 class _Signal:
-    """What goes through a layer with weights, the last one of the net or one with a ReLU behind it.
+    """The signal through a layer with weights, which is the net's last layer or has a ReLU after it.
 
     Attributes:
-        name: The paper's.
-        deviation: Over the images, of its outputs (behind the ReLU): root of the mean square over units and positions.
-        dead: No unit is above 0 for any image.
-        gain: What its weights do to a signal's deviation, up to the ReLUs: σ √(inputs of a unit / 2) (He et al., 2015).
-        weight: Of the layer.
-        inputs: (b, n) of the last layer; empty of the others.
-        outputs: (b, m) of the last layer; empty of the others.
+        name: The paper's name of the layer.
+        deviation: Deviation over the images of its outputs (after the ReLU): root mean square over units and positions.
+        dead: Whether no unit is above 0 for any image.
+        gain: Factor of its weights on a signal's deviation, up to the ReLUs: σ √(inputs of a unit / 2) (He et al.,
+            2015).
+        weight: Weight of the layer.
+        inputs: (b, n) for the last layer; empty for the others.
+        outputs: (b, m) for the last layer; empty for the others.
     """
 
     name: str
@@ -133,7 +134,7 @@ class _Signal:
 
 
 def _signals(net: nn.Module, images: Tensor) -> list[_Signal]:
-    """Of every layer with weights, from the images to the outputs."""
+    """The signals of all layers with weights, from the images to the outputs."""
     names = {key: name for name, key in net.configuration.layer_keys().items()}  # type: ignore[operator, union-attr]
     found: list[_Signal] = []
 
@@ -165,19 +166,19 @@ def _signals(net: nn.Module, images: Tensor) -> list[_Signal]:
 
 
 def _course(signals: Sequence[_Signal]) -> str:
-    """The deviations at a few layers on the way."""
+    """The deviations at a few layers in between."""
     chosen = sorted({0, len(signals) // 3, 2 * len(signals) // 3, len(signals) - 1})
     return ", ".join(f"{signals[place].deviation:.1g} after {signals[place].name}" for place in chosen)
 
 
 @dataclass(slots=True)
 class Guard:
-    """Watches the loss of single steps, which batches of any size make more or less noisy.
+    """Watches the loss of single steps; its noise depends on the size of the batches.
 
     Attributes:
-        chance: The loss of a net that has learned nothing; None where there is no such number.
-        since: First step of the losses that are looked at.
-        told: That it learns nothing was reported.
+        chance: The loss of a net that has learned nothing; None if there is no such number.
+        since: First step of the losses that are considered.
+        told: Whether it was reported that the net learns nothing.
     """
 
     chance: float | None
@@ -188,7 +189,7 @@ class Guard:
     def sits_at_chance(self, step: int, loss: float) -> bool:
         """True once, when the loss has neither fallen nor been below chance, ln(classes), for `STUCK_STEPS` steps.
 
-        Below and fallen are measured by means, with the noise of the single losses: those of small batches stray far.
+        Both are measured by means and take the noise of single losses into account, which is large for small batches.
 
         Raises:
             DivergedError: The loss is not finite.
@@ -207,7 +208,7 @@ class Guard:
         if step - self.since < STUCK_STEPS:
             return False
         if self._learns():
-            if self.told:  # one that wavers is not reported at every turn
+            if self.told:  # report a wavering loss only once
                 self._losses.clear()
             self.told = False
             return False
@@ -215,7 +216,7 @@ class Guard:
         return not told
 
     def sentence(self, step: int) -> str:
-        """What `sits_at_chance` found at this step, in words."""
+        """The finding of `sits_at_chance` at this step, in words."""
         mean = _mean([loss for _, loss in self._losses])
         return (
             f"the loss has stayed at {mean:.3g} for {step - (self.since or 0)} steps, and guessing has "
@@ -223,7 +224,7 @@ class Guard:
         )
 
     def _has_left(self, loss: float) -> bool:
-        """Whether one loss is so much lower than those before it that no noise explains it."""
+        """Whether one loss is much lower than the losses before it, beyond noise."""
         before = [each for _, each in self._losses]
         return len(before) > 1 and _mean(before) - loss > max(_CLOSE * (self.chance or 0), _FAR * _deviation(before))
 

@@ -1,4 +1,4 @@
-"""The net of a run and how it learns (Sect. 3.1): SGD on a global batch, which many processes share."""
+"""The net of a run and how it learns (Sect. 3.1): SGD on a global batch that many processes share."""
 
 import copy
 import sys
@@ -23,10 +23,10 @@ from vgg_zoo.images.preprocessing import Colours
 from vgg_zoo.weights.folder import WEIGHTS
 
 BUFFER = "momentum_buffer"
-"""What torch.optim.SGD calls it."""
+"""Name of the momentum buffer in torch.optim.SGD."""
 
 FACTOR = "factor"
-"""Of the learning rate, in a group of SGD's parameters."""
+"""Key of the factor on the learning rate, in a group of SGD's parameters."""
 
 Loss = Callable[[Any, Tensor, Batch], Tensor]
 """From the bare net, its outputs and a batch to the sum of the images' losses: `Objective.loss`."""
@@ -34,16 +34,16 @@ Loss = Callable[[Any, Tensor, Batch], Tensor]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
-    """Where, how long, and on what hardware: nothing here changes what is learned.
+    """Where, how long and on what hardware a run trains; nothing here changes what is learned.
 
     Attributes:
         precision: One of `recipes.names.PRECISIONS`.
-        max_steps: Stop after so many SGD steps, counted from the run's beginning.
-        device_batch: Most images that go through the net at once; more are accumulated.
+        max_steps: Stop after this many SGD steps, counted from the run's beginning.
+        device_batch: Maximum images that go through the net at once; gradients of more images are accumulated.
         checkpoint_every: SGD steps between checkpoints within an epoch.
-        checkpoint_minutes: Most minutes between two; None sets no limit.
-        workers: Processes that load images, for each training process.
-        channels_last: Keep the images in NHWC (the net's weights were put into it by the caller).
+        checkpoint_minutes: Maximum minutes between two checkpoints; None sets no limit.
+        workers: Number of processes that load images, for each training process.
+        channels_last: Keep the images in NHWC (the caller has already converted the net's weights).
         strict: Stop at the first image that cannot be decoded.
     """
 
@@ -58,7 +58,7 @@ class Limits:
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of weights and images."""
+        """The type of weights and images."""
         return weights_dtype(self.precision)
 
 
@@ -67,20 +67,20 @@ class Learner:
 
     Args:
         recipe: What is learned.
-        limits: Of the hardware.
+        limits: Limits of the hardware.
         net: The bare net, on its device.
-        compiled: Train what torch.compile makes of it.
-        colours: Of the training images.
-        loss: What is minimised.
+        compiled: Train the net compiled by torch.compile.
+        colours: Colours of the training images.
+        loss: The loss to minimise.
         share: This process's rows of every global batch.
-        accelerator: Of this process.
+        accelerator: The accelerator of this process.
 
     Attributes:
         net: The bare net, whose weights are saved.
-        model: The same as it is trained, prepared by the accelerator.
-        average: The moving average of the net's weights, as a net; None where the recipe has none.
-        saved: Of the two the one that is saved at the end.
-        tested: The same in the precision of the run: what every test is of.
+        model: The net for training, prepared by the accelerator.
+        average: A net with the moving average of the weights; None if the recipe has none.
+        saved: The net that is saved at the end: `average` or `net`.
+        tested: `saved` in the precision of the run; every test uses it.
         optimizer: SGD with momentum.
     """
 
@@ -114,7 +114,7 @@ class Learner:
         self.tested = Applied(self.saved, accelerator)
 
     def _groups(self) -> list[dict[str, Any]]:
-        """What learns, by the factor of the learning rate: a new last layer may have one of its own."""
+        """The trained parameters by their factor on the learning rate; a new last layer may have its own."""
         trained = [parameter for parameter in self.net.parameters() if parameter.requires_grad]
         factor, last = self.recipe.new_layer_rate, set(last_layer(self.net))
         if factor == 1:
@@ -123,10 +123,10 @@ class Learner:
         return [{"params": group, FACTOR: rate} for group, rate in ((kept, 1.0), (new, factor)) if group]
 
     def _settle_buckets(self) -> None:
-        """Have DDP put its gradients in the order in which it sums them in every later step.
+        """Let DDP fix the order in which it sums gradients in every later step.
 
-        It learns that order in the first backward pass. Without this one, of gradients of 0, the first step of a run
-        that resumes would be summed in another order than the same step of one that was not interrupted.
+        DDP determines this order in the first backward pass. Without this pass, whose gradients are 0, the first step
+        of a resumed run would be summed in another order than the same step of an uninterrupted one.
         """
         crop = self.recipe.crop_size
         black = torch.zeros(1, 3, crop, crop, dtype=self.limits.dtype, device=self.accelerator.device)
@@ -134,16 +134,16 @@ class Learner:
         self.optimizer.zero_grad()
 
     def begin_epoch(self, learning_rate: float) -> None:
-        """Train with this rate from now on, a new last layer with its own."""
+        """Set the learning rate; a new last layer has its own factor."""
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate * group[FACTOR]
         self.model.train()
 
     def step(self, number: int, batch: Batch) -> Tensor:
-        """One SGD step on a global batch; gradients are those of its mean loss, however it is shared and cut.
+        """Make one SGD step on a global batch; gradients are those of its mean loss, however it is divided.
 
         Args:
-            number: Of the step, from 0; it decides the dropout masks.
+            number: Number of the step, from 0; it determines the dropout masks.
             batch: This process's share.
 
         Returns:
@@ -156,7 +156,7 @@ class Learner:
             return self._step(number, batch)
         except torch.OutOfMemoryError as error:
             said = str(error).split(". ")[0]
-        raise ValueError(self._what_fits(batch, said))  # behind the block, whose error keeps the step's memory
+        raise ValueError(self._what_fits(batch, said))  # after the block, because its error keeps the step's memory
 
     def _step(self, number: int, batch: Batch) -> Tensor:
         device, size = self.accelerator.device, len(batch.labels)
@@ -179,7 +179,7 @@ class Learner:
         return total
 
     def _what_fits(self, batch: Batch, said: str) -> str:
-        """A sentence on the memory, after trials with fewer and fewer images at once."""
+        """A sentence on the memory, after attempts with fewer and fewer images at once."""
         tried = min(self.limits.device_batch or sys.maxsize, len(batch.labels))
         words = f"{said}: {tried} images at once are too many for this device; "
         while tried > 1:
@@ -209,7 +209,7 @@ class Learner:
         return images.contiguous(memory_format=torch.channels_last) if self.limits.channels_last else images
 
     def zero(self) -> Tensor:
-        """A sum of losses to begin with."""
+        """The initial sum of losses."""
         device = self.accelerator.device
         return torch.zeros((), dtype=torch.float32 if device.type == "mps" else torch.float64, device=device)
 
@@ -221,7 +221,7 @@ class Learner:
             torch._foreach_lerp_(list(self.average.parameters()), list(self.net.parameters()), towards)
 
     def tensors(self) -> dict[str, dict[str, Tensor]]:
-        """What a checkpoint keeps besides the net."""
+        """The tensors for a checkpoint besides the net."""
         return {MOMENTUM: self._momentum(), AVERAGE: {} if self.average is None else self.average.state_dict()}
 
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -261,7 +261,7 @@ class Learner:
         }
 
     def _momentum_of(self, parameter: Tensor) -> Tensor:
-        """SGD's buffer, made in the layout of the weights (NHWC or not), as SGD would make it."""
+        """SGD's buffer, in the layout of the weights (NHWC or not), as SGD would create it."""
         state = self.optimizer.state[parameter]
         if BUFFER not in state:
             state[BUFFER] = torch.empty_like(parameter)

@@ -1,7 +1,7 @@
 """The training loop (Sect. 3.1): SGD on global batches, a validation after each epoch, checkpoints between.
 
-Everything random is keyed by (seed, step) or (seed, epoch, index), so that the state of a run is its weights, its
-momentum and how far it is. A run that was killed and one that was not end bit-identical.
+Everything random is keyed by (seed, step) or (seed, epoch, index), so the state of a run is its weights, its momentum
+and its progress. A run that was killed ends bit-identical to one that was not.
 """
 
 import math
@@ -33,23 +33,23 @@ from recipes.training.writer import CheckpointWriter
 
 @dataclass(kw_only=True)
 class Training:
-    """A run and how far it is.
+    """A run and its progress.
 
     Attributes:
         recipe: What is learned.
-        limits: Where, how long, on what.
+        limits: Where, how long and on what hardware.
         learner: The net, and how it learns.
         feed: This process's batches.
-        batches: The sampler behind them.
-        validation: The split that is tested after each epoch, by the first of the objective's protocols.
+        batches: The sampler of the batches.
+        validation: The split for the test after each epoch, by the first of the objective's protocols.
         objective: What is learned, and how it is tested.
-        accelerator: Of this process.
-        checkpoints: Where they go.
+        accelerator: The accelerator of this process.
+        checkpoints: The run's checkpoints.
         metrics: The file metrics.csv.
-        write_net: Writes timm's folder of a net.
-        step: SGD steps so far.
+        write_net: A function that writes a net as a folder for timm.
+        step: Number of SGD steps so far.
         loss_sum: This process's part of the sum of the epoch's losses.
-        rows: Of metrics.csv.
+        rows: Rows of metrics.csv.
         problems: Images of this process that could not be decoded.
     """
 
@@ -80,22 +80,22 @@ class Training:
 
     @property
     def watched(self) -> str:
-        """The column of metrics.csv that the schedule and the checkpoints go by."""
+        """The column of metrics.csv that the schedule and the checkpoints use."""
         return next(iter(self.objective.columns))
 
     @property
     def total_steps(self) -> int:
-        """SGD steps at the most."""
+        """Maximum number of SGD steps."""
         return min(self.recipe_steps, self.limits.max_steps or sys.maxsize)
 
     @property
     def finished(self) -> bool:
-        """The recipe came to its end; `--max-steps` alone is no end."""
+        """Whether the recipe ran to its end; `--max-steps` is not the end."""
         return self.schedule.ended or self.step >= self.recipe_steps
 
     @property
     def epoch_is_over(self) -> bool:
-        """Its batches are; the validation comes next."""
+        """Whether the epoch's batches are finished, so that the validation is next."""
         consumed = self.batches.consumed
         return consumed == self.batches.in_epoch or (consumed > 0 and self.step == self.recipe_steps)
 
@@ -114,11 +114,11 @@ class Training:
         from_main(self.accelerator, lambda: write_metrics(self.metrics, self.rows))
 
     def save(self) -> None:
-        """Begin to write a checkpoint of this moment, and go on; called by all processes.
+        """Begin to write a checkpoint of the present state, and continue; called by all processes.
 
         Raises:
             DivergedError: The loss is no longer a number.
-            FullDiskError: In all processes, of the checkpoint before.
+            FullDiskError: In all processes, for the previous checkpoint.
         """
         loss_sum = self.accelerator.reduce(self.loss_sum, "sum").item()
         if not math.isfinite(loss_sum):
@@ -163,7 +163,7 @@ class Training:
             self.step += 1
             self.batches.consumed += 1
             bar.update(self.recipe.batch_size)
-            # A GPU is asked for a number every ten steps only, as it would have to finish its work each time.
+            # Read a number from a GPU only every ten steps, because it must finish its work each time.
             if self.accelerator.device.type == "cpu" or self.step % 10 == 0:
                 self._watch(loss, batch, bar)
                 is_due = self._heed()
@@ -192,7 +192,7 @@ class Training:
         return diagnosis(self.learner.net, images, self.schedule.learning_rate, labels, divided)
 
     def _heed(self) -> bool:
-        """All processes stop at the same step, when any of them was asked to; whether it is time for a checkpoint."""
+        """Stop all processes at the same step if any was asked to; return whether it is time for a checkpoint."""
         late = self._writer.minutes > (self.limits.checkpoint_minutes or math.inf)
         code, is_due = greatest(self.accelerator, STOP.code, late)
         if code:
@@ -200,17 +200,17 @@ class Training:
         return bool(is_due)
 
     def _stop(self, code: int) -> NoReturn:
-        STOP.code = code  # of another process perhaps: what a launcher sends besides changes nothing
+        STOP.code = code  # perhaps that of another process; later signals of a launcher have no effect
         self.save()
         self._writer.settle()
         raise StoppedError(code, f"stopped at step {self.step}; the same command resumes from there")
 
     def _end_epoch(self, bar: Any) -> None:
         loss = self.accelerator.reduce(self.loss_sum, "sum").item() / self.batches.consumed
-        self._writer.settle()  # no thread writes while the test forks processes that load images
+        self._writer.settle()  # so that no thread writes while the test forks its workers
         try:
             found = self.test(self.objective.protocols()[0])
-        except StoppedError as stopped:  # in all processes; the validation begins again when the run resumes
+        except StoppedError as stopped:  # in all processes; the validation starts again when the run resumes
             self._stop(stopped.code)
         errors = {column: found[name] for column, name in self.objective.columns.items()}
         row = {

@@ -1,4 +1,4 @@
-"""What a run learns, and how it is tested: classes (Sect. 3.1) or boxes (Appendix A). The trainer knows neither."""
+"""What a run learns and how it is tested: classes (Sect. 3.1) or boxes (Appendix A). The trainer depends on neither."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -24,9 +24,9 @@ class Splits:
     """The images of a run.
 
     Attributes:
-        training: That are trained on.
-        validation: That the net is tested on after each epoch.
-        left_out: Training images that have not what is to be learned.
+        training: Images to train on.
+        validation: Images for the test after each epoch.
+        left_out: Training images without what is to be learned.
     """
 
     training: LabelledImages
@@ -36,14 +36,14 @@ class Splits:
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """What a test goes over.
+    """The images of a test and their preparation.
 
     Attributes:
         split: The images.
-        colours: Of the images that the net learns from.
-        dtype: Of the net.
+        colours: Colours of the net's training images.
+        dtype: Type of the net.
         accelerator: Adds up the counts of the processes.
-        workers: Processes that decode images, for each process; they persist from test to test.
+        workers: Number of processes that decode images, for each process; they persist from test to test.
     """
 
     split: LabelledImages
@@ -58,7 +58,7 @@ class Validation:
         return net_input(pixels.to(self.accelerator.device), self.colours, self.dtype)
 
     def share(self, protocol: Protocol, kind: Callable[..., Any]) -> EachOf:
-        """This process's part of the images as a protocol tests them; `kind` makes a dataset of split, Q and crop."""
+        """This process's part of the images for a protocol; `kind` makes a dataset from split, Q and crop."""
         if protocol not in self._shares:
             images = kind(self.split, protocol.scale, protocol.crop_size)
             rank, world = self.accelerator.process_index, self.accelerator.num_processes
@@ -71,10 +71,10 @@ class Objective(ABC):
     """What a run learns.
 
     Attributes:
-        recipe: Of the run.
+        recipe: The run's recipe.
         loss_name: What is minimised, in words.
         error_name: What the schedule watches, in words.
-        columns: From the columns of metrics.csv to what a test calls them; the first is what the schedule watches.
+        columns: From the columns of metrics.csv to the names in a test; the schedule watches the first.
     """
 
     recipe: Recipe
@@ -88,36 +88,36 @@ class Objective(ABC):
 
     @abstractmethod
     def loss(self, net: Any, outputs: Tensor, batch: Batch) -> Tensor:
-        """The sum over images of what is minimised, a scalar.
+        """The loss, summed over the images; a scalar.
 
         Args:
             net: The bare net.
-            outputs: (b, outputs) of it.
-            batch: On the same device.
+            outputs: (b, outputs) of the net.
+            batch: The batch, on the same device.
         """
 
     @abstractmethod
     def chance(self, classes: int) -> float | None:
-        """The loss of a net that has learned nothing, where there is such a number."""
+        """The loss of a net that has learned nothing; None if there is no such number."""
 
     @abstractmethod
     def protocols(self) -> list[Protocol]:
-        """The tests at the end of a run; the first of them follows each epoch."""
+        """The tests at the end of a run; the first one also runs after each epoch."""
 
     @abstractmethod
     def test(self, model: Applied, protocol: Protocol, on: Validation) -> tuple[dict[str, Any], list[Problem]]:
         """Test a net on every image of a split.
 
         Args:
-            model: On the accelerator's device.
+            model: The net, on the accelerator's device.
             protocol: One of `protocols()`.
-            on: The images, and what they need.
+            on: The images and their preparation.
 
         Returns:
-            Numbers from 0 to 1 by the names that `columns` has, and the number of "images"; and this process's
-            problems, each of which counts as an error.
+            Numbers from 0 to 1 by the names in `columns`, and the number of "images"; and this process's problems, each
+            of which counts as an error.
         """
 
     @abstractmethod
     def sentence(self, found: Mapping[str, Any]) -> str:
-        """What a test found, in words."""
+        """The results of a test in words."""

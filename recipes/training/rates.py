@@ -1,4 +1,4 @@
-"""How fast a training is on this hardware, and which of its parts is the limit: loading, copying, or the net."""
+"""The speed of a training on this hardware, and which of its parts is the limit: loading, copying, or the net."""
 
 import time
 from collections.abc import Callable
@@ -16,14 +16,14 @@ from recipes.training.learner import Learner
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rates:
-    """Of one process, in images a second.
+    """Rates of one process in images a second.
 
     Attributes:
-        together: As it trains.
-        loading: Images decoded, cropped and put together, with nothing else to do.
-        copying: From the machine's memory to the device; None where the device is the CPU.
-        net: SGD steps on images that are on the device.
-        tera: TFLOP/s of forward and backward at the rate `together`.
+        together: The whole training.
+        loading: Only decoding, cropping and batching images.
+        copying: Only copying from the machine's memory to the device; None if the device is the CPU.
+        net: Only SGD steps on images that are on the device.
+        tera: TFLOP/s of forward and backward passes at the rate `together`.
         peak: TFLOP/s of a large matrix product in the same precision.
     """
 
@@ -35,7 +35,7 @@ class Rates:
     peak: float
 
     def sentences(self, workers: int) -> str:
-        """In words."""
+        """The rates in words."""
         parts = {"loading": self.loading, "copying": self.copying, "the net": self.net}
         known = {name: rate for name, rate in parts.items() if rate is not None}
         alone = ", ".join(f"{name} {rate:.4g}" for name, rate in known.items())
@@ -49,14 +49,14 @@ class Rates:
 
 
 def measured(learner: Learner, feed: Feed, batch: Batch, together: float, steps: int) -> Rates:
-    """Measure each part alone; the net learns further meanwhile.
+    """Measure each part alone; the net continues to learn meanwhile.
 
     Args:
-        learner: Its net has made a step.
-        feed: Read once more, from the beginning of the epoch.
-        batch: On the device.
-        together: Images a second, as measured before.
-        steps: Of the net alone.
+        learner: A learner whose net has made a step.
+        feed: The batches; they are read again from the beginning of the epoch.
+        batch: A batch on the device.
+        together: Images a second of the whole training, as measured before.
+        steps: Number of steps of the net alone.
     """
     device, images = learner.accelerator.device, len(batch.labels)
     flops = flops_of(learner, batch)
@@ -72,7 +72,7 @@ def measured(learner: Learner, feed: Feed, batch: Batch, together: float, steps:
 
 
 def flops_of(learner: Learner, batch: Batch) -> int:
-    """Multiplications and additions of forward and backward for one image, none of them counted twice."""
+    """Multiplications and additions of forward and backward passes for one image, without recomputed ones."""
     net, one = learner.net, batch.piece(slice(1), learner.accelerator.device)
     repeats, net.grad_checkpointing = net.grad_checkpointing, False
     learner.masks.select(slice(1))
@@ -84,10 +84,10 @@ def flops_of(learner: Learner, batch: Batch) -> int:
 
 
 def matrix_product_rate(device: torch.device, precision: str) -> float:
-    """FLOP/s of a large matrix product, at best of some, in the precision that PyTorch is set to.
+    """FLOP/s of a large matrix product, the best of several, in PyTorch's current precision.
 
     Args:
-        device: Of the product.
+        device: Device of the product.
         precision: One of `recipes.names.PRECISIONS`.
     """
     dtype = {"bf16": torch.bfloat16, "fp64": torch.float64}.get(precision, torch.float32)
@@ -103,7 +103,7 @@ def matrix_product_rate(device: torch.device, precision: str) -> float:
 
 
 def _loading_rate(feed: Feed) -> float:
-    """Of the batches behind the first, which the processes that load begin with; of that one where it is alone."""
+    """The loading rate without the first batch, for which the workers start; with it if there is only one."""
     begin, images, first = time.perf_counter(), 0, 0.0
     for batch in feed:
         images += len(batch.labels)

@@ -32,7 +32,7 @@ RTX_3090 = 74 * 1_281_167 / (48 * 3600)
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One recipe of the chain, and where its folder is."""
+    """One recipe of the chain, and its folder."""
 
     name: str
     recipe: Recipe
@@ -40,14 +40,14 @@ class Run:
 
     @property
     def state(self) -> str:
-        """What is to be done: "finished", "to resume" or "to do"."""
+        """The state of the run: "finished", "to resume" or "to do"."""
         if self.folder.finished:
             return "finished"
         return "to resume" if self.folder.checkpoints.exists() else "to do"
 
 
 def chain(names: Sequence[str], output: Path, changes: Sequence[str] = ()) -> list[Run]:
-    """The recipes and all that they stand on, each behind those that it begins with; all with the changes of --set."""
+    """The recipes and those that they begin with, in an order that can be run; all with the changes of --set."""
 
     def up_to(name: str) -> list[str]:
         before = load_recipe(name).stands_on
@@ -67,17 +67,17 @@ def names_of(nets: Sequence[str], kind: str) -> list[str]:
 
     models = {f"vgg_{net}{last}" for net in nets for last in ("", "_box")}
     names = [name for name in recipe_names() if name.startswith("vgg_") and load_recipe(name).model in models]
-    # All nets at one scale before the next scale: the first tables are there first.
+    # All nets at one scale before the next scale, so that the first tables are finished first.
     return sorted((name for name in names if variant_of(name) == kind), key=lambda name: load_recipe(name).test_scale)
 
 
 def plan(runs: Sequence[Run], images: int, rate: float | None) -> str:
-    """The chain as a table: steps and images at the most, and the time at a rate of net D at 224 pixels.
+    """The chain as a table: maximum steps and images, and the time at a given rate of net D at 224 pixels.
 
     Args:
-        runs: In order.
-        images: Of the training set.
-        rate: Images of net D that are trained in a second, on all devices together; None assumes an RTX 3090's.
+        runs: The runs in order.
+        images: Images of the training set.
+        rate: Training images of net D a second on all devices together; None assumes the rate of an RTX 3090.
     """
     head = ["run", "net", "begins with", "S", "rate", "steps", "images", "time", "state"]
     rows, total = [], 0.0
@@ -99,7 +99,7 @@ def plan(runs: Sequence[Run], images: int, rate: float | None) -> str:
 
 
 def in_words(hours: float) -> str:
-    """A time as people say it: "under 1 s", "40 s", "25 min", "12.9 h", "8.2 days"."""
+    """A time in words: "under 1 s", "40 s", "25 min", "12.9 h", "8.2 days"."""
     seconds = hours * 3600
     if seconds < 1:
         return "under 1 s"
@@ -119,10 +119,10 @@ def _relative_cost(recipe: Recipe) -> float:
 
 
 def train(run: Run, args: argparse.Namespace) -> None:
-    """One run, in processes of its own; a signal to stop is handed on to them.
+    """Run one recipe in separate processes; a signal to stop is passed on to them.
 
     Raises:
-        ValueError: It did not end well.
+        ValueError: It failed.
     """
     launcher = shlex.split(args.launcher) if args.launcher else [sys.executable]
     command = [*launcher, str(TRAIN), "--recipe", run.name]
@@ -136,11 +136,11 @@ def train(run: Run, args: argparse.Namespace) -> None:
     finally:
         signal.signal(signal.SIGTERM, before)
     if code != 0:
-        raise ValueError(f"{run.name} ended with code {code}; its own words are above. Given again, this resumes it")
+        raise ValueError(f"{run.name} ended with code {code}; its messages are above. The same command resumes it")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Plan, or run everything that is not finished."""
+    """Print the plan, or run everything that is not finished."""
     names = args.recipes or names_of(args.nets, args.kind)
     runs = chain([name + SMALL * args.small for name in names], args.output, args.changes)
     if args.plan:

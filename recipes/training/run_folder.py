@@ -1,4 +1,4 @@
-"""The folder of a run: whether it is finished, its colours, and the course of its training as a table and a curve."""
+"""The folder of a run: whether it is finished, its colours, and the progress of its training as table and curve."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,7 +15,7 @@ from vgg_zoo.results import training_of
 
 @dataclass(frozen=True, slots=True)
 class RunFolder(OutputFolder):
-    """Where the files of a training are.
+    """The folder with the files of a training.
 
     `run.json` (what is learned) and `colours.json` are written at the beginning, `metrics.csv` after every epoch; the
     net, `bad_images.csv` and `learning_curve.png` at the end, and `results.json` last of all.
@@ -23,17 +23,17 @@ class RunFolder(OutputFolder):
 
     @property
     def metrics(self) -> Path:
-        """One row for each epoch."""
+        """The file with one row for each epoch."""
         return self.path / "metrics.csv"
 
     @property
     def finished(self) -> bool:
-        """The recipe came to its end here."""
+        """Whether the recipe ran to its end here."""
         results = training_of(self.path)
         return results is not None and bool(results["finished"])
 
     def colours(self, training: LabelledImages) -> Colours:
-        """The training images' colours: computed once, and kept with the run.
+        """The training images' colours, which are computed once and stored with the run.
 
         Raises:
             ValueError: The file is damaged.
@@ -51,9 +51,9 @@ class RunFolder(OutputFolder):
 
 
 def write_metrics(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write metrics.csv, one row for each epoch; without any there is no file."""
+    """Write metrics.csv with one row for each epoch; without rows, no file."""
     if rows:
-        header = list(rows[-1])  # the latest has every column; those of an older version lack some
+        header = list(rows[-1])  # the latest row has every column; rows of an older version lack some
         write_csv(path, header, [[row.get(name, "") for name in header] for row in rows])
     else:
         path.unlink(missing_ok=True)
@@ -65,13 +65,13 @@ def plot_learning_curve(
     """Draw loss, validation error and learning rate over the epochs.
 
     Args:
-        rows: Of metrics.csv.
-        picture: To write.
-        title: Above it.
-        loss_name: In words.
-        error: The error's column, and its words.
+        rows: Rows of metrics.csv.
+        picture: The file to write.
+        title: Title of the picture.
+        loss_name: The loss in words.
+        error: The error's column, and its name in words.
     """
-    from matplotlib.figure import Figure  # an extra, and slow to import
+    from matplotlib.figure import Figure  # optional, and slow to import
 
     columns = {name: [row[name] for row in rows] for name in rows[0]}
     epochs, percent = columns["epoch"], [100 * value for value in columns[error[0]]]

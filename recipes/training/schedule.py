@@ -9,15 +9,15 @@ from recipes.recipe import Recipe
 
 @dataclass(slots=True)
 class Schedule:
-    """The paper's schedule, or drops at the recipe's milestones; and what it has seen so far.
+    """The paper's schedule, or drops at the recipe's milestones, with its state.
 
     Attributes:
-        recipe: Its rate, and its drops and patience, or its milestones.
-        epochs: Epochs that have ended.
+        recipe: The recipe with the rate, and either drops and patience, or milestones.
+        epochs: Number of finished epochs.
         best: Highest validation accuracy so far, from 0 to 1.
-        waited: Epochs since then, or since the last drop.
-        drops: Times the rate was divided by 10.
-        ended: Accuracy stopped improving after the last drop: there is nothing more to learn.
+        waited: Epochs since the best accuracy or the last drop.
+        drops: How often the rate was divided by 10.
+        ended: Whether accuracy stopped improving after the last drop, so that there is nothing more to learn.
     """
 
     recipe: Recipe
@@ -29,11 +29,11 @@ class Schedule:
 
     @property
     def learning_rate(self) -> float:
-        """Of the next epoch."""
+        """The learning rate of the next epoch."""
         return float(self.recipe.learning_rate / 10**self.drops)
 
     def after_epoch(self, accuracy: float) -> None:
-        """Take the accuracy of the epoch that has just ended."""
+        """Update the schedule with the accuracy of the last epoch."""
         self.epochs += 1
         if accuracy > self.best:
             self.best, self.waited = accuracy, 0
@@ -46,11 +46,11 @@ class Schedule:
             self.drops, self.waited = min(self.drops + 1, self.recipe.drops), 0
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
+        """The state for a checkpoint."""
         return {key: value for key, value in asdict(self).items() if key != "recipe"}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Resume from `state()`; raises `KeyError` where it is another one's."""
+        """Resume from `state()`; raises `KeyError` if it has other keys."""
         if state.keys() != self.state().keys():
             raise KeyError(f"a schedule has {', '.join(self.state())}, not {', '.join(state)}")
         for key, value in state.items():

@@ -1,4 +1,4 @@
-"""The parts of a run, put together: data, net, and how it learns."""
+"""Building the parts of a run: data, net, and learner."""
 
 import argparse
 from functools import partial
@@ -28,26 +28,26 @@ from vgg_zoo.images.preprocessing import Colours
 from vgg_zoo.weights.folder import save_folder
 
 OBJECTIVES: dict[str, type[Objective]] = {"classes": Classification, "boxes": Localisation}
-"""By what a recipe says that it learns."""
+"""Objectives by the name in the recipe."""
 
 
 def load(recipe: Recipe, source: DataSource) -> Splits:
-    """The images, and what is to be learned of them; without boxes, nothing is asked of a data set but its classes.
+    """The images and the objective's labels; without boxes, a data set needs only classes.
 
     Raises:
-        ValueError: There is no such data set, there are fewer images than in one batch, or all are of one class where
-            classes are to be learned.
+        ValueError: The data set does not exist, there are fewer images than in one batch, or classes are to be learned
+            and there is only one.
     """
     splits = Splits(*(load_box_splits(source) if recipe.objective == "boxes" else load_splits(source)))
     images = len(splits.training)
-    check_batch_size(recipe.fitted(images).batch_size, images)  # before the run's folder is begun
+    check_batch_size(recipe.fitted(images).batch_size, images)  # before the run's folder is created
     if recipe.objective == "classes":
         check_classes(source, splits.training)
     return splits
 
 
 def check_classes(source: DataSource, training: LabelledImages) -> None:
-    """There is something to tell apart: the loss of one class falls to 0, and the net has learned nothing.
+    """Check that there are several classes: with one, the loss falls to 0 and the net learns nothing.
 
     Raises:
         ValueError: All images are of one class.
@@ -62,12 +62,12 @@ def check_classes(source: DataSource, training: LabelledImages) -> None:
 
 
 def net_of(recipe: Recipe, begins: str | None, classes: int, accelerator: Accelerator) -> tuple[Any, Colours | None]:
-    """The net as it begins, and its weights' own colours where its images are prepared by them.
+    """The initial net, and the colours of its weights if its images are prepared by them.
 
     DDP sends the weights of process 0 to the others when it wraps the net; only process 0 needs the trained one.
 
     Raises:
-        ValueError: What `beginning` named is no net that the recipe can begin with.
+        ValueError: The recipe cannot begin with the net that `beginning` named.
     """
     net = random_net(recipe, classes)
     own = from_main(accelerator, lambda: begin_with(begins, net, recipe), "reading the net that the recipe begins with")
@@ -75,12 +75,12 @@ def net_of(recipe: Recipe, begins: str | None, classes: int, accelerator: Accele
 
 
 def checkpoint_for(accelerator: Accelerator, checkpoints: Checkpoints, resume: str) -> Checkpoint | None:
-    """What all processes resume from, as process 0 finds it; the folder need not be there for the others.
+    """The checkpoint that all processes resume from, found by process 0; other processes may not have the folder.
 
     Args:
         accelerator: The processes.
-        checkpoints: Of the run.
-        resume: "auto" takes the newest whole checkpoint, None if there is none; else a checkpoint's folder.
+        checkpoints: Checkpoints of the run.
+        resume: "auto" takes the newest whole checkpoint, or None if there is none; otherwise a checkpoint's folder.
 
     Raises:
         ValueError: The named checkpoint is incomplete or altered.
@@ -94,7 +94,7 @@ def checkpoint_for(accelerator: Accelerator, checkpoints: Checkpoints, resume: s
 
 
 def limits_of(args: argparse.Namespace) -> Limits:
-    """What the options say of where and how long."""
+    """The limits from the options."""
     return Limits(
         max_steps=args.max_steps,
         device_batch=args.device_batch,
@@ -116,7 +116,7 @@ def assemble(
     folder: RunFolder,
     accelerator: Accelerator,
 ) -> Training:
-    """The parts of a run, each for what the options say, put together; `net` is what it begins with."""
+    """The parts of a run, built according to the options; `net` is the initial net."""
     training, objective = splits.training, OBJECTIVES[recipe.objective](recipe)
     limits = limits_of(args)
     net.set_grad_checkpointing(args.gradient_checkpointing)

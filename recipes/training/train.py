@@ -38,7 +38,7 @@ COLOURS = "computing the mean and principal components of the training images"
 
 
 def identity(recipe: Recipe, args: argparse.Namespace, splits: Splits) -> Any:
-    """What decides what is learned: the same in every part of an interrupted run."""
+    """Everything that determines what is learned; it is the same in every part of an interrupted run."""
     return {
         "recipe": args.recipe,
         "settings": asdict(recipe),
@@ -66,7 +66,7 @@ def has_trained(folder: RunFolder, asked: Recipe, args: argparse.Namespace) -> b
 
 @torch.inference_mode()
 def example(training: Training) -> dict[str, Any]:
-    """The net's outputs for one image, by which a net loaded from the folder can be told to be the trained one."""
+    """The net's outputs for one image, to check that a net loaded from the folder is the trained one."""
     split, protocol, net = training.validation, training.objective.protocols()[0], training.learner.saved
     index = next((index for index in range(len(split)) if split.read([index])[0][0] is not None), None)
     if index is None:
@@ -78,7 +78,7 @@ def example(training: Training) -> dict[str, Any]:
 
 
 def finish(training: Training, splits: Splits, args: argparse.Namespace) -> None:
-    """Test the net by every protocol, write what the run leaves, and say what was found."""
+    """Test the net by every protocol, write the files of the run, and print the results."""
     accelerator, protocols = training.accelerator, training.objective.protocols()
     results = {protocol.name: asdict(protocol) | training.test(protocol) for protocol in protocols}
     problems = sorted(set(gather_object(list(training.problems))))
@@ -101,7 +101,7 @@ def tell(recipe: Recipe, folder: RunFolder, new: bool) -> None:
 def write(
     training: Training, splits: Splits, args: argparse.Namespace, results: dict[str, Any], problems: Sequence[Problem]
 ) -> bool:
-    """What the run leaves; results.json last, as the sign of the rest. Called by one process.
+    """Write the files of the run, results.json last as the sign that all is complete. Called by one process.
 
     Returns:
         Whether results.json says anything new.
@@ -141,7 +141,7 @@ def write(
 
 
 def train(asked: Recipe, args: argparse.Namespace) -> None:
-    """Everything that a training does."""
+    """Run a training."""
     accelerator = begin_processes(args, args.output)
     if not train_net(asked, args, accelerator) and accelerator.is_main_process:
         tell(asked, RunFolder(args.output), new=False)
@@ -149,10 +149,10 @@ def train(asked: Recipe, args: argparse.Namespace) -> None:
 
 
 def train_net(asked: Recipe, args: argparse.Namespace, accelerator: Accelerator) -> bool:
-    """The same, between the beginning and the end of the processes; whether anything was left to do.
+    """Train between the beginning and the end of the processes; return whether anything was left to do.
 
-    Only process 0 opens the folder of the run, and that of the net that it begins with: another machine need not have
-    them, and what it has under the same names is not looked at.
+    Only process 0 opens the folder of the run, and that of the initial net. Other machines need not have these folders;
+    if they have folders of the same names, these are ignored.
     """
     folder = RunFolder(args.output)
 
@@ -175,7 +175,7 @@ def train_net(asked: Recipe, args: argparse.Namespace, accelerator: Accelerator)
 
     def begin() -> bool:
         folder.begin(identity(recipe, args, splits), args.overwrite)
-        return folder.finished  # by a process that used the folder until now
+        return folder.finished  # by a process that has used the folder until now
 
     if from_main(accelerator, begin, "looking at the folder of the run"):
         return False
@@ -204,14 +204,14 @@ def train_net(asked: Recipe, args: argparse.Namespace, accelerator: Accelerator)
     if args.trackers:
         options = {"wandb": {"dir": str(args.output)}}
         accelerator.init_trackers(args.output.name, config={"recipe": args.recipe}, init_kwargs=options)
-    with STOP.deferred():  # until a step is over, and in tests a batch
+    with STOP.deferred():  # until the end of a step, or of a batch in tests
         training.train()
         finish(training, splits, args)
     return True
 
 
 def run(args: argparse.Namespace) -> None:
-    """Train, or try on made-up images."""
+    """Train, or make a dry run on made-up images."""
     recipe = changed(load_recipe(args.recipe), args.changes)
     if args.dry_run:
         dry_run(recipe, args)

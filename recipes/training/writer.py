@@ -1,4 +1,4 @@
-"""Checkpoints that are written while the training goes on, of copies of the net and its momentum."""
+"""Writing checkpoints while the training continues, from copies of the net and its momentum."""
 
 import copy
 import time
@@ -21,22 +21,22 @@ Files = Mapping[str, Mapping[str, Tensor]]
 
 
 class Snapshot:
-    """Copies in the machine's memory, taken in some hundredths of a second; the next one overwrites them.
+    """Copies in the machine's memory, made in some hundredths of a second; the next `take` overwrites them.
 
     Attributes:
-        net: A copy of the net; its weights are those of the last `take`.
-        files: The other tensors, likewise.
+        net: A copy of the net, with the weights of the last `take`.
+        files: Copies of the other tensors from the last `take`.
     """
 
     def __init__(self, net: nn.Module) -> None:
-        # Told of the copies of all weights, deepcopy copies none itself, which would take a GPU's memory.
+        # deepcopy gets the copies of all weights, so that it copies none itself, which would need a GPU's memory.
         copies: dict[int, Any] = {id(weight): nn.Parameter(_room(weight), False) for weight in net.parameters()}
         self.net: Any = copy.deepcopy(net, copies)
         self.files: dict[str, dict[str, Tensor]] = {}
 
     @torch.no_grad()
     def take(self, net: nn.Module, files: Files) -> None:
-        """Copy a net like the one that was given at the beginning, and tensors of any files."""
+        """Copy a net like the initial one, and tensors of any files."""
         for own, weight in zip(self.net.parameters(), net.parameters(), strict=True):
             own.copy_(weight, non_blocking=True)
         before, self.files = self.files, {}
@@ -50,17 +50,17 @@ class Snapshot:
 
 
 def _room(tensor: Tensor) -> Tensor:
-    """Memory for a copy; a GPU writes fastest into pinned memory."""
+    """Memory for a copy; it is pinned for a GPU, which writes fastest into it."""
     return torch.empty_like(tensor, device="cpu", pin_memory=tensor.is_cuda, requires_grad=False)
 
 
 class CheckpointWriter:
-    """Writes checkpoints in a thread, one after the other. When its block ends it has written all of them.
+    """Writes checkpoints in a thread, one after the other; all are written when its block ends.
 
     Args:
-        checkpoints: Where they go.
-        write_net: Writes timm's folder of a net.
-        accelerator: The processes, which call every method together; process 0 alone writes.
+        checkpoints: The run's checkpoints.
+        write_net: A function that writes a net as a folder for timm.
+        accelerator: The processes, which call every method together; only process 0 writes.
     """
 
     def __init__(
@@ -78,24 +78,24 @@ class CheckpointWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._thread.shutdown()  # whoever uses the folder next finds it at rest, whatever happened
+        self._thread.shutdown()  # so that nothing writes into the folder any more, even after an error
 
     @property
     def minutes(self) -> float:
-        """Since the last checkpoint was begun."""
+        """Minutes since the beginning of the last checkpoint."""
         return (time.monotonic() - self._last) / 60
 
     def write(self, step: int, state: Mapping[str, Any], net: nn.Module, tensors: Files) -> None:
-        """Begin to write a checkpoint of this moment, once the one before is on the disk.
+        """Begin to write a checkpoint of the present state, after the previous one is on the disk.
 
         Args:
             step: SGD steps so far.
-            state: Plain data, as of `Checkpoints.save`.
-            net: Whose weights are kept.
+            state: Plain data, as in `Checkpoints.save`.
+            net: The net whose weights are saved.
             tensors: Further files by name.
 
         Raises:
-            FullDiskError: In all processes, of the checkpoint before.
+            FullDiskError: In all processes, for the previous checkpoint.
         """
         self.settle()
         self._last = time.monotonic()
@@ -109,7 +109,7 @@ class CheckpointWriter:
         """Wait until the latest checkpoint is on the disk.
 
         Raises:
-            FullDiskError: In all processes, as one line ends the run.
+            FullDiskError: In all processes; the run ends with one line.
         """
 
         def written() -> None:

@@ -69,7 +69,7 @@ def test_a_small_set_of_odd_images_is_learned_from(net: Path, photos: Make, tmp_
     for said in (
         "note: no validation split: 2 images of 10, a fifth and at least one of each class, are held out",
         "note: classes of one image are trained on and not tested: 'class0002'",
-        f"begins with {net}: vgg_a, whose layers are copied but for fc8, which is new, N(0, 0.01²), for 3 classes; all "
+        f"begins with {net}: vgg_a, whose layers are copied except fc8, which is new, N(0, 0.01²), for 3 classes; all "
         "but fc8 is frozen",
         "images are RGB minus (127.5, 63.75, 191.25), divided by (63.75, 51, 31.875), as these weights were trained",
         "batches of 2 images, a quarter of the training set, in place of 16",

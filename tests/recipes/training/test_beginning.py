@@ -100,7 +100,7 @@ def test_a_new_last_layer_takes_any_number_of_classes_from_any_net(name: str, cl
     assert not net.head.fc.bias.any()
     assert colours is not None
     said = sentences(recipe, str(source), classes, colours)
-    assert f"begins with {folder}: {name}, whose layers are copied but for fc8" in said
+    assert f"begins with {folder}: {name}, whose layers are copied except fc8" in said
     assert f"for {classes} classes; all but fc8 is frozen\nimages are RGB minus (1, 2, 3), as these weights" in said
 
 
