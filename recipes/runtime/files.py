@@ -1,4 +1,4 @@
-"""Files that commands write: JSON, tables as CSV and as Markdown, and where a result comes from."""
+"""Files that commands write: JSON, tables as CSV and Markdown, and the origin of a result."""
 
 import csv
 import io
@@ -20,7 +20,7 @@ PACKAGES = ("torch", "timm", "accelerate", "datasets", "pillow", "safetensors")
 
 
 def write_rows(path: Path, rows: Sequence[Any]) -> None:
-    """Write a table of dataclasses of one kind, at least one: of bad images, for example."""
+    """Write a table of at least one dataclass, all of the same type, for example bad images."""
     write_csv(path, [field.name for field in fields(rows[0])], [astuple(row) for row in rows])
 
 
@@ -60,7 +60,7 @@ def provenance() -> dict[str, Any]:
 
 
 def _commit() -> str | None:
-    """The checkout's commit, with "+" where files differ from it; None outside a checkout."""
+    """The checkout's commit, with "+" if files differ from it; None outside a checkout."""
     git = ["git", "-C", str(Path(__file__).parent)]
     try:
         commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()

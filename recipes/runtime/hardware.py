@@ -1,4 +1,4 @@
-"""What a command computes on: the devices it finds, the arithmetic they are set to, and what results say of both."""
+"""The hardware of a command: its devices, their arithmetic, and the description of both in results."""
 
 import os
 import subprocess
@@ -39,13 +39,13 @@ def _is_cpu_wanted() -> bool:
 
 
 def check_devices() -> str | None:
-    """Look at the GPUs of this machine before they are used.
+    """Check the GPUs of this machine before they are used.
 
     Returns:
-        A warning of a GPU that PyTorch cannot use.
+        A warning about a GPU that PyTorch cannot use.
 
     Raises:
-        ValueError: More processes on this machine than GPUs.
+        ValueError: This machine has more processes than GPUs.
     """
     if _is_cpu_wanted():
         return None
@@ -62,7 +62,7 @@ def check_devices() -> str | None:
 
 
 def _unusable_gpu() -> str | None:
-    """Why PyTorch uses no NVIDIA GPU, where there is one and nobody hid it."""
+    """Why PyTorch uses no NVIDIA GPU although there is one that is not hidden."""
     if not Path("/dev/nvidia0").exists() or os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
         return None
     if torch.version.cuda is None:
@@ -76,20 +76,20 @@ def _unusable_gpu() -> str | None:
 
 
 def precision_of(asked: str | None, accelerator: Accelerator) -> str:
-    """The precision of a command: the one that its user asked for, else the launcher's bf16, else fp32."""
+    """The precision of a command: the given one, or else the launcher's bf16, or else fp32."""
     return asked or ("bf16" if accelerator.mixed_precision == "bf16" else "fp32")
 
 
 def set_arithmetic(precision: str, device: torch.device, deterministic: bool) -> None:
-    """Set PyTorch to a precision, whatever it or the launcher has by default: its own fp32 convolutions are in TF32.
+    """Set PyTorch's precision, whatever its default or the launcher's: its own fp32 convolutions use TF32.
 
     Args:
         precision: One of `recipes.names.PRECISIONS`.
-        device: Of this process.
-        deterministic: Bit-identical in every run; else cuDNN tries which of its algorithms is fastest.
+        device: Device of this process.
+        deterministic: Make results bit-identical in every run; otherwise cuDNN measures which algorithm is fastest.
 
     Raises:
-        ValueError: The device has no such arithmetic.
+        ValueError: The device does not support the precision.
     """
     if precision == "tf32" and device.type != "cuda":
         raise ValueError(f"--precision tf32 is arithmetic of NVIDIA's GPUs, and this is a {device.type}; take fp32")
@@ -104,13 +104,13 @@ def set_arithmetic(precision: str, device: torch.device, deterministic: bool) ->
     torch.backends.cudnn.allow_tf32 = precision == "tf32"
     torch.backends.cudnn.benchmark = not deterministic
     if deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS requires it
         torch.use_deterministic_algorithms(True)
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # it would write every new tensor twice
 
 
 def hardware() -> dict[str, Any]:
-    """What results.json says of where they were computed, as plain data."""
+    """The description of the hardware for results.json, as plain data."""
     device = PartialState().device if PartialState._shared_state else torch.device("cpu")
     found: dict[str, Any] = {"device": device.type, "name": cpu_name(), "threads": torch.get_num_threads()}
     if device.type == "cuda":
@@ -136,8 +136,8 @@ def _driver() -> str | None:
 
 
 def loading_processes(asked: int | None, device: torch.device) -> int:
-    """How many processes load images for this one: the number asked for, else this process's share of a GPU machine's
-    cores, and none of a CPU's, which the net needs itself.
+    """Number of processes that load images for this one: the given number, or else this process's share of the cores of
+    a machine with a GPU. Without a GPU it is 0, because the net needs the cores itself.
     """
     if asked is not None:
         return asked

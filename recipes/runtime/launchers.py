@@ -1,4 +1,4 @@
-"""What starts the processes of a command: Accelerate's launcher, torchrun or a scheduler; and what is wrong with it."""
+"""The launchers of a command's processes (Accelerate's, torchrun, a scheduler), and checks of their settings."""
 
 import os
 import shlex
@@ -18,28 +18,28 @@ from recipes.runtime.signals import EXIT_CODES, die_with_parent
 _UNSUPPORTED = (DistributedType.DEEPSPEED, DistributedType.FSDP, DistributedType.MEGATRON_LM, DistributedType.XLA)
 
 ON_CPU = {"ACCELERATE_USE_CPU": "true"}
-"""Environment of `launch_command` on a machine without GPUs, or without the wish to use them."""
+"""Environment of `launch_command` to run on the CPU."""
 
 
 def launch_command(processes: int) -> list[str]:
-    """The beginning of a command that runs a script in so many processes on this machine.
+    """The beginning of a command that runs a script in this many processes on this machine.
 
-    `accelerate launch --cpu --num_processes 2` silently starts one process; told of GPUs and, by `ON_CPU`, forbidden to
-    use them, it starts two.
+    `accelerate launch --cpu --num_processes 2` silently starts one process. It starts two if it is configured for GPUs
+    and `ON_CPU` forbids their use.
     """
     if processes == 1:
         return [sys.executable]
     options = ["--multi_gpu", "--num_processes", str(processes), "--num_machines", "1", "--main_process_port", "0"]
-    # Said in full, so that the launcher asks nothing and warns of nothing.
+    # All options are given, so that the launcher asks nothing and prints no warnings.
     options += ["--mixed_precision", "no", "--dynamo_backend", "no"]
     return [sys.executable, "-m", "accelerate.commands.launch", *options]
 
 
 def launch(script: str, *options: str | Path, processes: int) -> None:
-    """Run a command of recipes/ in real processes on the CPU, as a user would on GPUs, and show what is typed for it.
+    """Run a command of recipes/ in real processes on the CPU, as a user would on GPUs, and print its command line.
 
     Raises:
-        ValueError: It did not end well; its own words stand above.
+        ValueError: It failed; its messages are printed above.
     """
     words = [f"recipes/{script}.py", *map(str, options)]
     print("$", shlex.join(["accelerate", "launch", *words]), flush=True)
@@ -47,15 +47,15 @@ def launch(script: str, *options: str | Path, processes: int) -> None:
     words[0] = str(root / words[0])
     done = subprocess.run([*launch_command(processes), *words], check=False, env={**os.environ, **ON_CPU})
     if done.returncode:
-        raise ValueError(f"recipes/{script}.py ended with code {done.returncode}; its own words are above")
+        raise ValueError(f"recipes/{script}.py ended with code {done.returncode}; its messages are above")
 
 
 def check_launch(accelerator: Accelerator) -> None:
-    """Refuse what the launcher's options or environment would change without a word.
+    """Refuse settings of the launcher or the environment that would silently change the training.
 
     Raises:
-        ValueError: Gradients accumulated over steps, float16, processes that share a net otherwise than DDP, or
-            processes that do not know of each other.
+        ValueError: Gradients would be accumulated over steps, the precision is float16, processes share a net without
+            DDP, or processes do not know of each other.
     """
     _check_ranks(accelerator.num_processes)
     kind, steps = accelerator.distributed_type, accelerator.gradient_accumulation_steps
@@ -85,7 +85,7 @@ def _check_ranks(processes: int) -> None:
     """Refuse a job whose processes would each do the whole work in the same folder.
 
     Raises:
-        ValueError: The environment tells of more or fewer processes than this one knows of.
+        ValueError: The environment has another number of processes than this process knows of.
     """
     for name, at_least in (("WORLD_SIZE", False), ("OMPI_COMM_WORLD_SIZE", True), ("SLURM_STEP_NUM_TASKS", True)):
         told = os.environ.get(name, "")
@@ -108,13 +108,13 @@ def launcher() -> psutil.Process | None:
 
 
 def processes_asked_for(command: Sequence[str]) -> int | None:
-    """How many processes Accelerate's launcher was asked for.
+    """Number of processes that Accelerate's launcher was asked for.
 
     Args:
-        command: Its command line: --num_processes, else what its configuration file says, the named or the usual one.
+        command: Its command line. The number is --num_processes, or that of its configuration file.
 
     Returns:
-        None where neither names a number.
+        None if neither has a number.
     """
     options = _options(command)
     if (asked := options.get("num_processes")) is not None:
@@ -122,7 +122,7 @@ def processes_asked_for(command: Sequence[str]) -> int | None:
     file = options.get("config_file", default_yaml_config_file)
     try:
         return int(load_config_from_file(file).num_processes) if Path(file).is_file() else None
-    except Exception:  # a file of which the launcher itself has said what is wrong
+    except Exception:  # the launcher itself has reported what is wrong with the file
         return None
 
 
@@ -137,7 +137,7 @@ def _options(command: Sequence[str]) -> dict[str, str]:
 
 
 def too_few_processes(processes: int) -> str | None:
-    """A warning where Accelerate's launcher started fewer processes than it was asked for, as `--cpu` makes it."""
+    """A warning if Accelerate's launcher started fewer processes than requested, as with `--cpu`."""
     parent = launcher()
     asked = processes_asked_for(parent.cmdline()) if parent else None
     if asked is None or asked <= processes:
@@ -150,20 +150,20 @@ def too_few_processes(processes: int) -> str | None:
 
 
 def begin_process() -> None:
-    """What every process of a job begins with: when its launcher ends, it is asked to stop, and writes a checkpoint.
+    """Make this process stop with a checkpoint when its launcher ends; every process of a job calls this first.
 
-    torchrun starts processes in sessions of their own, and Accelerate's launcher of one process hands no signal on: if
-    either is killed, they would go on training, and write into the folder of the run that its user then starts again.
-    Without a launcher nothing happens.
+    torchrun starts processes in separate sessions, and Accelerate's launcher of one process passes no signals on. If
+    either is killed, its processes would continue to train, and write into the folder of the run that its user then
+    starts again. Without a launcher, this function does nothing.
     """
     if "TORCHELASTIC_RUN_ID" in os.environ or launcher() is not None:
         die_with_parent(signal.SIGTERM)
 
 
 def stop_launcher(code: int) -> None:
-    """End Accelerate's launcher of one process as this process was asked to end; it would make of every code a 1.
+    """End Accelerate's launcher of one process with the same signal, because it would turn every exit code into 1.
 
-    That of several processes is torchrun, which takes signals itself and cannot be told.
+    For several processes the launcher is torchrun, which handles signals itself and cannot be changed.
     """
     parent = launcher()
     if parent is not None and "TORCHELASTIC_RUN_ID" not in os.environ:

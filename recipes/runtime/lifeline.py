@@ -1,7 +1,7 @@
-"""A connection from each process to process 0, by which the kernel tells when a machine is gone.
+"""A connection from each process to process 0, on which the kernel detects that a machine is gone.
 
-Sums over processes (gloo's and NCCL's) wait for ten minutes for a machine that lost its power or its network: nobody
-tells the other end. On this connection the kernel asks every few seconds whether the other machine is there, and it
+Sums over processes (gloo's and NCCL's) wait ten minutes for a machine that lost its power or its network, because
+nothing tells the other end. On this connection, the kernel probes the other machine every few seconds. The kernel also
 answers for processes that are busy, paged out or stopped.
 """
 
@@ -20,10 +20,10 @@ from accelerate.utils import broadcast_object_list, gather_object
 from recipes.runtime.lock import release
 
 SILENCE = (10, 5, 4)
-"""Seconds of silence before the kernel asks, seconds between questions, and how many remain unanswered: 30 s in all."""
+"""Seconds of silence before the first probe, seconds between probes, and allowed unanswered probes: 30 s in all."""
 
 GRACE = 5.0
-"""Seconds that a process has, after another one ended, to find it out by itself, and say what it was doing."""
+"""Seconds for a process to notice by itself that another one ended, and to report what it was doing."""
 
 _GOODBYE = b"."
 _held: list[socket.socket] = []
@@ -31,7 +31,7 @@ _ending = Lock()
 
 
 def hold_on(accelerator: Accelerator) -> None:
-    """Connect this process with process 0; called by all processes, before any work. One machine needs none."""
+    """Connect this process with process 0; called by all processes before any work. One machine needs no connection."""
     world, rank = accelerator.num_processes, accelerator.process_index
     if world == 1 or os.environ.get("LOCAL_WORLD_SIZE") == str(world):
         return
@@ -48,7 +48,7 @@ def hold_on(accelerator: Accelerator) -> None:
 
 
 def let_go(ended_well: bool) -> None:
-    """Watch no longer; if this process ends as it should, tell the others that they need not follow it."""
+    """Stop watching; if this process ends normally, tell the others that they need not end with it."""
     while _held:
         connection = _held.pop()
         if ended_well:
@@ -57,7 +57,7 @@ def let_go(ended_well: bool) -> None:
 
 
 def _listener() -> socket.socket:
-    """On the address by which this process reaches the one by which the processes found each other."""
+    """Listen on the address by which this process reaches the rendezvous."""
     address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     family, _, _, _, place = socket.getaddrinfo(address, port, type=socket.SOCK_DGRAM)[0]
     with socket.socket(family, socket.SOCK_DGRAM) as probe:
@@ -67,7 +67,7 @@ def _listener() -> socket.socket:
 
 
 def _connect(place: tuple[str, int], password: bytes, rank: int) -> str | None:
-    """Connect with process 0; what is wrong if that fails."""
+    """Connect with process 0; returns what is wrong if this fails."""
     try:
         connection = socket.create_connection(place, timeout=30)
         connection.sendall(password)
@@ -78,7 +78,7 @@ def _connect(place: tuple[str, int], password: bytes, rank: int) -> str | None:
 
 
 def _accept(listener: socket.socket, password: bytes, count: int) -> None:
-    """Take so many connections of this job; one of anybody else is closed."""
+    """Accept this many connections of this job; other connections are closed."""
     listener.settimeout(60)
     while count:
         connection = listener.accept()[0]
@@ -92,11 +92,11 @@ def _accept(listener: socket.socket, password: bytes, count: int) -> None:
 
 
 def _watch(connection: socket.socket) -> None:
-    """Have the kernel ask, and a thread wait for what it says."""
+    """Turn on the kernel's probes, and let a thread wait for the result."""
     connection.settimeout(None)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in zip(("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT"), SILENCE, strict=True):
-        if hasattr(socket, name):  # else the system's own patience counts
+        if hasattr(socket, name):  # otherwise the system's own time limits hold
             connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
     _held.append(connection)
     Thread(target=_wait_for_its_end, args=(connection,), daemon=True).start()
@@ -116,7 +116,7 @@ def _wait_for_its_end(connection: socket.socket) -> None:
 
 
 def end(why: str) -> None:
-    """End this process, which may wait in a sum for one that is gone, and run no more Python."""
+    """End this process without running more Python, because it may wait in a sum for a process that is gone."""
     said = f"\nerror: another process of the job is gone ({why}); the same command resumes"  # below a progress bar
     print(said, file=sys.stderr, flush=True)
     release()

@@ -10,33 +10,32 @@ from torch.utils.data import DataLoader, Dataset
 from recipes.runtime.signals import begin_worker
 
 _PAUSE = 0.05
-_TASK = 8  # images: to send each by itself costs the owner as much as to use it
+_TASK = 8  # images: sending each image separately costs the owner as much as using it
 
 
 class ImageLoader(DataLoader[Any]):
-    """A `DataLoader` whose workers end with their owner, hand signals on to it, and are forked at a quiet moment.
+    """A `DataLoader` whose workers end with their owner, pass signals on to it, and are forked at a quiet moment.
 
-    Python's fork waits for ever, in the child, if another thread ended in that instant (seen with 3.11: the new process
-    wants a lock that the thread had). Those that served the workers of a loader before this one have ended after a
-    pause.
+    After Python's fork, the child waits for ever if another thread ended in that instant (seen with 3.11: the new
+    process needs a lock that the thread had). After a pause, the threads of the previous loader's workers have ended.
     """
 
     def __init__(self, images: Dataset[Any], **options: Any) -> None:
         super().__init__(images, worker_init_fn=begin_worker, **options)
 
     def __iter__(self) -> Any:
-        if self.num_workers > 0 and self._iterator is None:  # workers that persist are there already
+        if self.num_workers > 0 and self._iterator is None:  # persistent workers exist already
             time.sleep(_PAUSE)
         return super().__iter__()
 
 
 class EachOf:
-    """Some items of a dataset, each once in every pass, as they are and in this order.
+    """Some items of a dataset, each once in every pass, unchanged and in this order.
 
     Args:
         images: The dataset.
-        order: Which of its items.
-        workers: Processes that load the next ones meanwhile. They wait for the next pass.
+        order: Indices of the items.
+        workers: Number of processes that load the next items meanwhile. They wait for the next pass.
     """
 
     def __init__(self, images: Dataset[Any], order: Sequence[int], workers: int = 0) -> None:

@@ -1,4 +1,4 @@
-"""The lock of a folder: no two runs write into it at once. It names its holder, and ends with it."""
+"""The lock of a folder, so that no two runs write into it at once. It names its holder, and ends with it."""
 
 import json
 import os
@@ -13,10 +13,10 @@ if sys.platform != "win32":
     import fcntl
 
 LOCK = ".lock"
-"""The file's name; it is there only while a process writes into the folder, or if that was killed."""
+"""Name of the lock file; it exists only while a process writes into the folder, or after this process was killed."""
 
 PATIENCE = 30.0
-"""Seconds to wait for a holder: what a run that was asked to stop may take for its checkpoint."""
+"""Seconds to wait for a holder: the time that a stopping run may need for its checkpoint."""
 
 _held: dict[Path, int] = {}
 
@@ -24,10 +24,10 @@ _held: dict[Path, int] = {}
 def hold(folder: Path, patience: float | None = None) -> None:
     """Hold the lock of a folder until `release`, or until the end of this process and those that it forked.
 
-    The system keeps the lock (`flock`, on NFS that of the server), so that a holder that was killed leaves none.
+    The system keeps the lock (`flock`, on NFS that of the server), so a killed holder leaves no lock.
 
     Args:
-        folder: That is there.
+        folder: An existing folder.
         patience: Seconds to wait for another holder; None takes `PATIENCE`.
 
     Raises:
@@ -43,7 +43,7 @@ def hold(folder: Path, patience: float | None = None) -> None:
         if _locked(descriptor):
             if _is_there(file, descriptor):
                 break
-            os.close(descriptor)  # its holder has removed it meanwhile
+            os.close(descriptor)  # its holder has removed the file meanwhile
             continue
         holder = _holder(descriptor)
         os.close(descriptor)
@@ -61,7 +61,7 @@ def hold(folder: Path, patience: float | None = None) -> None:
 
 
 def remove_stale(folder: Path) -> None:
-    """Remove the file that a killed holder left; a folder that is held, or cannot be written to, stays as it is."""
+    """Remove the file of a killed holder; a folder that is locked, or not writable, does not change."""
     if (folder / LOCK).exists():
         with suppress(ValueError, OSError):
             hold(folder, patience=0)
@@ -69,7 +69,7 @@ def remove_stale(folder: Path) -> None:
 
 
 def release() -> None:
-    """Give all locks of this process back."""
+    """Release all locks of this process."""
     while _held:
         file, descriptor = _held.popitem()
         file.unlink(missing_ok=True)
@@ -104,5 +104,5 @@ def _holder(descriptor: int) -> str:
     try:
         told = json.loads(os.pread(descriptor, 4096, 0))
         return f"process {told['pid']} on {told['host']} ({told['command']}) since {told['since']}"
-    except (ValueError, KeyError, TypeError):  # it writes just now
+    except (ValueError, KeyError, TypeError):  # it is being written
         return "another process"

@@ -1,4 +1,4 @@
-"""Options that several commands share; reading them imports nothing that computes."""
+"""Options that several commands share; parsing them imports no heavy library."""
 
 import argparse
 from pathlib import Path
@@ -64,8 +64,8 @@ def add_testing_options(parser: argparse.ArgumentParser, strict: str | None = "d
     """Options of every command that tests a net; none of them changes a result beyond the precision's rounding.
 
     Args:
-        parser: Of the command.
-        strict: What --strict asks of every image, "decoded" or "used"; None leaves the option out.
+        parser: The command's parser.
+        strict: What --strict requires of every image, "decoded" or "used"; None leaves the option out.
 
     Returns:
         The group, for further options.
@@ -76,8 +76,8 @@ def add_testing_options(parser: argparse.ArgumentParser, strict: str | None = "d
     group.add_argument(
         "--most-pixels",
         type=whole(LEAST_SIDE**2),
-        help="that go through a net at once; tiles beyond. Default: 2**20 on a CPU; on a GPU one for each 4 kB of its "
-        "memory, at most 2**24",
+        help="pixels that go through a net at once; larger images use tiles. Default: 2**20 on a CPU; on a GPU one for "
+        "each 4 kB of its memory, at most 2**24",
     )
     add_precision(group)
     group.add_argument(
@@ -100,7 +100,7 @@ def add_device(parser: argparse._ActionsContainer) -> None:
 
 
 def add_workers(parser: argparse._ActionsContainer) -> None:
-    """The option that says how many processes load images."""
+    """The option for the number of processes that load images."""
     parser.add_argument(
         "--workers",
         type=whole(0),
@@ -109,17 +109,17 @@ def add_workers(parser: argparse._ActionsContainer) -> None:
 
 
 def add_precision(parser: argparse._ActionsContainer) -> None:
-    """The option that says how numbers are held."""
+    """The option for the precision."""
     parser.add_argument(
         "--precision",
         choices=PRECISIONS,
-        help="of the arithmetic; default: as accelerate launch says, else IEEE's fp32. bf16 and tf32 keep fp32 weights",
+        help="of the arithmetic; default: that of accelerate launch, else fp32 (IEEE). bf16 and tf32 keep fp32 weights",
     )
 
 
 def add_hardware_options(parser: argparse.ArgumentParser) -> None:
-    """Options that say on what hardware."""
-    group = parser.add_argument_group("hardware; changes nothing of what is learned")
+    """Options for the hardware."""
+    group = parser.add_argument_group("hardware; does not change what is learned")
     add_device(group)
     add_workers(group)
     group.add_argument(
@@ -136,7 +136,7 @@ def add_hardware_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_set_option(parser: argparse._ActionsContainer) -> None:
-    """The option --set, whose words are `args.changes`."""
+    """The option --set; its words are in `args.changes`."""
     parser.add_argument(
         "--set",
         nargs="+",

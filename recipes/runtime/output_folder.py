@@ -1,4 +1,4 @@
-"""The folder that a command writes to: whose it is, and which of its files are there."""
+"""The folder that a command writes to: which run it belongs to, and which files it has."""
 
 import json
 import shutil
@@ -39,21 +39,21 @@ WHAT = {
 
 @dataclass(frozen=True, slots=True)
 class OutputFolder:
-    """An --output. `run.json`, what decides the results, is written first, and `results.json` last.
+    """An --output. `run.json`, which has all that determines the results, is written first, and `results.json` last.
 
-    A command that was killed resumes in it when the same command is given again.
+    If a command was killed, the same command resumes it in this folder.
     """
 
     path: Path
 
     @property
     def identity(self) -> Path:
-        """What decides the results."""
+        """The file with all that determines the results."""
         return self.path / "run.json"
 
     @property
     def problems(self) -> Path:
-        """Images that could not be used; there only if there are any."""
+        """The file of images that could not be used; it exists only if there are any."""
         return self.path / "bad_images.csv"
 
     @property
@@ -62,14 +62,15 @@ class OutputFolder:
         return self.path / "checkpoints"
 
     def check(self, overwrite: bool, training: bool = False) -> None:
-        """Refuse, before any work is done, what holds something else; --overwrite must not cost anybody a net.
+        """Refuse, before any work is done, a path with other content; --overwrite must not delete a net by mistake.
 
         Args:
-            overwrite: Throw away what is there.
-            training: The folder is a training's own, and may hold its net.
+            overwrite: Delete the existing content.
+            training: The folder is that of a training, and may hold its net.
 
         Raises:
-            ValueError: The path is a file; a folder with other things in it and `overwrite` is off; or a net's.
+            ValueError: The path is a file; the folder has other content and `overwrite` is off; or it is a net's
+                folder.
         """
         if self.path.exists() and not self.path.is_dir():
             raise ValueError(f"--output {self.path} is a file; name a folder")
@@ -82,11 +83,11 @@ class OutputFolder:
             raise ValueError(f"--output {self.path} is the folder of a net or of its training; choose another one")
 
     def begin(self, identity: Mapping[str, Any], overwrite: bool) -> None:
-        """Make the folder, or make sure that the run in it is this one; and hold its lock. Called by one process.
+        """Create the folder, or check that its run is this one; and take its lock. Called by one process.
 
         Args:
-            identity: What decides the results, as plain data: recipe or net, classes, counts.
-            overwrite: Throw away what is there.
+            identity: All that determines the results, as plain data: recipe or net, classes, counts.
+            overwrite: Delete the existing content.
 
         Raises:
             ValueError: Another process uses the folder; another run was begun here, and the message names the
@@ -102,7 +103,7 @@ class OutputFolder:
             return
         way_out = f"choose another --output than {self.path}, or replace it with --overwrite"
         before = read_object(self.identity, way_out)
-        if not before.keys() - identity.keys():  # of the same command, as far as it tells
+        if not before.keys() - identity.keys():  # of the same command, according to its keys
             read_object(self.identity, way_out, identity)
         differences = list(_differences(before, identity))
         if differences:
@@ -115,14 +116,14 @@ class OutputFolder:
         return [path for path in self.path.iterdir() if path.name != LOCK] if self.path.exists() else []
 
     def write_results(self, kind: str, content: Mapping[str, Any]) -> bool:
-        """Write results.json, the sign that everything else is there, with what made it.
+        """Write results.json with its origin; its presence means that everything else is complete.
 
         Args:
             kind: One of `vgg_zoo.results.KINDS`.
-            content: Its fields.
+            content: The fields of this kind.
 
         Returns:
-            Whether it was written. One that says the same already stays, with what made it.
+            Whether it was written. An existing one with the same content stays, with its origin.
         """
         now, made_by = json.loads(json.dumps(described(kind, content))), provenance()
         with suppress(ValueError):  # a damaged one is replaced

@@ -1,4 +1,4 @@
-"""Waiting for as long as the other processes of a job really work: each gives signs of life, and says what it does."""
+"""Waiting as long as the other processes of a job are alive: each gives signs of life, and says what it does."""
 
 import sys
 import time
@@ -13,26 +13,26 @@ BEAT = 2.0
 """Seconds between two signs of life."""
 
 MOST_SILENCE = 60.0
-"""Seconds without one after which a process is given up."""
+"""Seconds without a sign after which a process is given up."""
 
 SAID_AFTER = 60.0
-"""Seconds of waiting after which that is said."""
+"""Seconds of waiting after which a message is printed."""
 
 _calls = count()
 
 
 class SignsOfLife:
-    """Given while the block runs; at its end this process waits for the others, whose blocks give them too.
+    """Signs of life while the block runs; at its end, this process waits for the blocks of the others.
 
-    They go through the store by which the processes found each other. Where that is gone with the launcher, nobody is
-    waited for here, and the next collective waits for its own timeout.
+    Signs go through the store of the rendezvous. If the store is gone with the launcher, this process does not wait,
+    and the next collective waits for its own timeout.
 
     Args:
-        rank: Of this process.
-        what: All do, in words.
+        rank: Rank of this process.
+        what: What all processes do, in words.
 
     Raises:
-        ValueError: At the end: a process gave no sign for too long.
+        ValueError: At the end, if a process gave no sign for too long.
     """
 
     def __init__(self, rank: int, what: str) -> None:
@@ -84,7 +84,7 @@ class SignsOfLife:
             pause = min(2 * pause, 0.5)
 
     def _sign_of(self, other: int) -> bytes | None:
-        """The latest; None when that process is through, or when nobody can tell."""
+        """The latest sign; None if the process has finished, or if this is unknown."""
         try:
             if self._store.check([f"ended/{other}"]):
                 return None

@@ -1,4 +1,4 @@
-"""The processes of a command: how they begin, wait for each other, agree and end."""
+"""The processes of a command: their start, waiting for each other, agreement and end."""
 
 import ctypes
 import os
@@ -30,19 +30,19 @@ from recipes.runtime.lifeline import hold_on
 from recipes.runtime.patience import SignsOfLife
 from recipes.runtime.signals import StoppedError
 
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # from glibc's malloc.h
 
 _SAID = "is_said_by_another_process"  # attribute of errors
 
-_PATIENCE = timedelta(minutes=10)  # with another process's share of a step; torch.compile may take some of them
+_PATIENCE = timedelta(minutes=10)  # for another process's share of a step; torch.compile may need some of it
 
 
 def keep_freed_memory() -> None:
     """Let glibc reuse the memory of large tensors instead of giving it back to the system.
 
-    A step on a CPU allocates hundreds of tensors of up to 800 MB; each would be mapped, and each of its pages cleared
-    by the kernel, in every step. Without that net A's step takes four fifths of the time, and two processes on one
-    machine do not slow each other. Elsewhere than on glibc nothing happens.
+    A step on a CPU allocates hundreds of tensors of up to 800 MB. In every step, each would be mapped and each of its
+    pages cleared by the kernel. Without this, net A's step takes four fifths of the time, and two processes on one
+    machine do not slow each other down. Without glibc, this function does nothing.
     """
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
@@ -60,21 +60,21 @@ def make_accelerator(
     """The accelerator of a command.
 
     Args:
-        folder: Where trackers write.
-        precision: One of `recipes.names.PRECISIONS`; None as the launcher says.
-        deterministic: Bit-identical on a GPU in every run.
+        folder: Folder for trackers.
+        precision: One of `recipes.names.PRECISIONS`; None takes that of the launcher.
+        deterministic: Results on a GPU are bit-identical in every run.
         bf16_gradients: DDP sends gradients as bf16.
-        trackers: Names that Accelerate knows.
+        trackers: Names of Accelerate's trackers.
 
     Raises:
-        ValueError: What the launcher asks for, or the device, does not fit.
+        ValueError: The launcher's settings or the device do not fit.
     """
     begin_process()
     warning = check_devices()
     hook = DDPCommunicationHookType.BF16 if bf16_gradients else DDPCommunicationHookType.NO
     ddp = DistributedDataParallelKwargs(gradient_as_bucket_view=True, comm_hook=hook)
     accelerator = Accelerator(
-        # Started by torchrun without a GPU, Accelerate would run the whole work in each process.
+        # If torchrun starts it without a GPU, Accelerate would do the whole work in each process.
         cpu=os.environ.get("WORLD_SIZE", "1") != "1" and not torch.accelerator.is_available(),
         mixed_precision=None if precision is None else "bf16" if precision == "bf16" else "no",
         log_with=list(trackers) or None,
@@ -92,7 +92,7 @@ def make_accelerator(
 
 
 def only_main_speaks(accelerator: Accelerator) -> None:
-    """The main process warns of too few processes; the others show no progress bars of the Hub's client."""
+    """The main process warns about too few processes; the others show no progress bars of the Hub's client."""
     if not accelerator.is_main_process:
         disable_progress_bars()
     elif warning := too_few_processes(accelerator.num_processes):
@@ -100,7 +100,7 @@ def only_main_speaks(accelerator: Accelerator) -> None:
 
 
 def _sendable(error: BaseException) -> BaseException:
-    """The error as another process can raise it: some cannot be pickled, or not made again from what they hold."""
+    """An error that another process can raise: some errors cannot be pickled or unpickled."""
     try:
         same = pickle.loads(pickle.dumps(error))  # noqa: S301 (what was pickled in this line)
     except Exception:
@@ -109,13 +109,13 @@ def _sendable(error: BaseException) -> BaseException:
 
 
 def together(accelerator: Accelerator, work: Callable[[], Any], what: str | None = None) -> Any:
-    """What this process's part of a work gives, when all have done theirs; an error of one is raised in all.
+    """Do this process's part of a work, and wait until all have done theirs; an error in one is raised in all.
 
     Args:
         accelerator: The processes, which call this together.
-        work: The part of this process.
-        what: It does, in words, as "reading the data set", if it may take hours, for which the others then wait; a
-            process that waits for more than a minute says so. None is for what takes seconds.
+        work: The part of this process; its result is returned.
+        what: The work in words, such as "reading the data set", if it may take hours. The others then wait for it, and
+            a process that waits for more than a minute says so. None is for work that takes seconds.
 
     Raises:
         ValueError: A process gives no sign of life.
@@ -138,28 +138,28 @@ def together(accelerator: Accelerator, work: Callable[[], Any], what: str | None
 
 
 def is_said_elsewhere(error: BaseException) -> bool:
-    """Whether `together` raised it in all processes, so that the first one on this machine says it for all of them."""
+    """Whether `together` raised the error in all processes, so that only the first one on each machine prints it."""
     return bool(getattr(error, _SAID, False))
 
 
 def from_main(accelerator: Accelerator, compute: Callable[[], Any], what: str | None = None) -> Any:
-    """What the main process computes, in every process; arguments and errors as of `together`."""
+    """Compute something in the main process, and return it in every process; arguments and errors as in `together`."""
     found = [together(accelerator, lambda: compute() if accelerator.is_main_process else None, what)]
     broadcast_object_list(found)
     return found[0]
 
 
 def main_first(accelerator: Accelerator, compute: Callable[[], Any], what: str) -> Any:
-    """What each process computes, the main one before the others, who find in a cache what it fetched."""
+    """Compute something in each process, first in the main one, so that the others find its downloads in a cache."""
     mine: list[Any] = []
     together(accelerator, lambda: mine.append(compute()) if accelerator.is_main_process else None, what)
     return together(accelerator, lambda: mine[0] if mine else compute(), what)
 
 
 def outside_cause(error: RuntimeError) -> str | None:
-    """What PyTorch's error means where it is none of ours: a process is gone, or a GPU has too little for this one."""
+    """The meaning of a PyTorch error that is not ours: a process is gone, or a GPU has too little memory."""
     text = str(error)
-    first = text.splitlines()[0].split(". ")[0]  # gloo has a whole page
+    first = text.splitlines()[0].split(". ")[0]  # gloo prints a whole page
     if isinstance(error, torch.OutOfMemoryError):
         return f"{first}: this device does not hold so much at once; give a smaller --most-pixels, or --device-batch"
     if "Duplicate GPU" in text:
@@ -172,7 +172,7 @@ def outside_cause(error: RuntimeError) -> str | None:
 
 
 def greatest(accelerator: Accelerator, *numbers: int) -> list[int]:
-    """Of each number the greatest over all processes, which call this together."""
+    """The maximum of each number over all processes, which call this together."""
     found = torch.tensor(numbers, device=accelerator.device)
     if accelerator.num_processes > 1:
         dist.all_reduce(found, dist.ReduceOp.MAX)
@@ -181,19 +181,19 @@ def greatest(accelerator: Accelerator, *numbers: int) -> list[int]:
 
 @torch.no_grad()
 def broadcast(accelerator: Accelerator, tensors: Iterable[Tensor]) -> None:
-    """Overwrite tensors with those of process 0; all processes give as many, of the same shapes, on their device."""
+    """Overwrite tensors with those of process 0; all processes give the same number and shapes, on their device."""
     if accelerator.num_processes > 1:
         for tensor in tensors:
-            sent = tensor.contiguous()  # layouts may differ, as NHWC and NCHW
+            sent = tensor.contiguous()  # layouts may differ, such as NHWC and NCHW
             dist.broadcast(sent, 0)
             tensor.copy_(sent)
 
 
 def end_training(accelerator: Accelerator) -> None:
-    """Close trackers and the processes' connection, after the caller has let go of everything that it prepared.
+    """Close trackers and the processes' connection, after the caller has released everything that it prepared.
 
-    The net that DDP wrapped must go before the connection: with torch 2.8 it would be the last to hold it, and would
-    wait, while it keeps Python from running, for threads of gloo that wait for Python.
+    The net that DDP wrapped must be freed before the connection. With torch 2.8 it would otherwise be the last holder
+    of the connection. It would then block Python while it waits for gloo's threads, and these wait for Python.
     """
     accelerator.free_memory()
     accelerator.end_training()

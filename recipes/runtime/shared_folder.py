@@ -1,4 +1,4 @@
-"""A folder into which every process writes its part: all machines must see the same one."""
+"""A folder into which every process writes its part: all machines must see the same folder."""
 
 import secrets
 import time
@@ -10,23 +10,23 @@ from accelerate import Accelerator
 from recipes.runtime.processes import from_main, together
 
 PATIENCE = 40.0
-"""Seconds until what one machine wrote must be seen by another: NFS asks for a folder's news every 30 seconds."""
+"""Seconds until another machine must see a new file: NFS refreshes a folder every 30 seconds."""
 
 
 def check_shared(accelerator: Accelerator, folder: Path) -> None:
-    """Refuse, before any work is done, a folder that is another one on another machine; called by all processes.
+    """Refuse, before any work is done, a folder that is not the same on all machines; called by all processes.
 
-    Process 0 writes a file of a new name into it, and all must see that.
+    Process 0 writes a file with a new name into it, and all processes must see this file.
 
     Raises:
-        ValueError: One does not.
+        ValueError: A process does not see it.
     """
     if accelerator.num_processes == 1:
         return
 
     def write() -> str:
         folder.mkdir(parents=True, exist_ok=True)
-        for left in folder.glob(".seen-*"):  # by a job that was killed
+        for left in folder.glob(".seen-*"):  # of a job that was killed
             left.unlink(missing_ok=True)
         name = f".seen-{secrets.token_hex(8)}"
         (folder / name).touch()
@@ -42,15 +42,15 @@ def check_shared(accelerator: Accelerator, folder: Path) -> None:
 
 
 def wait_for(is_seen: Callable[[], bool], who: str, folder: Path) -> None:
-    """Wait for what another process wrote into a folder.
+    """Wait for a file that another process wrote into a folder.
 
     Args:
-        is_seen: Whether it is there.
+        is_seen: Whether the file exists.
         who: The beginning of a sentence.
-        folder: That all should share.
+        folder: The folder that all processes should share.
 
     Raises:
-        ValueError: It does not come.
+        ValueError: The file does not appear.
     """
     deadline = time.monotonic() + PATIENCE
     while not is_seen():

@@ -14,14 +14,14 @@ from types import FrameType
 _PR_SET_PDEATHSIG = 1  # of Linux' sys/prctl.h
 
 EXIT_CODES = {signal.SIGTERM: 143, signal.SIGUSR1: 143, signal.SIGINT: 130}
-"""By signal: what shells and schedulers know as "ended by SIGTERM" and "ended by SIGINT"."""
+"""Exit codes by signal: shells and schedulers read them as "ended by SIGTERM" and "ended by SIGINT"."""
 
 
 class StoppedError(BaseException):
     """A signal asked the command to stop.
 
-    It is no `Exception`, like Python's own `KeyboardInterrupt`: it is raised wherever the main thread is, and whoever
-    takes any exception there for a damaged image would leave out that image and go on.
+    It is no `Exception`, like Python's own `KeyboardInterrupt`. It is raised wherever the main thread is, and code that
+    treats any exception as a damaged image would otherwise skip this image and continue.
 
     Attributes:
         code: The command's exit code.
@@ -36,10 +36,10 @@ class StoppedError(BaseException):
 
 
 class StopRequest:
-    """What signals asked of this process: an exit code, or 0 if none came.
+    """The request of signals to this process: an exit code, or 0 if no signal came.
 
-    Outside of `deferred` the first signal raises `StoppedError` where the main thread is. Within it, signals are only
-    noted: the work itself looks at `code` where it can stop. A second signal changes nothing.
+    Outside of `deferred`, the first signal raises `StoppedError` in the main thread. Within it, signals are only
+    recorded: the work itself checks `code` where it can stop. A second signal has no effect.
     """
 
     def __init__(self) -> None:
@@ -48,8 +48,8 @@ class StopRequest:
 
     @contextmanager
     def heeded(self) -> Iterator[None]:
-        """Take the signals of this process; before and after, they do what they did."""
-        if threading.current_thread() is not threading.main_thread():  # where Python takes no signals
+        """Handle the signals of this process within the block; afterwards, the previous handlers are restored."""
+        if threading.current_thread() is not threading.main_thread():  # other threads get no signals in Python
             yield
             return
         self.code = 0
@@ -62,7 +62,7 @@ class StopRequest:
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """Only note signals."""
+        """Only record signals within the block."""
         self._is_deferred = True
         try:
             yield
@@ -76,11 +76,11 @@ class StopRequest:
 
 
 STOP = StopRequest()
-"""Of this process: signals belong to a process, not to a part of it."""
+"""The state of this process: signals belong to a process, not to a part of it."""
 
 
 def begin_worker(worker: int = 0) -> None:
-    """What every process that loads images begins with: it ends with its owner, and hands signals on to it.
+    """Set up a process that loads images: it ends with its owner, and passes signals on to it.
 
     Schedulers send a signal to all processes of a job. The owner finishes its work first, and needs its workers for it.
     """
@@ -94,7 +94,7 @@ def begin_worker(worker: int = 0) -> None:
 
 
 def _hand_on(owner: int) -> None:
-    """Send signals on, but for the owner's own: a `DataLoader` that gives a worker up."""
+    """Pass signals on, except the owner's own, when a `DataLoader` ends a worker."""
     while True:
         came = signal.sigwaitinfo(EXIT_CODES)
         if came.si_pid == owner:
@@ -103,7 +103,7 @@ def _hand_on(owner: int) -> None:
 
 
 def end_process() -> None:
-    """The command is over, and its process ends: what still comes changes nothing, and no worker is waited for."""
+    """Ignore further signals at the end of the command's process, and wait for no worker."""
     for number in EXIT_CODES:
         signal.signal(number, signal.SIG_IGN)
     for worker in multiprocessing.active_children():

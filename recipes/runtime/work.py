@@ -1,4 +1,4 @@
-"""What the work of every command begins with, and how it ends; imported once the options are read."""
+"""The beginning and the end of every command's work; imported after the options are parsed."""
 
 import argparse
 import sys
@@ -30,32 +30,32 @@ from vgg_zoo.weights.files import full_disk
 
 
 def carry_out(run: Callable[[argparse.Namespace], int | None], args: argparse.Namespace, ends: bool) -> int:
-    """Do the work of a command: where its user can correct what is wrong, it prints one line in place of a traceback.
+    """Do the work of a command. For errors that the user can correct, print one line instead of a traceback.
 
-    That is a ValueError, of what was asked for, or an OSError, where weights cannot be fetched or results not written;
-    another process that is gone; and a signal that asked the command to stop.
+    These are a ValueError (about the request), an OSError (weights cannot be downloaded or results not written),
+    another process that is gone, and a signal to stop.
 
     Args:
-        run: Does the work; returns an exit code, or None for 0.
-        args: The command line, read.
-        ends: The process ends with the command.
+        run: A function that does the work; returns an exit code, or None for 0.
+        args: The parsed command line.
+        ends: Whether the process ends with the command.
 
     Returns:
-        The exit code: 2 for what was typed wrong, 1 after another error, 143 or 130 after a signal.
+        The exit code: 2 for wrong usage, 1 after another error, 143 or 130 after a signal.
     """
     ended_well = False
     heeded = ExitStack()
-    heeded.enter_context(STOP.heeded())  # until the last word is said
+    heeded.enter_context(STOP.heeded())  # until the last message is printed
     show_bars_of_datasets(False)  # but for what it fetches: `recipes.data.source`
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"PIL\.")  # of odd metadata in a data set's images
+            warnings.filterwarnings("ignore", module=r"PIL\.")  # about odd metadata in a data set's images
             code = run(args) or 0
         ended_well = True
         return code
     except (ValueError, OSError) as error:
         if not is_said_elsewhere(error):
-            full = full_disk(error) is not None  # what other libraries write, whose files are not known here
+            full = full_disk(error) is not None  # also for files of other libraries, whose names are unknown here
             way_out = "; free some space, and give the same command again: a run resumes" if full else ""
             print(f"error: {error}{way_out}", file=sys.stderr)
         return 2 if isinstance(error, MistypedError) else 1
@@ -78,17 +78,17 @@ def carry_out(run: Callable[[argparse.Namespace], int | None], args: argparse.Na
 
 
 def begin_test(args: argparse.Namespace) -> tuple[OutputFolder, Accelerator]:
-    """What every command that tests a net begins with.
+    """Begin a command that tests a net.
 
     Args:
-        args: Its command line, with --output and the options of `add_testing_options`. It gets `copy_precision`, the
-            `precision` of the nets' evaluators and descriptors, besides what `begin_processes` settles.
+        args: The command line, with --output and the options of `add_testing_options`. This function adds
+            `copy_precision`, the `precision` of the nets' evaluators and descriptors, and calls `begin_processes`.
 
     Returns:
-        The folder, checked; and the processes.
+        The checked folder, and the processes.
 
     Raises:
-        ValueError: The folder holds something else, or the CPU has no bf16.
+        ValueError: The folder has other content, or the CPU does not support bf16.
     """
     folder = OutputFolder(args.output)
     accelerator = begin_processes(args)
@@ -98,12 +98,13 @@ def begin_test(args: argparse.Namespace) -> tuple[OutputFolder, Accelerator]:
 
 
 def copy_precision(precision: str, device: torch.device, exact: bool) -> str | None:
-    """The `precision` of evaluators and descriptors: "bf16" of copies on a CPU; None elsewhere, where autocast does it.
+    """The `precision` of evaluators and descriptors: "bf16" for copies on a CPU; None elsewhere, where autocast is
+    used.
 
     Args:
-        precision: Of the command, one of `recipes.names.PRECISIONS`.
-        device: Of the nets.
-        exact: They run themselves, not their copies.
+        precision: Precision of the command, one of `recipes.names.PRECISIONS`.
+        device: Device of the nets.
+        exact: Whether the nets run themselves, not their copies.
 
     Raises:
         ValueError: The CPU has neither AMX nor AVX512-BF16.
@@ -119,14 +120,14 @@ def copy_precision(precision: str, device: torch.device, exact: bool) -> str | N
 
 
 def begin_processes(args: argparse.Namespace, folder: Path | None = None) -> Accelerator:
-    """The processes of a command, whose --precision and --workers are settled: what was not given depends on them.
+    """Start the processes of a command, and set the defaults of --precision and --workers, which depend on them.
 
     Args:
         args: The command line, with the options of `add_testing_options` or `add_hardware_options`.
-        folder: Where trackers write; without one there are none.
+        folder: Folder for trackers; without it there are none.
 
     Raises:
-        ValueError: What the launcher asks for, or the device, does not fit.
+        ValueError: The launcher's settings or the device do not fit.
     """
     use_device(args.device)
     bf16_gradients, trackers = getattr(args, "bf16_gradients", False), args.trackers if folder else ()
@@ -138,7 +139,7 @@ def begin_processes(args: argparse.Namespace, folder: Path | None = None) -> Acc
 
 
 def weights_dtype(precision: str) -> torch.dtype:
-    """The type that weights are held in: float64 at the precision "fp64", float32 at any other."""
+    """The type of the weights: float64 with the precision "fp64", float32 with any other."""
     return torch.float64 if precision == "fp64" else torch.float32
 
 
