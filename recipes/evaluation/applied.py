@@ -1,4 +1,4 @@
-"""A net as a command computes it, in training and in tests alike: in the precision of the command."""
+"""A net in the precision of the command, for training and tests."""
 
 from typing import Any
 
@@ -8,16 +8,16 @@ from torch import Tensor, nn
 
 
 class Applied(nn.Module):
-    """A net under the command's autocast; the net itself stays as it is, without any wrapper around its `forward`.
+    """A net under the command's autocast; the net itself does not change, and its `forward` is not wrapped.
 
-    So there is one answer to "which net is tested": the one that is saved, in the precision of the run. It is never the
-    compiled one, as images of all shapes are tested.
+    So the tested net is always the one that is saved, in the precision of the run. It is never the compiled one,
+    because images of all shapes are tested.
 
     Args:
-        net: Any.
-        accelerator: Whose autocast is taken.
-        compiled: Run what torch.compile makes of the trunk, and of the FC layers: in two parts, so that in a backward
-            pass processes send each other the FC layers' gradients, nine tenths of all, while the trunk's are computed.
+        net: Any net.
+        accelerator: The accelerator whose autocast is used.
+        compiled: Compile the trunk and the FC layers with torch.compile, in two parts. In a backward pass, processes
+            then exchange the FC layers' gradients, nine tenths of all, while the trunk's are computed.
     """
 
     def __init__(self, net: Any, accelerator: Accelerator, compiled: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""Tables 8 and 9 (Appendix A) from results of recipes/localise.py, beside the paper's own figures."""
+"""Tables 8 and 9 (Appendix A) from results of recipes/localise.py, with the paper's own figures."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _LAYERS = {"fc": "1st and 2nd FC"}
 
 @dataclass(frozen=True, slots=True)
 class BoxResult:
-    """What one results.json of recipes/localise.py says."""
+    """The content of one results.json of recipes/localise.py."""
 
     models: tuple[str, ...]
     as_the_papers: tuple[PaperBoxNet, ...]
@@ -31,7 +31,7 @@ class BoxResult:
 
     @classmethod
     def of(cls, content: dict[str, Any]) -> "BoxResult":
-        """Everything that the tables need, so that what is missing is reported before they begin."""
+        """Read everything that the tables need, so that missing fields are reported at the beginning."""
         data, results, protocol = content["data"], content["results"], content["protocol"]
         name = _ERRORS[protocol]
         low, high = results[f"{name}_interval"]
@@ -51,12 +51,12 @@ class BoxResult:
 
     @property
     def is_ilsvrc(self) -> bool:
-        """The images may be the paper's."""
+        """Whether the images may be the paper's."""
         return (self.classes, self.images) == ILSVRC
 
 
 def box_tables(results: Sequence[BoxResult]) -> Iterable[str]:
-    """Markdown of one data set's results: the tables that there are results for."""
+    """Markdown of one data set's results, with the tables for which there are results."""
     for protocol, title in _TITLES.items():
         rows = sorted((result for result in results if result.protocol == protocol), key=_order)
         if rows:

@@ -1,4 +1,4 @@
-"""Classes and boxes that nets find in the images of a split, kept in a folder, and what of them is right."""
+"""Classes and boxes that nets find in the images of a split, stored in a folder, and their errors."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,11 +22,11 @@ from vgg_zoo.images.preprocessing import crop_place, crop_rescaled
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundBoxes(Rows):
-    """What is found in the images of a split, in their order.
+    """Classes and boxes found in the images of a split, in their order.
 
     Attributes:
-        found: (N, top, 6), as `Localiser.of_rescaled` gives it; NaN where the image could not be decoded.
-        truth: For each image the boxes of its class, as fractions of its sides; none if there is a problem.
+        found: (N, top, 6), as from `Localiser.of_rescaled`; NaN if the image could not be decoded.
+        truth: For each image, the boxes of its class as fractions of its sides; none if there is a problem.
     """
 
     found: Tensor
@@ -51,10 +51,10 @@ class LocalisationErrors:
     """Errors among `images` images, from 0 to 1 (Appendix A).
 
     Attributes:
-        error: None of the five guesses has the class and a box that overlaps with one of its objects by more than 0.5.
-        top1_error: The same of the first guess alone.
-        class_error: None of the guesses has the class, wherever it is.
-        images: All that were tested; one that could not be decoded, or that has no usable box, is wrong.
+        error: None of the five guesses has the class and a box that overlaps one of its objects by more than 0.5.
+        top1_error: The same for the first guess alone.
+        class_error: None of the guesses has the class, whatever its box.
+        images: All tested images; one that could not be decoded, or has no usable box, counts as wrong.
     """
 
     error: float
@@ -63,7 +63,7 @@ class LocalisationErrors:
     images: int
 
     def with_intervals(self) -> dict[str, Any]:
-        """As plain data, with the 95% interval of each error."""
+        """The errors as plain data, with the 95% interval of each."""
         rates = {name: getattr(self, name) for name in ("error", "top1_error", "class_error")}
         intervals = {f"{name}_interval": list(wilson_interval(rate, self.images)) for name, rate in rates.items()}
         return {**rates, **intervals, "images": self.images}
@@ -74,8 +74,8 @@ def localisation_errors(found: Tensor, labels: Tensor, truth: list[Any]) -> Loca
 
     Args:
         found: (N, top, 6): class, posterior, left, top, right, bottom.
-        labels: (N,), the classifier's output of each image's class; below 0 where nobody tells.
-        truth: For each image (n, 4) boxes of its class in the same unit.
+        labels: (N,), the classifier's output for each image's class; below 0 if it is unknown.
+        truth: For each image, (n, 4) boxes of its class in the same unit.
     """
     right_class = found[:, :, 0] == labels[:, None]
     right = torch.zeros_like(right_class)
@@ -99,7 +99,7 @@ class TestedBox(NamedTuple):
     Attributes:
         pixels: (3, crop, crop), the centre crop.
         label: Its class.
-        window: Of the crop.
+        window: Window of the crop.
         boxes: (n, 4), every object of the class, as fractions of the image's sides; none if there is a problem.
         problem: Why it cannot be tested.
     """
@@ -135,7 +135,7 @@ class CentreCrops(Dataset[Any]):
 
 
 def best_overlap(item: TestedBox, predicted: Tensor) -> Tensor:
-    """The overlap of a box, (4,) in the window's frame, with the object that it fits best; 0 where there is none."""
+    """The overlap of a box, (4,) in the window's frame, with the best-fitting object; 0 if there is none."""
     if len(item.boxes) == 0:
         return predicted.new_zeros(())
     box = cut(item.window.to_boxes(predicted))
@@ -152,15 +152,15 @@ def box_rates(
     """Test boxes with the true class given (the paper's first protocol), each process on its share of the images.
 
     Args:
-        model: A `BoxVGG`; put in eval mode, and back as it was.
+        model: A `BoxVGG`; it is put in eval mode, and then back into its mode.
         share: This process's part of `CentreCrops`.
-        prepare: From (b, 3, crop, crop) of uint8 to the net's input, on its device.
+        prepare: A function from (b, 3, crop, crop) of uint8 to the net's input, on its device.
         accelerator: Adds up the sums of the processes.
-        outputs: The net's class for each class of the data set; None takes the same.
+        outputs: The net's class for each class of the data set; None means the same classes.
 
     Returns:
-        "box_error" and "mean_overlap" from 0 to 1, and "images"; and this process's images that cannot be used, each of
-        which counts as an error of no overlap.
+        "box_error" and "mean_overlap" from 0 to 1, and "images"; and this process's images that cannot be used. Each of
+        these counts as an error with no overlap.
     """
     net: BoxVGG = model.net
 
@@ -168,7 +168,7 @@ def box_rates(
     def measure(items: list[TestedBox]) -> Tensor:
         images = prepare(torch.stack([item.pixels for item in items]))
         labels = [0 if item.problem else item.label if outputs is None else outputs[item.label] for item in items]
-        classes = torch.tensor(labels, device=images.device)  # any will do where there is no box to compare with
+        classes = torch.tensor(labels, device=images.device)  # any class will do if there is no box to compare with
         predicted = net.of_classes(model(images), classes).double().cpu()
         overlaps = torch.stack([best_overlap(item, box) for item, box in zip(items, predicted, strict=True)])
         return torch.stack([~(overlaps > RIGHT_OVERLAP), overlaps], 1)

@@ -1,4 +1,4 @@
-"""Which output of a net each class of a data set is: two lists of 1000 classes need not have the same order."""
+"""The output of a net for each class of a data set: two lists of 1000 classes may have different orders."""
 
 import json
 import re
@@ -18,18 +18,18 @@ _WORDNET_ID = re.compile(r"n\d{8}")
 def outputs_of_classes(classes: Sequence[str], net: Any, class_index: Path | None = None) -> list[int]:
     """The net's output for each class of a data set.
 
-    The file decides, if there is one. Else classes of the same names belong together: the net's own names (a run's
-    folder has them), ImageNet's words or WordNet ids for a net of 1000 classes, or numbers. Else as many classes as
-    outputs are taken to be in the same order, with a warning if the net knows the names of its outputs.
+    A file has priority. Otherwise, classes are matched by name: the net's own names (from a run's folder), ImageNet's
+    words or WordNet ids for a net of 1000 classes, or numbers. Otherwise, if there are as many classes as outputs, they
+    are assumed to be in the same order, with a warning if the net knows the names of its outputs.
 
     Args:
-        classes: Names, in the order of the data set's labels; none for a data set without labels.
-        net: With timm's `pretrained_cfg` and `num_classes`.
+        classes: Names in the order of the data set's labels; empty for a data set without labels.
+        net: A net with timm's `pretrained_cfg` and `num_classes`.
         class_index: A line for each class of the data set, in order: an output's number, name or WordNet id (a
             "synset_words.txt"); or JSON as in "imagenet_class_index.json".
 
     Raises:
-        ValueError: A class of no output; it says how to name them.
+        ValueError: A class has no output; the message says how to name the outputs.
     """
     count, outputs = int(net.num_classes), outputs_by_name(net)
     if class_index is not None:
@@ -59,7 +59,7 @@ def outputs_of_classes(classes: Sequence[str], net: Any, class_index: Path | Non
 
 
 def outputs_by_name(net: Any) -> dict[str, int]:
-    """Every name of one output alone: the net's own, or ImageNet's words and WordNet ids for 1000 classes."""
+    """All unambiguous names of outputs: the net's own, or ImageNet's words and WordNet ids for 1000 classes."""
     names = net.pretrained_cfg.get("label_names")
     if names:
         return {name: place for place, name in enumerate(names)}
@@ -90,7 +90,7 @@ def _from_file(file: Path, classes: Sequence[str], count: int, outputs: Mapping[
 
 
 def _entries(file: Path, classes: Sequence[str]) -> list[Any]:
-    """What the file says of each class, in the order of the labels."""
+    """The entries of the file for each class, in the order of the labels."""
     text = file.read_text()
     if file.suffix != ".json":
         return [line.strip() for line in text.splitlines() if line.strip()]
@@ -120,21 +120,21 @@ def _output(entry: Any, count: int, outputs: Mapping[str, int]) -> int | None:
 
 
 def targets(labels: Tensor, outputs: Sequence[int]) -> Tensor:
-    """Labels of a data set, (N,), as the net's outputs; the label of no class stays."""
+    """Labels of a data set, (N,), as the net's outputs; `UNLABELLED` does not change."""
     return torch.where(labels < 0, labels, torch.tensor(outputs)[labels.clamp(min=0)])
 
 
 def submission(posteriors: Tensor, outputs: Sequence[int]) -> str:
     """The lines of ILSVRC's test server: for each image its five likeliest classes, numbered from 1.
 
-    An image that could not be decoded has a line too, of the first five classes.
+    An image that could not be decoded has a line too, with the first five classes.
 
     Args:
         posteriors: (N, num_classes).
         outputs: The net's output for each class, in the server's numbering; one to one.
 
     Raises:
-        ValueError: A class for no output, or two.
+        ValueError: An output has no class, or several.
     """
     if sorted(outputs) != list(range(posteriors.shape[1])):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Tables 3 to 6 from results of recipes/evaluate.py and fuse.py, beside the paper's own figures."""
+"""Tables 3 to 6 from results of recipes/evaluate.py and fuse.py, with the paper's own figures."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ NOTES = {
     "ceil_mode": (True, "Caffe's pooling"),
     "flip": (False, "no flips"),
 }
-"""Settings out of the ordinary, and what is said of them."""
+"""Unusual settings and the notes about them."""
 
 _HEAD = ["net", "S", "Q", "protocol", "top-1 error", "top-5 error", "images", "paper", "difference"]
 _PLACES = {name: place for place, name in enumerate(TABLE_1)}
@@ -24,7 +24,7 @@ _PLACES = {name: place for place, name in enumerate(TABLE_1)}
 
 @dataclass(frozen=True, slots=True)
 class ClassResult:
-    """What one results.json says of labelled images."""
+    """The content of one results.json of labelled images."""
 
     models: tuple[str, ...]
     as_the_papers: tuple[PaperNet, ...]
@@ -36,7 +36,7 @@ class ClassResult:
 
     @classmethod
     def of(cls, content: dict[str, Any]) -> "ClassResult":
-        """Everything that the tables need, so that what is missing is reported before they begin."""
+        """Read everything that the tables need, so that missing fields are reported at the beginning."""
         nets, data, rates = content["nets"], content["data"], content["results"]
         return cls(
             models=tuple(net["model"] for net in nets),
@@ -50,17 +50,17 @@ class ClassResult:
 
     @property
     def paper(self) -> PaperResult | None:
-        """The paper's figures of the same nets, S, Q and protocols."""
+        """The paper's figures for the same nets, S, Q and protocols."""
         return paper_result(self.as_the_papers)
 
     @property
     def is_ilsvrc(self) -> bool:
-        """The images may be the paper's."""
+        """Whether the images may be the paper's."""
         return (self.classes, self.rates.images) == ILSVRC
 
 
 def class_tables(found: Sequence[ClassResult]) -> Iterable[str]:
-    """Markdown of one data set's results: the tables that there are results for."""
+    """Markdown of one data set's results, with the tables for which there are results."""
     found = sorted(found, key=_order)
     for title, kind in (("3: one test scale", 3), ("4: several test scales", 4), ("6: several nets", 6)):
         rows = [_row(result) for result in found if _table_of(result) == kind]
@@ -127,8 +127,8 @@ def _cell(result: ClassResult) -> str:
 
 
 def plot(results: Sequence[ClassResult], picture: Path) -> None:
-    """Top-1 errors of single nets by depth, S and Q: ours filled, with their intervals; the paper's open."""
-    from matplotlib.figure import Figure  # an extra, and slow to import
+    """Top-1 errors of single nets by depth, S and Q: ours are filled, with intervals; the paper's are open."""
+    from matplotlib.figure import Figure  # optional, and slow to import
 
     figure = Figure(figsize=(14, 4.6), layout="constrained")
     panels = figure.subplots(1, 3, sharey=True)
@@ -145,7 +145,7 @@ def plot(results: Sequence[ClassResult], picture: Path) -> None:
 
 
 def _draw(panel: Any, points: Sequence[ClassResult], label: Callable[[PaperNet], Any]) -> None:
-    """A group for each label in order; in it the results side by side."""
+    """A group for each label in order, with its results side by side."""
     groups: dict[Any, list[ClassResult]] = {}
     for result in points:
         groups.setdefault(label(result.as_the_papers[0]), []).append(result)
@@ -177,11 +177,11 @@ _PANELS: dict[str, Callable[[PaperNet], tuple[Any, str]]] = {
     "training scale S": lambda net: ((len(net.train_scales), net.train_scales), trained(net.train_scales)),
     "test scales Q": lambda net: ((len(net.scales), net.scales), "\n".join(map(str, net.scales))),
 }
-"""What the panels group by: what to sort by, and the text."""
+"""The groups of the panels: the sort key, and the text."""
 
 
 def net_cells(nets: Sequence[PaperNet | PaperBoxNet], models: Sequence[str]) -> list[str]:
-    """What every table says of its nets: their names, S, and Q."""
+    """The columns of every table about its nets: names, S, and Q."""
     return [
         " + ".join(f"{net.configuration} `{model}`" for net, model in zip(nets, models, strict=True)),
         distinct(trained(net.train_scales) for net in nets),
@@ -196,18 +196,18 @@ def percent(rate: float, interval: Sequence[float]) -> str:
 
 
 def difference(ours: float, theirs: float) -> str:
-    """How far a rate from 0 to 1 is from the paper's, which is in percent."""
+    """The difference between a rate from 0 to 1 and the paper's, which is in percent."""
     return f"{round(100 * ours - theirs, 1) + 0.0:+.1f}"
 
 
 def distinct(texts: Iterable[str]) -> str:
-    """The texts of several nets, once if all are the same."""
+    """The texts of several nets; only one if all are the same."""
     found = list(texts)
     return found[0] if len(set(found)) == 1 else " + ".join(found)
 
 
 def trained(scales: Sequence[int]) -> str:
-    """S, or the range of S, that a net was trained at."""
+    """S, or the range of S, of a net's training."""
     if not scales:
         return "?"
     return str(scales[0]) if len(scales) == 1 else f"[{scales[0]}; {scales[1]}]"

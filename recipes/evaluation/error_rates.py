@@ -1,4 +1,4 @@
-"""Error rates of a net on a split: each image counted exactly once, whatever the number of processes."""
+"""Error rates of a net on a split; each image counts exactly once, whatever the number of processes."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -25,7 +25,7 @@ BATCH = 64
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Protocol:
-    """How an image is tested.
+    """A protocol for testing an image.
 
     Attributes:
         name: "single crop" or "dense".
@@ -49,7 +49,7 @@ class ErrorRates:
     images: int
 
     def with_intervals(self) -> dict[str, Any]:
-        """As plain data, with the 95% interval of each error."""
+        """The rates as plain data, with the 95% interval of each error."""
         return asdict(self) | {
             "top1_interval": list(wilson_interval(self.top1, self.images)),
             "top5_interval": list(wilson_interval(self.top5, self.images)),
@@ -57,7 +57,7 @@ class ErrorRates:
 
 
 def wilson_interval(rate: float, images: int) -> tuple[float, float]:
-    """The 95% interval of a rate among so many images, where the true rate of such images lies, by Wilson's score."""
+    """The 95% interval (Wilson's score) for the true rate, from the rate among this many images."""
     z = NormalDist().inv_cdf(0.975)
     middle = (rate + z**2 / (2 * images)) / (1 + z**2 / images)
     half = z * math.sqrt(rate * (1 - rate) / images + (z / (2 * images)) ** 2) / (1 + z**2 / images)
@@ -90,8 +90,8 @@ def wrong_guesses(posteriors: Tensor, labels: Tensor) -> Tensor:
     """Which images are wrong at top-1 and at top-5.
 
     Args:
-        posteriors: (N, classes); a row that holds NaN is wrong.
-        labels: (N,); one that is no class is wrong.
+        posteriors: (N, classes); a row with NaN is wrong.
+        labels: (N,); a label that is no class is wrong.
 
     Returns:
         (N, 2), bool.
@@ -105,9 +105,9 @@ class TestedImage(NamedTuple):
     """An image on its way to the net.
 
     Attributes:
-        pixels: (3, H, W), uint8; black where the image could not be decoded.
-        label: Its class; `UNLABELLED`, which is wrong whatever the net says, where it could not be decoded.
-        problem: Why it could not.
+        pixels: (3, H, W), uint8; black if the image could not be decoded.
+        label: Its class; `UNLABELLED`, which always counts as wrong, if it could not be decoded.
+        problem: Why it could not be decoded.
     """
 
     pixels: Tensor
@@ -117,7 +117,7 @@ class TestedImage(NamedTuple):
 
 @dataclass
 class EvaluationImages(Dataset[Any]):
-    """Images as they are tested: a centre crop of `crop_size` pixels, or, without one, whole at smallest side Q."""
+    """Test images: a centre crop of `crop_size` pixels, or without it the whole image with smallest side Q."""
 
     split: LabelledImages
     scale: int
@@ -146,14 +146,14 @@ def error_rates(
     """Test a net on every image of a split, each process on its share.
 
     Args:
-        model: On the accelerator's device; put in eval mode, and back as it was.
+        model: A net on the accelerator's device; it is put in eval mode, and then back into its mode.
         share: This process's part of `EvaluationImages`.
-        protocol: How each image is tested.
-        prepare: From (b, 3, H, W) of uint8 to the net's input, on its device.
+        protocol: The protocol of the test.
+        prepare: A function from (b, 3, H, W) of uint8 to the net's input, on its device.
         accelerator: Adds up the counts of the processes.
 
     Returns:
-        The error rates, and this process's images that could not be decoded; each of them counts as an error.
+        The error rates, and this process's images that could not be decoded; each counts as an error.
     """
 
     def wrong(items: list[TestedImage]) -> Tensor:
@@ -175,14 +175,14 @@ def totals(
     """Test a net on every image, each process on its share.
 
     Args:
-        model: Put in eval mode, and back as it was.
+        model: A net; it is put in eval mode, and then back into its mode.
         share: This process's part of a dataset, whose items have `pixels`, (3, H, W), and `problem`.
-        measure: From items with pixels of one shape to (b, columns) numbers, a row for each.
-        columns: How many numbers.
+        measure: A function from items with pixels of one shape to (b, columns) numbers, a row for each.
+        columns: Number of columns.
         accelerator: Adds up the sums of the processes.
 
     Returns:
-        The sum of each column over all images, how many these are, and this process's problems.
+        The sum of each column over all images, the number of images, and this process's problems.
 
     Raises:
         StoppedError: A signal asked a process to stop, in all of them after the same batch.
@@ -209,16 +209,16 @@ def totals(
 
 
 def in_step(accelerator: Accelerator, batches: Iterator[list[Any]]) -> Iterator[list[Any]]:
-    """This process's batches, before each of which all processes agree whether to stop; some may have fewer.
+    """This process's batches; before each batch, all processes agree whether to stop. Processes may have fewer batches.
 
     Raises:
-        StoppedError: A signal asked one of them to.
+        StoppedError: A signal asked a process to stop.
     """
     while True:
         batch = next(batches, None)
         code, left = greatest(accelerator, STOP.code, batch is not None)
         if code:
-            STOP.code = code  # of another process perhaps: what a launcher sends besides changes nothing
+            STOP.code = code  # perhaps that of another process; later signals of a launcher have no effect
             raise StoppedError(code)
         if not left:
             return
@@ -227,12 +227,12 @@ def in_step(accelerator: Accelerator, batches: Iterator[list[Any]]) -> Iterator[
 
 
 def in_batches(items: Iterable[Any], most: int) -> Iterator[list[Any]]:
-    """Runs of items with `pixels` of one shape, at most `most` in each."""
+    """Groups of consecutive items with `pixels` of one shape, at most `most` in each."""
     for _, run in groupby(items, key=lambda item: item.pixels.shape):
         while batch := list(islice(run, most)):
             yield batch
 
 
 def share_of(images: Any, rank: int, world: int, workers: int = 0) -> EachOf:
-    """A process's part of the images; the parts of all processes have each exactly once."""
+    """A process's part of the images; the parts of all processes contain each image exactly once."""
     return EachOf(images, range(rank, len(images), world), workers)

@@ -1,4 +1,4 @@
-"""The test of a net that classifies, by any protocol, each image exactly once: the work of recipes/evaluate.py."""
+"""The test of a classifier by any protocol, with each image exactly once: the work of recipes/evaluate.py."""
 
 import argparse
 from typing import Any
@@ -19,11 +19,11 @@ from recipes.runtime.work import begin_test, in_processes, weights_dtype
 from vgg_zoo.evaluation import PROTOCOLS
 
 CHOSEN = ("protocol", "scales", "flip", "softmax_first", "ceil_mode", "exact")
-"""Options that are arguments of the evaluator."""
+"""Options that are passed to the evaluator."""
 
 
 def run(args: argparse.Namespace) -> None:
-    """Everything that the command does."""
+    """Run the command."""
     if args.protocol not in (None, *PROTOCOLS):
         raise MistypedError(f"unknown --protocol {args.protocol!r}; choose from {', '.join(PROTOCOLS)}")
     folder, accelerator = begin_test(args)

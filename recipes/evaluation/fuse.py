@@ -1,4 +1,4 @@
-"""The mean of several nets' posteriors (Sect. 4.4), from their kept scores: the work of recipes/fuse.py."""
+"""The mean of several nets' posteriors (Sect. 4.4), from their stored scores: the work of recipes/fuse.py."""
 
 import argparse
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from vgg_zoo.evaluation import fuse
 from vgg_zoo.results import images_of, read_results, reading
 
 _OF_THE_DATA = ("spec", "split", "classes")
-"""What a fusion's results say of the data set, as its first net's do."""
+"""Fields of a fusion's results about the data set; they are those of its first net."""
 
 
 def load(path: Path) -> tuple[dict[str, Any], Scores, list[int]]:
@@ -46,7 +46,7 @@ def fused(paths: Sequence[Path]) -> tuple[list[dict[str, Any]], dict[str, Any], 
     A fusion of fusions counts every net once, so that 2 + 5 nets are 7 nets of one seventh each.
 
     Raises:
-        ValueError: Other images, labels or outputs in one of them.
+        ValueError: One of them has other images, labels or outputs.
     """
     first, scores, outputs = load(paths[0])
     nets = list(first["nets"])
@@ -61,7 +61,7 @@ def fused(paths: Sequence[Path]) -> tuple[list[dict[str, Any]], dict[str, Any], 
 
 
 def check_same(path: Path, scores: Scores, other_path: Path, other: Scores) -> None:
-    """Both are scores of the same images in the same order, with the same labels.
+    """Check that both are scores of the same images in the same order, with the same labels.
 
     Raises:
         ValueError: They are not.
@@ -81,7 +81,7 @@ def in_order(path: Path, posteriors: Any, theirs: Sequence[int], ours: Sequence[
     """Posteriors of a net, its outputs in the order of the first net's.
 
     Raises:
-        ValueError: Some output is of no class, so that its place in the other net is unknown.
+        ValueError: An output has no class, so its position in the other net is unknown.
     """
     if list(theirs) == list(ours):
         return posteriors
@@ -96,7 +96,7 @@ def in_order(path: Path, posteriors: Any, theirs: Sequence[int], ours: Sequence[
 
 
 def run(args: argparse.Namespace) -> None:
-    """Everything that the command does."""
+    """Run the command."""
     folder = OutputFolder(args.output)
     folder.check(args.overwrite)
     if args.output.resolve() in [path.resolve() for path in args.folders]:

@@ -35,22 +35,22 @@ from vgg_zoo.weights.settings import run_settings
 
 
 def make_localiser(args: argparse.Namespace) -> Localiser:
-    """The localiser that the command asks for."""
+    """The localiser according to the options."""
     how: dict[str, Any] = {"most_pixels": args.most_pixels, "exact": args.exact, "precision": args.copy_precision}
-    how["device"] = None  # each process moves them to its own
+    how["device"] = None  # each process moves them to its own device
     evaluators = [DenseEvaluator(model, args.classifier_scales, **how) for model in args.classifier]
     return Localiser(
         [model for model, _ in args.nets],
         Fusion(evaluators),
         [scales or None for _, scales in args.nets],
         close=args.close,
-        ceil_mode=False,  # as hub.results.boxes says of what it publishes
+        ceil_mode=False,  # as hub.results.boxes publishes it
         **how,
     )
 
 
 def described(model: str, net: BoxVGG, scales: tuple[int, ...]) -> dict[str, Any]:
-    """What results.json says of a net that predicts boxes."""
+    """The description of a net that predicts boxes for results.json."""
     run = run_settings(model)
     return {
         **description_of(model, net),
@@ -64,7 +64,7 @@ def described(model: str, net: BoxVGG, scales: tuple[int, ...]) -> dict[str, Any
 def description(
     args: argparse.Namespace, nets: Sequence[BoxVGG], scales: Sequence[tuple[int, ...]], localiser: Localiser | None
 ) -> dict[str, Any]:
-    """What results.json says of the test, of all nets and of how they are used."""
+    """The description of the test, of all nets and their settings, for results.json."""
     evaluators = localiser.evaluators if localiser else []
     return {
         "protocol": args.protocol,
@@ -79,7 +79,7 @@ def description(
 
 
 def run(args: argparse.Namespace) -> None:
-    """Everything that the command does."""
+    """Run the command."""
     folder, accelerator = begin_test(args)
 
     def load() -> tuple[Localiser | None, list[BoxVGG], BoxedImages]:
@@ -161,7 +161,7 @@ def found_classes(
 def write_results(
     folder: OutputFolder, content: dict[str, Any], results: dict[str, Any], problems: list[Problem]
 ) -> bool:
-    """Write everything, results.json last as the sign of the rest; whether it says anything new."""
+    """Write all files, results.json last as the sign that all is complete; whether it says anything new."""
     if problems:
         write_rows(folder.problems, problems)
     data = content["data"] | {"images": results["images"], "unusable_images": len(problems)}

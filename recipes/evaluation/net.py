@@ -1,4 +1,4 @@
-"""A net to be tested, by a name or a folder, with the settings that go with it, and what is said of it afterwards."""
+"""Loading a net for a test, by name or folder, with its settings, and its description in results."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from vgg_zoo.weights.folder import WEIGHTS
 from vgg_zoo.weights.settings import usual_settings
 
 OXFORD_TAG = "oxford_in1k"
-"""Of the paper's own nets, which were trained with scale jittering."""
+"""S of the paper's own nets, which were trained with scale jittering."""
 
 _FLOAT32 = ("fp32", "tf32")
 _NUMBERS = dict.fromkeys(_FLOAT32, torch.float32) | {"fp64": torch.float64, "bf16": torch.bfloat16}
@@ -27,23 +27,23 @@ _NUMBERS = dict.fromkeys(_FLOAT32, torch.float32) | {"fp64": torch.float64, "bf1
 
 @dataclass(frozen=True, slots=True)
 class NetUnderTest:
-    """An evaluator, and the S its net was trained at: [S], [S_min, S_max], or None where nobody tells."""
+    """An evaluator, and the S of its net's training: [S], [S_min, S_max], or None if unknown."""
 
     model: str
     evaluator: DenseEvaluator
     train_scales: list[int] | None
 
     def description(self) -> dict[str, Any]:
-        """What results.json says of the net, as plain data."""
+        """The description of the net for results.json, as plain data."""
         return {**description_of(self.model, self.evaluator), "train_scales": self.train_scales}
 
 
 def description_of(model: str, tested: Any) -> dict[str, Any]:
-    """What is said of any net that a result is of, as plain data.
+    """The description of a tested net, as plain data.
 
     Args:
-        model: The name or folder that it was loaded by.
-        tested: The net; or its evaluator or descriptor, whose settings are told, too.
+        model: The name or folder of the net.
+        tested: The net; or its evaluator or descriptor, whose settings are included.
     """
     net, settings = tested, {}
     if isinstance(tested, DenseNet):
@@ -55,18 +55,18 @@ def description_of(model: str, tested: Any) -> dict[str, Any]:
     return {
         "model": model,
         "architecture": architecture,
-        "configuration": fitting[0] if fitting else None,  # timm's vgg16_bn is no net of the paper
+        "configuration": fitting[0] if fitting else None,  # timm's vgg16_bn is not a net of the paper
         "weights_sha256": file_digest(file) if file else None,
         **settings,
     }
 
 
 def arithmetic_in(tested: DenseNet | None, accelerator: Accelerator, precision: str) -> dict[str, str]:
-    """How a run computes its net, as results.json says it: `DenseNet.arithmetic` of the net where it will be.
+    """How a run computes its net, for results.json: `DenseNet.arithmetic` on the net's future device.
 
     Args:
-        tested: Its net may still be on the CPU, where it was loaded; None is a net that is computed as it is.
-        accelerator: Where it will be.
+        tested: The tested net, which may still be on the CPU; None means that the net itself is computed.
+        accelerator: The accelerator with the future device.
         precision: One of `recipes.names.PRECISIONS`.
     """
     device = accelerator.device.type
@@ -82,8 +82,8 @@ def load_net(
 
     Args:
         model: A name that timm loads with its weights, or a folder.
-        train_scales: S, or S_min and S_max; None takes what the folder's results.json says.
-        most_pixels: Pixels that go through the net at once; None as suits its device.
+        train_scales: S, or S_min and S_max; None takes that of the folder's results.json.
+        most_pixels: Pixels that go through the net at once; None takes the default of its device.
         chosen: Settings of the evaluator; None takes the net's own.
     """
     evaluator = DenseEvaluator(model, most_pixels=most_pixels, device=None, **chosen)
@@ -94,7 +94,7 @@ def load_net(
 
 
 def weights_file(model: str, net: Any) -> Path | None:
-    """The file that the net's weights were read from, where it can be told."""
+    """The file of the net's weights, if it is known."""
     if Path(model).is_dir():
         return Path(model) / WEIGHTS
     cfg = net.pretrained_cfg

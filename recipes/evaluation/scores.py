@@ -1,4 +1,5 @@
-"""Posteriors of a net on a split, kept in a folder: what recipes/evaluate.py computes and recipes/fuse.py averages."""
+"""Posteriors of a net on a split, stored in a folder: recipes/evaluate.py computes and recipes/fuse.py averages
+them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,10 +19,10 @@ from vgg_zoo.results import read_results
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scores(Rows):
-    """What a net says of the images of a split, in their order.
+    """A net's posteriors of the images of a split, in their order.
 
     Attributes:
-        posteriors: (N, num_classes), float32; a row of NaN where the image could not be decoded.
+        posteriors: (N, num_classes), float32; a row of NaN if the image could not be decoded.
     """
 
     posteriors: Tensor
@@ -29,21 +30,21 @@ class Scores(Rows):
 
 
 def score_store(folder: OutputFolder, images: int) -> Store[Scores]:
-    """Where a test of so many images keeps its scores."""
+    """The store for the scores of a test with this many images."""
     return Store(folder.path / "scores", images, Scores)
 
 
 def check_submission(file: Path, folder: OutputFolder, outputs: Sequence[int], classes: int) -> None:
-    """Find out before the work of days that its result cannot be written.
+    """Check that the result can be written, before a computation that may take days.
 
     Args:
-        file: To be written.
-        folder: Of the results, which may not be there yet.
+        file: The file to write.
+        folder: Folder of the results, which may not exist yet.
         outputs: The net's output for each class of the data set.
-        classes: Outputs of the net.
+        classes: Number of outputs of the net.
 
     Raises:
-        ValueError: No such folder, or classes that are not the net's outputs one to one.
+        ValueError: The folder does not exist, or the classes are not the net's outputs one to one.
     """
     if not file.parent.is_dir() and file.parent.resolve() != folder.path.resolve():
         raise ValueError(f"--submission {file}: there is no folder {file.parent}")
@@ -54,7 +55,7 @@ def error_rates_of(scores: Scores, outputs: Sequence[int]) -> ErrorRates | None:
     """Errors of labelled images; None without labels.
 
     Args:
-        scores: Of any number of images.
+        scores: Scores of any number of images.
         outputs: The net's output for each class of the data set.
     """
     if bool((scores.labels < 0).all()):
@@ -72,15 +73,15 @@ def write_results(
     outputs: Sequence[int],
     submission_file: Path | None = None,
 ) -> bool:
-    """Write everything, results.json last as the sign of the rest.
+    """Write all files, results.json last as the sign that all is complete.
 
     Args:
-        folder: Where to.
+        folder: The output folder.
         nets: A description of each net.
-        data: What is said of the data set, beside its counts.
-        scores: Of the net, or the fused ones.
+        data: The description of the data set, without its counts.
+        scores: Scores of the net, or fused scores.
         outputs: The net's output for each class of the data set.
-        submission_file: Where the lines for ILSVRC's test server go; None writes none.
+        submission_file: The file for the lines of ILSVRC's test server; None writes none.
 
     Returns:
         Whether it says anything that was not there already.

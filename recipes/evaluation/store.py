@@ -1,8 +1,9 @@
-"""Numbers for each image of a split, kept in a folder: a net sees an image once, however often they are used.
+"""Numbers for each image of a split, stored in a folder: a net sees an image once, however often they are used.
 
-The split is cut into chunks, whatever the number of processes, and each is written whole. A process takes one chunk at
-a time, on a GPU a group of them, so that more images of one shape go through the net together. After a kill the same
-command computes the groups that lack a chunk, on any number of processes, bit-identical.
+The split is divided into chunks, whatever the number of processes, and each chunk is written whole. A process takes one
+chunk at a time; on a GPU, a group of chunks, so that more images of one shape go through the net together. If the
+command was killed, the same command computes the groups that lack a chunk, on any number of processes, with
+bit-identical results.
 """
 
 import hashlib
@@ -32,23 +33,23 @@ from vgg_zoo.images.inputs import Rescaled, at_scales, in_parts
 from vgg_zoo.weights.files import whole
 
 CHUNK = 128
-"""Images that are kept together, in a file."""
+"""Images of a chunk, which is one file."""
 
 MOST_BYTES = 2**29
-"""Of rescaled images that wait for the net at once."""
+"""Maximum bytes of rescaled images that wait for the net."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
-    """What is kept of the images of a split, in their order; a subclass adds what a net computes of them.
+    """Stored rows for the images of a split, in their order; a subclass adds the results of a net.
 
-    Its fields are tensors and lists of N rows, apart from the problems.
+    Its fields are tensors and lists of N rows, except the problems.
 
     Attributes:
-        labels: (N,), the data set's classes; `UNLABELLED` where it tells none.
-        images: (N,), a hash of each image's pixels, by which the rows of several nets are known to be of the same.
+        labels: (N,), the data set's classes; `UNLABELLED` if unknown.
+        images: (N,), a hash of each image's pixels, to check that several nets saw the same images.
         problems: The images that could not be used.
-        computed: Which field a net computes; the other ones are read with the images.
+        computed: The field that a net computes; the other fields are read with the images.
     """
 
     labels: Tensor
@@ -69,8 +70,8 @@ class Store(Generic[RowsKind]):
 
     Attributes:
         path: The folder.
-        images: How many there are in the split.
-        kind: The class of the rows.
+        images: Number of images in the split.
+        kind: Class of the rows.
     """
 
     path: Path
@@ -89,7 +90,7 @@ class Store(Generic[RowsKind]):
             save_file(tensors, writing, self._metadata(rows))
 
     def read(self, chunk: int) -> RowsKind | None:
-        """A chunk; None if it is missing, damaged, or not of so many images."""
+        """A chunk; None if it is missing, damaged, or has another number of images."""
         try:
             with safe_open(self._file(chunk), "pt") as file:
                 tensors: dict[str, Any] = {name: file.get_tensor(name) for name in self._tensors()}
@@ -107,7 +108,7 @@ class Store(Generic[RowsKind]):
         return self.kind(**tensors, **read, problems=problems)
 
     def missing(self) -> tuple[list[int], list[Problem]]:
-        """The chunks that are still to be computed, and the problems of those that are there."""
+        """The chunks that are still to be computed, and the problems of the existing chunks."""
         found = [self.read(chunk) for chunk in range(len(self.chunks()))]
         problems = [problem for rows in found if rows is not None for problem in rows.problems]
         return [chunk for chunk, rows in enumerate(found) if rows is None], problems
@@ -147,12 +148,12 @@ class Store(Generic[RowsKind]):
         return changed
 
     def present(self) -> int:
-        """Images whose chunk some process has written."""
+        """Number of images whose chunk exists."""
         chunks = self.chunks()
         return sum(len(chunks[int(file.stem)]) for file in self.path.glob("[0-9]*.safetensors"))
 
     def remove(self) -> None:
-        """Delete all of it."""
+        """Delete all chunks."""
         shutil.rmtree(self.path)
 
     def _metadata(self, rows: RowsKind) -> dict[str, str]:
@@ -186,7 +187,7 @@ class ReadImage(NamedTuple):
 
     Attributes:
         scaled: (3, H, W) of uint8 at every scale; None if it could not be decoded.
-        fields: Its rows of the fields of `Rows`, but for the problems.
+        fields: Its rows of the fields of `Rows`, except the problems.
         problem: Why it cannot be used.
     """
 
@@ -197,7 +198,7 @@ class ReadImage(NamedTuple):
 
 @dataclass
 class RescaledImages(Dataset[Any]):
-    """Images decoded and rescaled to every scale, so that worker processes do both; a subclass tells more of each.
+    """Images decoded and rescaled to every scale, both in worker processes; a subclass adds more fields.
 
     Attributes:
         split: The images.
@@ -211,7 +212,7 @@ class RescaledImages(Dataset[Any]):
         return self.rescaled(*self.split.read([index])[0])
 
     def rescaled(self, pixels: Pixels | None, label: int, problem: Problem | None, **fields: Any) -> ReadImage:
-        """The image, and what any `Rows` have of it; `fields` are further rows."""
+        """The image with the rows of every `Rows`; `fields` are further rows."""
         about = {"labels": label, "images": 0 if pixels is None else _hash(pixels), **fields}
         return ReadImage(None if pixels is None else at_scales(pixels, self.scales), about, problem)
 
@@ -223,7 +224,7 @@ def _hash(pixels: Pixels) -> int:
 
 
 def chunks_together(device: torch.device) -> int:
-    """Chunks that go through the net, or are lost by a kill, together: on a GPU those of 1,024 images."""
+    """Number of chunks that go through the net together, and that a kill loses: on a GPU those of 1,024 images."""
     return 1 if device.type == "cpu" else 1024 // CHUNK
 
 
@@ -235,24 +236,25 @@ def fill(
     workers: int = 0,
     strict: bool = False,
 ) -> bool:
-    """Compute the chunks that the store lacks, whose groups are dealt out to the processes in turn.
+    """Compute the chunks that the store lacks; their groups are assigned to the processes in turn.
 
-    A group that lacks one is computed whole: what goes through the net together then depends on the group alone.
+    A group that lacks a chunk is computed whole, so that the images that go through the net together depend only on the
+    group.
 
     Args:
-        store: Filled; the chunks that are there stay.
-        images: As they are read.
-        compute: From images at every scale to their rows of numbers; None gives a row of NaN. Its net is on the
-            accelerator's device.
+        store: The store to fill; existing chunks are kept.
+        images: The images to read.
+        compute: A function from images at every scale to their rows of numbers; None gives a row of NaN. Its net is on
+            the accelerator's device.
         accelerator: The processes.
-        workers: Processes that decode and rescale images, for each process.
+        workers: Number of processes that decode and rescale images, for each process.
         strict: Stop at the first image that cannot be decoded.
 
     Returns:
         Whether it lacked any.
 
     Raises:
-        BadImageError: Such an image, by its place and name, if `strict`.
+        BadImageError: An image cannot be decoded and `strict` is set; the message has its position and name.
         ValueError: The processes do not share the folder.
     """
     chunks = store.chunks()
@@ -274,7 +276,7 @@ def fill(
             lengths = [len(chunks[chunk]) for chunk in group]
             of_chunks: list[dict[str, Any]] = [{"problems": []} for _ in group]
             read = chain.from_iterable(map(_read, repeat(items), lengths, of_chunks, repeat(strict)))
-            with accelerator.autocast():  # in parts of bounded memory that depend on the group alone
+            with accelerator.autocast():  # in parts of bounded memory that depend only on the group
                 values = torch.cat([compute(part) for part in in_parts(read, MOST_BYTES)])
             for chunk, rows, computed in zip(group, of_chunks, values.split(lengths), strict=True):
                 if chunk in lacking:
@@ -291,7 +293,7 @@ def fill(
 
 
 def _read(items: Iterator[Any], length: int, rows: dict[str, Any], strict: bool) -> Iterator[Rescaled | None]:
-    """The next so many images at every scale; what else is known of each goes into the rows."""
+    """The next images at every scale, as many as given; their other fields go into the rows."""
     for _ in range(length):
         image: ReadImage = next(items)
         if image.problem is not None and strict:

@@ -16,7 +16,7 @@ def read(folder: Path) -> ClassResult | BoxResult | None:
     """The result in a folder; None for unlabelled images.
 
     Raises:
-        ValueError: There is none, or something else.
+        ValueError: There is no result, or the folder has something else.
     """
     content = read_results(folder, "classes", "boxes")
     with reading(folder, content["kind"]):
@@ -26,7 +26,7 @@ def read(folder: Path) -> ClassResult | BoxResult | None:
 
 
 def tables(results: Iterable[ClassResult | BoxResult]) -> str:
-    """Markdown: for each data set the tables that there are results for."""
+    """Markdown with the tables of each data set for which there are results."""
     of_data: dict[tuple[str, str], list[ClassResult | BoxResult]] = {}
     for result in results:
         of_data.setdefault(result.data_set, []).append(result)

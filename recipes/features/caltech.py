@@ -17,13 +17,13 @@ class Caltech:
     """One of the two data sets.
 
     Attributes:
-        title: For people.
-        folder: Its own name of the folder with the classes.
-        classes: That it has; the background's is one of them.
-        background: The folder of images that are of no class, a class in the paper's count.
-        training: Images a class.
-        test: Images a class at the most; None takes all others.
-        source: Where it comes from.
+        title: Name for messages.
+        folder: Its name of the folder with the classes.
+        classes: Number of classes, including the background.
+        background: The folder of images of no class, which counts as a class in the paper.
+        training: Training images per class.
+        test: Maximum test images per class; None takes all others.
+        source: Where to get the data set.
     """
 
     title: str
@@ -38,11 +38,11 @@ class Caltech:
         """All images by class and name, and three random splits.
 
         Args:
-            data: The folder with the classes, or one that holds it.
-            seed: Of the splits.
+            data: The folder with the classes, or its parent folder.
+            seed: Seed of the splits.
 
         Raises:
-            ValueError: No such folder, or a class of too few images.
+            ValueError: The folder does not exist, or a class has too few images.
         """
         root = self._find(data)
         files_of = {folder.name: image_files(folder) for folder in sorted(root.iterdir()) if _is_class(folder)}
@@ -69,12 +69,12 @@ class Caltech:
         )
 
     def split(self, classes: Numbers, seed: int, number: int) -> Split:
-        """One random split: so many training and test images of each class.
+        """One random split with fixed numbers of training and test images of each class.
 
         Args:
-            classes: (N,), of each image.
-            seed: Of all splits.
-            number: Of this one.
+            classes: (N,), class of each image.
+            seed: Seed of all splits.
+            number: Number of this split.
         """
         generator = np.random.default_rng([seed, number])
         training, test = [], []
@@ -98,7 +98,7 @@ class Caltech:
 
 
 def image_files(folder: Path) -> list[Path]:
-    """Image files by name; other files (Caltech-256 has a RENAME2) and hidden ones are none."""
+    """Image files by name, without other files (Caltech-256 has a RENAME2) and hidden files."""
     return sorted(
         file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
     )

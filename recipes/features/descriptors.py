@@ -1,4 +1,4 @@
-"""Descriptors of the samples of a linear SVM (Appendix B), by the machinery of the scores: computed once, and kept."""
+"""Descriptors of the samples of a linear SVM (Appendix B), computed once and stored in the same way as scores."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ from vgg_zoo.images.decoding import BadImageError, Pixels
 from vgg_zoo.images.inputs import part_in_box
 
 IMAGE, BOX = "image", "box"
-"""What of a sample is described, and what is wrong with it: its image cannot be decoded, or its box holds no pixels."""
+"""The described part of a sample, and its possible problem: the image cannot be decoded, or the box has no pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,8 @@ class Descriptors:
     """Descriptors of samples, in their order.
 
     Attributes:
-        rows: (N, D), float32; a row of NaN where the image cannot be decoded or the box is none.
-        problems: These samples, by their numbers and names; in place of a split, `IMAGE` or `BOX`.
+        rows: (N, D), float32; a row of NaN if the image cannot be decoded or the box has no pixels.
+        problems: These samples, by index and name; `IMAGE` or `BOX` stands instead of a split.
     """
 
     rows: Numbers
@@ -40,20 +40,20 @@ class Descriptors:
 
     @classmethod
     def stacked(cls, found: Sequence["Descriptors"]) -> "Descriptors":
-        """Side by side, (N, D₁ + D₂ + ...). What is wrong with a sample is named once."""
+        """Stack descriptors side by side, (N, D₁ + D₂ + ...). Each problem is reported once."""
         rows = np.concatenate([one.rows for one in found], axis=1)
-        rows[np.isnan(rows).any(1)] = np.nan  # a sample with an image but no box has none
+        rows[np.isnan(rows).any(1)] = np.nan  # a sample with an image but no box has no descriptor
         return cls(rows, sorted({problem for one in found for problem in one.problems}))
 
 
 @dataclass(frozen=True, slots=True)
 class SampleImages:
-    """Images of samples as `recipes.evaluation.store.fill` reads a split: whole, or their parts in the samples' boxes.
+    """Images of samples in the form of a split for `recipes.evaluation.store.fill`: whole, or only the samples' boxes.
 
     Attributes:
         kind: `IMAGE` or `BOX`.
-        samples: All of them.
-        chosen: The numbers of those whose images these are.
+        samples: All samples.
+        chosen: Indices of the samples of these images.
     """
 
     kind: str
@@ -64,11 +64,11 @@ class SampleImages:
         return len(self.chosen)
 
     def read(self, indices: Sequence[int]) -> list[tuple[Pixels | None, int, Problem | None]]:
-        """Pixels without labels, or the problem, whose split says whether the image or the box is wrong."""
+        """Pixels without labels, or the problem; its split says whether the image or the box is wrong."""
         return [self._read(index) for index in indices]
 
     def names(self, indices: Sequence[int]) -> list[str]:
-        """Of each: its image's, or, of a box, the sample's."""
+        """Name of each item: that of its image, or of the sample for a box."""
         names = self.samples.images if self.kind == IMAGE else self.samples.names
         return [names[self.chosen[index]] for index in indices]
 
@@ -94,22 +94,22 @@ def describe(
     workers: int = 0,
     overwrite: bool = False,
 ) -> tuple[Descriptors, Path]:
-    """The descriptors of all samples: of the images, and behind them those of the boxes where there are some.
+    """The descriptors of all samples: those of the images, followed by those of the boxes if there are any.
 
     Args:
         samples: Images, with or without boxes.
-        descriptor: Its net is on the accelerator's device.
-        cache: Folder of descriptors; what is there of the same identity and names is not computed again.
-        identity: Everything that decides the descriptors but the images' content, as plain data.
+        descriptor: A descriptor whose net is on the accelerator's device.
+        cache: Folder of descriptors; those with the same identity and names are not computed again.
+        identity: Everything that determines the descriptors except the images' content, as plain data.
         accelerator: The processes.
-        workers: Processes that load images, for each process.
-        overwrite: Delete what the cache holds of this identity: images were replaced.
+        workers: Number of processes that load images, for each process.
+        overwrite: Delete the cache of this identity, because images were replaced.
 
     Returns:
         The descriptors, and the folder of the cache that holds them.
 
     Raises:
-        ValueError: No image can be decoded, or the box of none holds pixels.
+        ValueError: No image can be decoded, or no box has pixels.
     """
     _, first, image_of = np.unique(np.asarray(samples.images), return_index=True, return_inverse=True)
     identity = {**identity, "names": _digest("\n".join(samples.names))}
@@ -152,14 +152,14 @@ def _digest(text: str) -> str:
 
 
 def of_folders(folders: Sequence[str], seed: int = 0) -> tuple[Samples, Descriptors, list[dict[str, Any]]]:
-    """The samples and descriptors of the training and the test images, and what is said of the net.
+    """The samples and descriptors of the training and the test images, and the description of the net.
 
     Args:
-        folders: Of the training and of the test images; of a single one a fifth is held out for the test.
-        seed: Of the images that are held out.
+        folders: Folders of the training and the test images; of a single folder, a fifth is held out for the test.
+        seed: Seed of the held-out images.
 
     Raises:
-        ValueError: More folders, different nets, settings or classes, or images without labels.
+        ValueError: There are more folders, nets, settings or classes differ, or images have no labels.
     """
     if len(folders) > 2:
         raise ValueError(f"--features takes one folder, or those of the training and of the test images; got {folders}")
@@ -186,7 +186,7 @@ def of_folders(folders: Sequence[str], seed: int = 0) -> tuple[Samples, Descript
 
 
 def _check(first: str, expected: Features, folder: str, found: Features) -> None:
-    """The two folders must be of the same net and classes, and labelled."""
+    """Check that the two folders have the same net and classes, and labels."""
     if len(found) == 0 or (found.labels < 0).any():
         raise ValueError(f"--features {folder} has images without labels; an SVM needs all")
     for key, value in expected.settings["net"].items():
@@ -199,4 +199,4 @@ def _check(first: str, expected: Features, folder: str, found: Features) -> None
 
 
 def _no_image(index: int) -> Pixels:
-    raise BadImageError(f"sample {index} is known by its descriptor alone")
+    raise BadImageError(f"only the descriptor of sample {index} is known")

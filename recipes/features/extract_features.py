@@ -19,11 +19,11 @@ from recipes.runtime.work import begin_test, in_processes, weights_dtype
 from vgg_zoo.descriptors import DenseDescriptor
 
 CHOSEN = ("layer", "scales", "combine", "flip", "l2", "ceil_mode", "most_pixels", "exact")
-"""Options that are arguments of the descriptor."""
+"""Options that are passed to the descriptor."""
 
 
 def about_data(args: argparse.Namespace, split: LabelledImages) -> dict[str, Any]:
-    """What results.json says of the data set."""
+    """The description of the data set for results.json."""
     named = args.training_split if args.training else args.validation_split
     return {
         "spec": args.data,
@@ -35,7 +35,7 @@ def about_data(args: argparse.Namespace, split: LabelledImages) -> dict[str, Any
 
 
 def run(args: argparse.Namespace) -> None:
-    """Everything that the command does."""
+    """Run the command."""
     folder, accelerator = begin_test(args)
 
     def load() -> tuple[DenseDescriptor, LabelledImages]:
@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> None:
 def finish(
     folder: OutputFolder, store: Store[DescriptorRows], content: dict[str, Any], size: int, computed: bool
 ) -> None:
-    """Name the images that could not be decoded, write results.json as the sign that all is there, and say so.
+    """List the images that could not be decoded, and write results.json as the sign that all is complete.
 
     Args:
         folder: Of the command.

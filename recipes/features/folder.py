@@ -1,4 +1,4 @@
-"""What recipes/extract_features.py leaves in a folder, and its reader: descriptors of a split's images, in order."""
+"""The folder of recipes/extract_features.py and its reader: descriptors of a split's images, in order."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +18,11 @@ KEPT = "features"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DescriptorRows(Rows):
-    """Descriptors as they are kept.
+    """Descriptors as they are stored.
 
     Attributes:
-        descriptors: (N, D), float32; a row of NaN where the image could not be decoded.
-        names: Of each image.
+        descriptors: (N, D), float32; a row of NaN if the image could not be decoded.
+        names: Name of each image.
     """
 
     descriptors: Tensor
@@ -31,7 +31,7 @@ class DescriptorRows(Rows):
 
 
 def descriptor_store(folder: OutputFolder, images: int) -> Store[DescriptorRows]:
-    """Where an extraction from so many images keeps its descriptors."""
+    """The store for the descriptors of this many images."""
     return Store(folder.path / KEPT, images, DescriptorRows)
 
 
@@ -49,13 +49,13 @@ class Features:
     """Descriptors of the images of a split, in their order.
 
     Attributes:
-        descriptors: (N, D), float32; a row of NaN where the image could not be decoded.
-        labels: (N,), int64, the data set's classes; `recipes.data.images.UNLABELLED` where it tells none.
-        names: (N,), of each image: its path where the data set tells one, else its number in the split.
+        descriptors: (N, D), float32; a row of NaN if the image could not be decoded.
+        labels: (N,), int64, the data set's classes; `recipes.data.images.UNLABELLED` if unknown.
+        names: (N,), name of each image: its path in the data set, or else its index in the split.
         problems: The images that could not be decoded.
-        settings: What results.json says: "net" (model, configuration, weights_sha256, layer, scales, combine, flip, l2,
-            ceil_mode), "data" (spec, split, classes, images, class_names, unreadable_images), "precision", "features"
-            (D and where), versions, command.
+        settings: Content of results.json: "net" (model, configuration, weights_sha256, layer, scales, combine, flip,
+            l2, ceil_mode), "data" (spec, split, classes, images, class_names, unreadable_images), "precision",
+            "features" (D and the folder), versions, command.
     """
 
     descriptors: np.ndarray[Any, np.dtype[np.float32]]
@@ -72,7 +72,7 @@ def load_features(folder: str | Path) -> Features:
     """The features in an --output of recipes/extract_features.py.
 
     Raises:
-        ValueError: It is not finished, damaged, or something else's folder; the message says the way out.
+        ValueError: It is not finished, damaged, or another kind of folder; the message says what to do.
     """
     settings = read_results(Path(folder), "features")
     with reading(Path(folder), "features"):

@@ -27,7 +27,7 @@ PAPERS_NETS = ["vgg_d.oxford_in1k", "vgg_e.oxford_in1k"]
 
 
 def descriptor_of(args: argparse.Namespace, protocol: SvmProtocol, model: str) -> DenseDescriptor:
-    """The net's descriptor with the command's settings, else the protocol's, else the net's own."""
+    """The net's descriptor with the settings of the command, or else the protocol, or else the net."""
     # The paper's protocols do not depend on how a net was trained.
     settings: dict[str, Any] = {} if protocol.scales is None else {"scales": protocol.scales, "flip": True}
     settings |= {name: value for name in ("scales", "flip", "ceil_mode") if (value := getattr(args, name)) is not None}
@@ -72,7 +72,7 @@ def compute(
 
 
 def run(args: argparse.Namespace) -> None:
-    """Everything that the command does."""
+    """Run the command."""
     protocol = PROTOCOLS[args.protocol]
     folder, accelerator = begin_test(args)
     args.data = args.data or " and ".join(args.features)

@@ -12,11 +12,11 @@ ELEVEN_POINT, ALL_POINT = "11-point", "all-point"
 MEAN_CLASS_RECALL = "mean class recall"
 
 NO_CLASS = -1
-"""Predicted of an image that could not be decoded: an error, whatever its class."""
+"""Prediction for an image that could not be decoded: an error, whatever its class."""
 
 
 def figure(measure: str, scores: Numbers, labels: Numbers) -> float:
-    """Mean AP or mean class recall, in 0–1, over the classes that some sample has.
+    """Mean AP or mean class recall, in 0–1, over the classes that occur.
 
     Args:
         measure: "11-point" or "all-point" (mean AP), or "mean class recall".
@@ -33,7 +33,7 @@ def figure(measure: str, scores: Numbers, labels: Numbers) -> float:
 
 
 def per_class(measure: str, scores: Numbers, labels: Numbers) -> list[float]:
-    """AP or recall of every class, in 0–1; NaN of a class that no sample has. Arguments as of `figure`."""
+    """AP or recall of every class, in 0–1; NaN for a class without samples. Arguments as in `figure`."""
     if measure == MEAN_CLASS_RECALL:
         return class_recalls(likeliest(scores), labels.argmax(1), labels.shape[1])
     ranked = _ranked(scores)
@@ -41,12 +41,12 @@ def per_class(measure: str, scores: Numbers, labels: Numbers) -> list[float]:
 
 
 def likeliest(scores: Numbers) -> Numbers:
-    """(N,): the class of the highest of (N, K) scores; `NO_CLASS` for a row of NaN."""
+    """(N,): the class with the highest of (N, K) scores; `NO_CLASS` for a row of NaN."""
     return np.where(np.isnan(scores).any(1), NO_CLASS, _ranked(scores).argmax(1))
 
 
 def _ranked(scores: Numbers) -> Numbers:
-    """Scores in which what has none comes last, as in VOC's kit."""
+    """Scores in which samples without a score come last, as in VOC's kit."""
     return np.where(np.isnan(scores), -np.inf, scores)
 
 
@@ -54,16 +54,16 @@ def average_precision(scores: Numbers, labels: Numbers, definition: str) -> floa
     """Average precision of one class.
 
     Args:
-        scores: (N,), larger where the class is likelier; -inf where there is none. Among equal scores the earlier
-            image comes first, as in the kit's stable sort.
-        labels: (N,), 1 with the class, -1 without, 0 difficult: not counted at all.
+        scores: (N,), larger if the class is likelier; -inf for a missing score. Of equal scores, the earlier image
+            comes first, as in the kit's stable sort.
+        labels: (N,), 1 with the class, -1 without, 0 difficult, which is ignored.
         definition: "11-point" or "all-point".
 
     Returns:
-        In 0–1; NaN where no image has the class.
+        AP in 0–1; NaN if no image has the class.
 
     Raises:
-        ValueError: Another definition, or shapes that differ.
+        ValueError: The definition is unknown, or the shapes differ.
     """
     if scores.shape != labels.shape or scores.ndim != 1:
         raise ValueError(f"scores and labels must be as many numbers each; got {scores.shape} and {labels.shape}")
@@ -77,7 +77,7 @@ def average_precision(scores: Numbers, labels: Numbers, definition: str) -> floa
     precision = found / np.arange(1, len(found) + 1)
     if definition == ELEVEN_POINT:  # recall ≥ 0, 0.1, ..., 1, in whole numbers: 0.1 × 3 > 0.3 to a computer
         return float(np.mean([precision[10 * found >= tenth * found[-1]].max() for tenth in range(11)]))
-    best = np.maximum.accumulate(precision[::-1])[::-1]  # to the right no larger precision is left unused
+    best = np.maximum.accumulate(precision[::-1])[::-1]  # no precision to the right is larger
     return float((np.diff(found, prepend=0) * best).sum() / found[-1])
 
 
@@ -97,6 +97,6 @@ def confusion(predicted: Numbers, labels: Numbers, classes: int) -> Numbers:
 
 
 def class_recalls(predicted: Numbers, labels: Numbers, classes: int) -> list[float]:
-    """The part of each class's images that is predicted right, in 0–1; NaN of a class without images."""
+    """The fraction of each class's images that is predicted correctly, in 0–1; NaN for a class without images."""
     recalls: Numbers = recall_score(labels, predicted, labels=range(classes), average=None, zero_division=np.nan)
     return recalls.tolist()

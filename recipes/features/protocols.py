@@ -20,13 +20,13 @@ VOC_SCALES, CALTECH_SCALES = (256, 384, 512, 640, 768), (256, 384, 512)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
-    """What a command asks of a protocol's data.
+    """A command's request for a protocol's data.
 
     Attributes:
-        source: Its `spec` is the folder.
+        source: The data source, whose `spec` is the folder.
         test_set: VOC's "test" or "val".
-        boxes: Read the persons' boxes.
-        seed: Of random splits.
+        boxes: Whether to read the persons' boxes.
+        seed: Seed of random splits.
     """
 
     source: DataSource
@@ -36,10 +36,10 @@ class Request:
 
     @property
     def folder(self) -> Path:
-        """Where the data set is.
+        """The folder of the data set.
 
         Raises:
-            ValueError: There is no such folder.
+            ValueError: The folder does not exist.
         """
         folder = Path(self.source.spec)
         if not folder.is_dir():
@@ -52,15 +52,15 @@ class SvmProtocol:
     """How a data set is split, described and measured.
 
     Attributes:
-        title: For people.
+        title: Name for messages.
         scales: Q; None takes the net's own.
-        combine: Of the scales, "average" or "stack".
+        combine: How the scales are combined, "average" or "stack".
         measure: "11-point" or "all-point" (mean AP), or "mean class recall".
-        load: Its samples.
-        sizes: Training and test images of the paper's splits; None where they follow from the classes.
-        classes: The data set's; None where any number is right.
+        load: A function that loads its samples.
+        sizes: Training and test images of the paper's splits; None if they follow from the classes.
+        classes: Number of classes of the data set; None if any number is allowed.
         has_boxes: The descriptor of a person's box is stacked on the image's.
-        results: File of a class in the form of the evaluation server, with the test set and the class left out.
+        results: File name for a class in the form of the evaluation server, without the test set and the class.
     """
 
     title: str
@@ -75,16 +75,16 @@ class SvmProtocol:
 
     @property
     def uses_average_precision(self) -> bool:
-        """Samples may have several classes, and scores are ranked."""
+        """Whether samples may have several classes, so that scores are ranked."""
         return self.measure != MEAN_CLASS_RECALL
 
     def departures(self, samples: Samples, request: Request, nets: Sequence[Mapping[str, Any]]) -> list[str]:
-        """Why the paper's figure is of something else; empty if it is of the same.
+        """Why the paper's figure cannot be compared; empty if it can.
 
         Args:
             samples: The data.
-            request: Of it.
-            nets: What is said of each net's descriptors.
+            request: The request for the data.
+            nets: The description of each net's descriptors.
         """
         papers: dict[str, Any] = {"layer": "fc7", "combine": self.combine, "flip": True}
         if self.scales is not None:
@@ -105,7 +105,7 @@ def folder_samples(source: DataSource) -> Samples:
     """The training images of a data set, and its validation split, or the held-out fifth, as the test.
 
     Raises:
-        ValueError: As `recipes.data.splits.load_splits` does.
+        ValueError: As in `recipes.data.splits.load_splits`.
     """
     training, test = load_splits(source)
     count = len(training)
@@ -116,7 +116,7 @@ def folder_samples(source: DataSource) -> Samples:
 
     return Samples(
         names=[name for split in (training, test) for name in split.names(range(len(split)))],
-        images=list(map(str, range(count + len(test)))),  # names need not differ
+        images=list(map(str, range(count + len(test)))),  # names may be equal
         class_names=training.class_names,
         labels=one_hot([*labels[0], *labels[1]], len(training.class_names)),
         read=read,

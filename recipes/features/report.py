@@ -1,4 +1,4 @@
-"""What a linear SVM's test leaves: results.json, summary.md, a picture, and VOC's result files (Appendix B)."""
+"""The output of a linear SVM's test: results.json, summary.md, a picture, and VOC's result files (Appendix B)."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from vgg_zoo.paper import PaperFeatures, paper_features, paper_figure
 
 _LOSSES = {"liblinear": "squared hinge", "sgd": "hinge"}
 _MOST_CLASSES = 24
-"""Of which the summary names each; of more only the worst."""
+"""Maximum number of classes that the summary lists; of more classes, it lists only the worst."""
 
 SUMMARY = "summary.md"
 
@@ -29,13 +29,13 @@ class SvmReport:
     """Everything that is reported of a test.
 
     Attributes:
-        name: Of the protocol.
-        protocol: The same.
-        request: Of its data.
+        name: Name of the protocol.
+        protocol: The protocol.
+        request: The request for its data.
         samples: The data.
-        nets: What is said of each net and its descriptors, as plain data.
+        nets: The description of each net and its descriptors, as plain data.
         solver: "liblinear" or "sgd".
-        descriptors: Of the samples.
+        descriptors: Descriptors of the samples.
         splits: The results.
     """
 
@@ -55,21 +55,21 @@ class SvmReport:
 
     @property
     def figures(self) -> list[float]:
-        """Of each split, in 0–1; none where the test samples have no labels."""
+        """The figure of each split, in 0–1; none if the test samples have no labels."""
         return [split.figure for split in self.splits if split.figure is not None]
 
     @property
     def with_box(self) -> bool:
-        """The box's descriptor is stacked on the image's."""
+        """Whether the box's descriptor is stacked on the image's."""
         return self.samples.box is not None
 
     @property
     def departures(self) -> list[str]:
-        """Why the paper's figures are of something else."""
+        """Why the paper's figures cannot be compared."""
         return self.protocol.departures(self.samples, self.request, self.nets) if self.name != "folder" else []
 
     def results(self) -> dict[str, Any] | None:
-        """The figures, in 0–1; None where the test samples have no labels."""
+        """The figures, in 0–1; None if the test samples have no labels."""
         if not self.figures:
             return None
         with np.errstate(invalid="ignore"):
@@ -85,7 +85,7 @@ class SvmReport:
         return found
 
     def content(self) -> dict[str, Any]:
-        """results.json."""
+        """The content of results.json."""
         bad = Counter(problem.split for problem in self.descriptors.problems)
         return {
             "protocol": self.name,
@@ -109,7 +109,7 @@ class SvmReport:
         }
 
     def summary(self) -> str:
-        """Markdown."""
+        """The summary as Markdown."""
         measure = f"mean class recall, {len(self.splits)} split(s), %"
         if self.protocol.uses_average_precision:
             measure = f"mean AP ({self.protocol.measure}), %"
@@ -172,7 +172,7 @@ class SvmReport:
         return text
 
     def _draw(self, folder: Path) -> None:
-        """per_class_ap.png where images may have several classes (no confusion is defined), else confusion.png."""
+        """Write per_class_ap.png if images may have several classes (no confusion is defined), else confusion.png."""
         from recipes.features import plots  # matplotlib is slow to import
 
         if self.protocol.uses_average_precision:
@@ -200,13 +200,13 @@ class SvmReport:
 
 
 def write_server_files(file: Path, samples: Samples, split: SplitResult, test_set: str) -> None:
-    """A file for each class in the form of VOC's evaluation server: sample and score, a line each.
+    """Write a file for each class in the form of VOC's evaluation server, with a sample and its score on each line.
 
-    A sample without a descriptor gets less than the lowest score: the server wants a line for each.
+    A sample without a descriptor gets less than the lowest score, because the server requires a line for each sample.
 
     Args:
-        file: With {set} and {name}.
-        samples: Their names are what the lines begin with.
+        file: File name with {set} and {name}.
+        samples: Samples, whose names begin the lines.
         split: Scores of the test samples.
         test_set: "test".
     """

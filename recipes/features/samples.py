@@ -1,4 +1,4 @@
-"""What a linear SVM is trained and tested on (Appendix B): images or boxes in them, their classes, and the splits."""
+"""The data of a linear SVM (Appendix B): images or boxes in them, their classes, and the splits."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from vgg_zoo.images.decoding import Pixels
 
 Numbers = np.ndarray[Any, Any]
 HELD_OUT_FOR_C = 0.2
-"""Of the training images, for the choice of C (Appendix B)."""
+"""Fraction of the training images for the choice of C (Appendix B)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Numbers of the samples that are trained and tested on."""
+    """Indices of the training and test samples."""
 
     training: Numbers
     test: Numbers
@@ -27,13 +27,13 @@ class Samples:
     """Images, or persons in images, in a fixed order.
 
     Attributes:
-        names: (N,), of each sample in reports and result files.
-        images: (N,), what is the same for samples of one image, so that they stay together.
+        names: (N,), name of each sample in reports and result files.
+        images: (N,), a key that is the same for all samples of an image, so that they stay together.
         class_names: (K,).
-        labels: (N, K), int8: 1 with the class, -1 without, 0 where the data set does not tell.
-        read: From a sample's number to its image's pixels; raises `BadImageError`.
-        box: From a sample's number to its box; raises `BadBoxError`. None where there are no boxes.
-        splits: At least one.
+        labels: (N, K), int8: 1 with the class, -1 without, 0 if unknown.
+        read: A function from a sample's index to its image's pixels; raises `BadImageError`.
+        box: A function from a sample's index to its box; raises `BadBoxError`. None if there are no boxes.
+        splits: At least one split.
     """
 
     names: Sequence[str]
@@ -49,7 +49,7 @@ class Samples:
 
     @property
     def tests_are_labelled(self) -> bool:
-        """Something is known of some test sample."""
+        """Whether any label of a test sample is known."""
         return any(bool(self.labels[split.test].any()) for split in self.splits)
 
 
@@ -61,15 +61,16 @@ def one_hot(classes: Sequence[int] | Numbers, count: int) -> Numbers:
 
 
 def hold_out(labels: Numbers, images: Sequence[str], seed: int) -> tuple[Numbers, Numbers]:
-    """A fifth of the images, drawn from the images of every class alike; an image of several counts for its rarest.
+    """Hold out a fifth of the images, the same fraction of every class; an image of several classes counts for its
+    rarest.
 
     Args:
         labels: (N, K), 1, -1 or 0.
         images: (N,); samples of one image are held out together or not at all.
-        seed: Of the draw.
+        seed: Seed of the draw.
 
     Returns:
-        Numbers, in order, of the samples that are left and of those held out.
+        Indices, in order, of the remaining and of the held-out samples.
     """
     names, image_of = np.unique(np.asarray(images), return_inverse=True)
     has = np.zeros((len(names), labels.shape[1]), dtype=bool)

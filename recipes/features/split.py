@@ -1,4 +1,4 @@
-"""A linear SVM on a split: C is chosen on a fifth of the training images, then all train it (Appendix B)."""
+"""A linear SVM on a split: C is chosen on a fifth of the training images, then it is trained on all (Appendix B)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,17 +14,17 @@ from recipes.features.svm import Choice, LinearSVM, choose_c, fit, trainable
 
 @dataclass(frozen=True, slots=True)
 class SplitResult:
-    """What an SVM does on the test samples of a split.
+    """The results of an SVM on the test samples of a split.
 
     Attributes:
         split: The samples.
         used: Training samples that have a descriptor.
-        choice: Of C.
-        svm: Trained on all that were used.
-        scores: (N, K), of the test samples; NaN without a descriptor.
-        labels: (N, K), of the test samples.
-        figure: In 0–1; None where the test samples have no labels.
-        per_class: AP or recall, in 0–1.
+        choice: The choice of C.
+        svm: The SVM, trained on all used samples.
+        scores: (N, K), scores of the test samples; NaN without a descriptor.
+        labels: (N, K), labels of the test samples.
+        figure: The figure in 0–1; None if the test samples have no labels.
+        per_class: AP or recall of each class in 0–1.
     """
 
     split: Split
@@ -38,16 +38,16 @@ class SplitResult:
 
     @property
     def matrix(self) -> Numbers:
-        """(K, K + 1), of samples with one class each."""
+        """The confusion matrix (K, K + 1) of samples with one class each."""
         return confusion(likeliest(self.scores), self.labels.argmax(1), self.labels.shape[1])
 
     @property
     def accuracy(self) -> float:
-        """The part of the test samples whose class is predicted right, where each has one class."""
+        """The fraction of test samples whose class is predicted correctly, if each has one class."""
         return float(self.matrix.diagonal().sum() / self.matrix.sum())
 
     def about(self) -> dict[str, Any]:
-        """As plain data."""
+        """The results as plain data."""
         return {
             "training": len(self.split.training),
             "trained_on": self.used,
@@ -74,17 +74,17 @@ def run_split(
     """Choose C, train on all training samples, score the test samples.
 
     Args:
-        measure: As `recipes.features.measures.figure` takes it; it decides C too.
+        measure: A measure for `recipes.features.measures.figure`; it also chooses C.
         samples: Labels and images.
-        split: Of them.
-        rows: (N, D) descriptors of all samples, NaN where there is none.
-        candidates: For C.
+        split: Their split.
+        rows: (N, D) descriptors of all samples, NaN for a missing one.
+        candidates: Candidates for C.
         solver: "liblinear" or "sgd".
         seed: Of the images that choose C, and of the solver.
         fitted: Is called after each SVM, of which each candidate has one, and the chosen one another.
 
     Raises:
-        ValueError: A class without training samples that can be used.
+        ValueError: A class has no usable training samples.
     """
     told = np.isfinite(rows[split.training]).all(1)
     training = split.training[told]

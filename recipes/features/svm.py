@@ -15,13 +15,13 @@ from recipes.features.samples import Numbers, hold_out
 from recipes.names import SOLVERS
 
 LIBLINEAR_NUMBERS = 2.5e8
-"""Of descriptors, N · D, that "auto" gives to liblinear, which takes 24 bytes for each: all that one net needs."""
+"""Maximum numbers N · D for which "auto" takes liblinear, which needs 24 bytes for each; enough for one net."""
 
 SGD_STEPS = 1_000_000
-"""Images that the stochastic solver sees, within 20 to 1000 times all of them."""
+"""Images that the stochastic solver sees; the number is limited to 20 to 1000 epochs."""
 
 Measure = Callable[[Numbers, Numbers], float]
-"""From (N, K) scores and labels to a figure that is better when it is larger."""
+"""A function from (N, K) scores and labels to a figure; larger is better."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,8 @@ class LinearSVM:
     Attributes:
         weights: (K, D).
         biases: (K,).
-        iterations: The most that a class took.
-        not_converged: Fits that ended at the limit of iterations.
+        iterations: Maximum iterations of a class.
+        not_converged: Number of fits that ended at the limit of iterations.
     """
 
     weights: Numbers
@@ -41,7 +41,7 @@ class LinearSVM:
     not_converged: int
 
     def scores(self, descriptors: Numbers) -> Numbers:
-        """(N, K) signed distances, times the weights' length, of (N, D) descriptors; NaN rows stay NaN."""
+        """(N, K) signed distances of (N, D) descriptors, times the weights' length; rows of NaN stay NaN."""
         return np.asarray(descriptors @ self.weights.T.astype(descriptors.dtype) + self.biases)
 
 
@@ -63,16 +63,16 @@ def fit(descriptors: Numbers, labels: Numbers, c: float, solver: str, seed: int 
 
     Args:
         descriptors: (N, D), finite.
-        labels: (N, K), 1, -1, or 0: not used for that class.
-        c: Weight of the mistakes beside ½‖w‖².
-        solver: "liblinear", squared hinge loss; or "sgd", hinge loss, stochastic steps averaged.
-        seed: Of the order of the steps.
+        labels: (N, K), 1, -1, or 0, which is ignored for this class.
+        c: Weight of the losses relative to ½‖w‖².
+        solver: "liblinear", squared hinge loss; or "sgd", hinge loss with averaged stochastic steps.
+        seed: Seed of the order of the steps.
 
     Raises:
-        ValueError: A class without an image that has it, or without one that has it not.
+        ValueError: A class has no positive or no negative image.
     """
     if not (told := trainable(labels)).all():
-        raise ValueError(f"class {np.argmin(told)}: the training images need some that have it and some that have not")
+        raise ValueError(f"class {np.argmin(told)}: some training images must have it, and some must not")
     one_class_each = labels.shape[1] > 2 and bool(((labels > 0).sum(1) == 1).all() and (labels != 0).all())
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ConvergenceWarning)
@@ -125,7 +125,7 @@ class Choice:
 
     @property
     def at_the_border(self) -> bool:
-        """The best is the smallest or largest candidate, so that a better one may lie beyond."""
+        """Whether the best is the smallest or largest candidate, so that a better one may exist outside the range."""
         return len(self.figures) > 1 and self.c in (min(self.figures), max(self.figures))
 
 
@@ -139,27 +139,27 @@ def choose_c(
     seed: int = 0,
     fitted: Callable[[], Any] = lambda: None,
 ) -> Choice:
-    """Train on four fifths of the training images with every C and measure on the others; the smallest of the best.
+    """Train on four fifths of the training images with every C, and measure on the others; in a tie the smaller C wins.
 
     Args:
-        descriptors: (N, D), of training images, finite.
+        descriptors: (N, D), finite descriptors of training images.
         labels: (N, K).
-        images: (N,), of each sample; those of one image stay together.
-        measure: Larger is better.
-        candidates: At least one; a single one is taken as it is.
+        images: (N,), image of each sample; samples of one image stay together.
+        measure: The measure; larger is better.
+        candidates: At least one; a single candidate is taken without training.
         solver: "liblinear" or "sgd".
         seed: Of the draw and the solver.
         fitted: Is called after each SVM.
 
     Raises:
-        ValueError: A candidate is not above 0, or too few images.
+        ValueError: A candidate is not above 0, or there are too few images.
     """
     if not candidates or min(candidates) <= 0:
         raise ValueError(f"C must be above 0; got {list(candidates)}")
     if len(candidates) == 1:
         return Choice(candidates[0], {}, 0, 0)
     left, held = hold_out(labels, images, seed)
-    used = trainable(labels[left])  # a class of a single training image may have none left
+    used = trainable(labels[left])  # a class with a single training image may have none left
     if len(held) == 0 or not used.any():
         raise ValueError(f"{len(labels)} training images are too few to choose C on a fifth of them; give one C")
     figures, failed = {}, 0

@@ -20,10 +20,10 @@ ACTIONS = (
     "usingcomputer", "walking",
 )
 # fmt: on
-"""The ten that the kit trains and evaluates; the eleventh, "other", is the negative of all of them ("skip other")."""
+"""The ten actions that the kit trains and evaluates; the eleventh, "other", is a negative of all ("skip other")."""
 
 TRAINED_ON = {"test": "trainval", "val": "train"}
-"""The images that are trained on before the test on others."""
+"""The training set for each test set."""
 
 SOURCES = {
     2007: "VOCtrainval_06-Nov-2007.tar and VOCtest_06-Nov-2007.tar of host.robots.ox.ac.uk/pascal/VOC/voc2007",
@@ -46,19 +46,19 @@ class Voc:
             test_set: "test", trained on trainval, or "val", trained on train.
 
         Raises:
-            ValueError: A file is missing or has a line that is none; the message names both.
+            ValueError: A file is missing or has a line that is not valid; the message names both.
         """
         return self._samples("Main", CLASSES, test_set, boxes=False)
 
     def actions(self, test_set: str, boxes: bool) -> Samples:
-        """Persons and their ten actions; a sample's name is "image number", of the person among the image's objects.
+        """Persons and their ten actions; a sample's name is "image number", with the person's number in the image.
 
         Args:
             test_set: As in `classification`.
             boxes: Read the persons' boxes from Annotations.
 
         Raises:
-            ValueError: As `classification` does.
+            ValueError: As in `classification`.
         """
         return self._samples("Action", ACTIONS, test_set, boxes)
 
@@ -96,9 +96,10 @@ class Voc:
         )
 
     def _listed(self, kind: str, name: str, classes: Sequence[str]) -> tuple[list[str], Numbers | None]:
-        """Samples of an image set, and (N, K) labels, or None where the classes' files have none or do not exist.
+        """Samples of an image set, and (N, K) labels, or None if the classes' files have none or do not exist.
 
-        Images are those of the set's list. Persons are those of the classes' files: their set's list has images only.
+        Images are those of the set's list. Persons are those of the classes' files, because the set's list has only
+        images.
         """
         files = [self._file(kind, f"{one}_{name}") for one in classes]
         words, listed, labelled = (1, self._file(kind, name), False) if kind == "Main" else (2, files[0], None)
@@ -126,11 +127,11 @@ class Voc:
 
 
 def _lines(file: Path, words: int, labelled: bool | None = None) -> dict[str, int | None]:
-    """The samples of a list, each an image and, with 2 words, the number of an object, and the labels behind them.
+    """The samples of a list, each an image and, with 2 words, the number of an object; and the labels after them.
 
     Args:
         file: The list.
-        words: Of a sample.
+        words: Number of words of a sample.
         labelled: Whether labels are expected; None takes it from the first line.
     """
     found: dict[str, int | None] = {}
@@ -147,7 +148,7 @@ def _lines(file: Path, words: int, labelled: bool | None = None) -> dict[str, in
             raise ValueError(f"{file}, line {place}: expected {form!r}, got {line!r}")
         sample = " ".join(parts[:words])
         if sample in found:
-            raise ValueError(f"{file}, line {place}: {sample!r} is there twice")
+            raise ValueError(f"{file}, line {place}: {sample!r} is listed twice")
         found[sample] = int(label) if labelled else None
     if not found:
         raise ValueError(f"{file} is empty")
@@ -158,7 +159,7 @@ def find_voc(data: Path, year: int) -> Voc:
     """VOC's folder of a year: `data` itself, VOC2007 in it, or VOCdevkit/VOC2007 in it.
 
     Raises:
-        ValueError: None of them; the message says what was expected, and where it comes from.
+        ValueError: None of them exists; the message says what was expected, and where to get it.
     """
     candidates = (data, data / f"VOC{year}", data / "VOCdevkit" / f"VOC{year}")
     for folder in candidates:

@@ -1,4 +1,4 @@
-"""The steps of the demo and what each must give: the work of recipes/demo/demo.py."""
+"""The steps of the demo and their expected results: the work of recipes/demo/demo.py."""
 
 import argparse
 import os
@@ -27,17 +27,17 @@ RECIPE = "digits_vgg_a"
 PROCESSES = 2
 TESTED = 360
 MOST_ERRORS = 0.3
-"""Of the held-out digits, by any test; a net that guesses gets 90% wrong. Ten seeds, each with one and two threads,
-with AVX-512 and with AVX2, on one Intel Xeon (torch 2.14.1) gave on a crop 2.7% (standard deviation 1.1), densely 3.2%
-(2.2; at most 12.8), by crops 1.6% (1.1), by an SVM 1.4% (0.8): the bound is twelve deviations above the dense mean.
-Other machines and versions of PyTorch were not tried."""
+"""Maximum error of the held-out digits, by any test; a net that guesses gets 90% wrong. Ten seeds, each with one and
+two threads, with AVX-512 and with AVX2, on one Intel Xeon (torch 2.14.1) gave on a crop 2.7% (standard deviation 1.1),
+densely 3.2% (2.2; at most 12.8), by crops 1.6% (1.1), by an SVM 1.4% (0.8): the bound is twelve deviations above the
+dense mean. Other machines and versions of PyTorch were not tried."""
 
 MEGABYTES = 100
-"""That the demo writes."""
+"""Megabytes that the demo writes."""
 
 
 def check_machine(output: Path) -> None:
-    """What is missing is said before anything long begins.
+    """Report what is missing before any long work begins.
 
     Raises:
         ValueError: A package is not installed, the folder cannot be written to, or the disk is full.
@@ -59,7 +59,7 @@ def check_machine(output: Path) -> None:
 
 
 def train(output: Path) -> dict[str, Any]:
-    """Train the net; its results, which say that both processes worked."""
+    """Train the net; returns its results, which show that both processes worked."""
     launch("train", "--recipe", RECIPE, "--data", "digits", "--output", output, "--overwrite", processes=PROCESSES)
     results = read_results(output, "training")
     if results["processes"] != PROCESSES:
@@ -68,14 +68,14 @@ def train(output: Path) -> dict[str, Any]:
 
 
 def test(net: Path, output: Path) -> dict[str, Any]:
-    """Test the net densely (Sect. 3.2), each digit once; its errors."""
+    """Test the net densely (Sect. 3.2), each digit once; returns its errors."""
     options = ("--model", net, "--data", "digits", "--output", output, "--overwrite")
     launch("evaluate", *options, processes=PROCESSES)
     return read_results(output, "classes")
 
 
 def load(net: Path, example: dict[str, Any], mean: Any) -> tuple[Any, Any, float]:
-    """Load the folder with timm: the digit of `example`, its name, and how far its logits are from the training's."""
+    """Load the folder with timm; returns the digit of `example`, its name, and the difference of its logits."""
     model: Any = timm.create_model(f"local-dir:{net}", pretrained=True).eval()
     pixels = load_splits("digits")[1].pixels(example["index"])
     crop = centre_crop(pixels, example["scale"], example["crop_size"])
@@ -94,10 +94,10 @@ def explain(net: Path, pixels: Any, scales: list[int], folder: Path) -> Path:
 
 
 def check_errors(errors: dict[str, float], images: set[int]) -> None:
-    """What every correct build gives: each digit is counted once, and few are wrong.
+    """Check what every correct build gives: each digit is counted once, and few are wrong.
 
     Raises:
-        ValueError: It is not so.
+        ValueError: A check fails.
     """
     if images != {TESTED}:
         raise ValueError(f"{sorted(images)} digits were counted, not {TESTED} by each test")
@@ -109,7 +109,7 @@ def check_errors(errors: dict[str, float], images: set[int]) -> None:
 
 
 def check_files(output: Path) -> None:
-    """Raise `ValueError` where a file is missing that the summary names."""
+    """Raise `ValueError` if a file of the summary is missing."""
     names = ("net/model.safetensors", "net/learning_curve.png", "test/results.json", "digit.png", "explained.png")
     missing = [str(output / name) for name in names if not (output / name).is_file()]
     if missing:
@@ -117,7 +117,7 @@ def check_files(output: Path) -> None:
 
 
 def summary(output: Path, results: dict[str, Any], errors: dict[str, float], loaded: str) -> str:
-    """What was trained, how well, where everything is, and what to try next."""
+    """Print what was trained, its errors, the files, and what to try next."""
     net, python = output / "net", _near(Path(sys.executable))
     images, processes, steps = results["data"]["training_images"], results["processes"], results["steps"]
     rates = ", ".join(f"{name} {error:.1%}" for name, error in errors.items())
@@ -141,12 +141,12 @@ def summary(output: Path, results: dict[str, Any], errors: dict[str, float], loa
 
 
 def _near(path: Path) -> Path:
-    """Relative to the current folder, where it lies in it."""
+    """The path relative to the current folder, if it is in it."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def run(args: argparse.Namespace) -> None:
-    """Every step."""
+    """Run every step."""
     output = args.output
     check_machine(output)
     started = time.perf_counter()

@@ -1,4 +1,4 @@
-"""The stations of the tour and what each must give: the work of recipes/demo/tour.py."""
+"""The stations of the tour and their expected results: the work of recipes/demo/tour.py."""
 
 import argparse
 import shlex
@@ -27,8 +27,8 @@ from vgg_zoo.results import read_results
 
 ROOT = Path(__file__).resolve().parents[3]
 MOST_BOX_ERRORS = 0.15
-"""Of the digits on photos, by either protocol. Ten seeds, over one and two threads, AVX-512 and AVX2, on one Intel Xeon
-gave 0.5% (standard deviation 0.2) by the first and 0.9% (0.5; at most 1.8) by the second."""
+"""Maximum error of the digits on photos, by either protocol. Ten seeds (one and two threads, AVX-512 and AVX2) on one
+Intel Xeon gave 0.5% (standard deviation 0.2) by the first and 0.9% (0.5; at most 1.8) by the second."""
 
 MADE = {
     "dense": "the dense test",
@@ -52,15 +52,15 @@ MADE = {
 
 
 def python(*words: str | Path) -> None:
-    """Run a module or file of this checkout, and show what is typed for it."""
+    """Run a module or file of this checkout, and print its command line."""
     print("$", shlex.join(["python", *(str(word).removeprefix(f"{ROOT}/") for word in words)]), flush=True)
     done = subprocess.run([sys.executable, *map(str, words)], check=False)
     if done.returncode:
-        raise ValueError(f"it ended with code {done.returncode}; its own words are above")
+        raise ValueError(f"it ended with code {done.returncode}; its messages are above")
 
 
 def at_most(most: float, error: float, images: int, expected: int, of: str) -> None:
-    """Raise `ValueError` where a test is not what every correct build gives."""
+    """Raise `ValueError` if a test does not give what every correct build gives."""
     if images != expected:
         raise ValueError(f"{images} images of {of} were counted, not {expected}")
     if error > most:
@@ -68,7 +68,7 @@ def at_most(most: float, error: float, images: int, expected: int, of: str) -> N
 
 
 class Tour:
-    """The stations, each with the net of the demo and the folder of the tour."""
+    """The stations, which share the net of the demo and the folder of the tour."""
 
     def __init__(self, net: Path, output: Path) -> None:
         self.net, self.output = net, output
@@ -86,7 +86,7 @@ class Tour:
             at_most(MOST_ERRORS, found["top1"], found["images"], TESTED, f"the digits by {folder.name}")
 
     def repository(self) -> None:
-        """The net and its results as the folder of a repository on the Hub, checked; nothing is sent."""
+        """Build and check the folder of a repository on the Hub from the net and its results; nothing is sent."""
         folder, results = self.output / "repository", [self.output / name for name in ("dense", "multi_crop")]
         about: list[str | Path] = ["--repo", "demo/vgg_a.digits", "--license", "apache-2.0", "--output", folder]
         python("-m", "hub", "build", self.net, "--results", *results, *about)
@@ -102,7 +102,7 @@ class Tour:
         at_most(MOST_ERRORS, error, found["splits"][0]["test"], TESTED, "the digits by the SVM")
 
     def localisation(self) -> None:
-        """Nets that know and find digits on photos (Appendix A): both protocols, tables, and a picture."""
+        """Nets that recognise and localise digits on photos (Appendix A): both protocols, tables, and a picture."""
         classifier, boxes = (self.output / name for name in ("pasted_digits_a", "pasted_digits_a_scr"))
         data = ("--data", "pasted_digits")
         begin = ("--init-from", self.net)
@@ -138,10 +138,10 @@ class Tour:
         )
         theirs: Any = timm.create_model("vgg16", pretrained_cfg=net.pretrained_cfg)
         theirs.load_state_dict(net.state_dict())
-        shutil.rmtree(folder)  # half a gigabyte that nobody trained
+        shutil.rmtree(folder)  # half a gigabyte of untrained weights
         logs = score_store(OutputFolder(test), 2).read_all().posteriors.log()
         expected = DenseEvaluator(theirs, exact=True)([photos / "china.png", photos / "flower.png"]).log()
-        # Untrained nets hardly tell the classes apart: what counts is the difference beside what there is to tell.
+        # The outputs of untrained nets hardly differ between classes, so compare the difference with this range.
         difference = ((expected - logs).abs().max() / (logs.max() - logs.min())).item()
         print(f"net D's log-posteriors differ from those of timm's vgg16 by {difference:.0e} of their range")
         if difference > 1e-3:
@@ -149,11 +149,11 @@ class Tour:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Every station."""
+    """Run every station."""
     net, output = args.model, args.output
     started = time.perf_counter()
     if not (net / "results.json").exists():
-        raise ValueError(f"{net} holds no net; make demo trains it, and --model names another one of the digits")
+        raise ValueError(f"{net} has no net; make demo trains it, and --model names another net of the digits")
     output.mkdir(parents=True, exist_ok=True)
     print(title("tour", str(net), str(output)))
     tour = Tour(net, output)

@@ -59,7 +59,7 @@ def test_difficult_images_train_nothing() -> None:
 def test_a_class_needs_examples() -> None:
     """Of both kinds, else it is named."""
     rows, _ = cloud(2, 10)
-    with pytest.raises(ValueError, match="class 1: the training images need some that have it"):
+    with pytest.raises(ValueError, match="class 1: some training images must have it"):
         fit(rows, np.repeat([[1, -1], [-1, -1]], 5, axis=0), 1.0, "liblinear")
 
 
