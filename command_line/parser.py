@@ -13,8 +13,8 @@ from typing import Any, NoReturn
 
 EXIT_CODES = """exit codes:
   0    done
-  1    it could not be done; the last line says why
-  2    typed wrong; nothing was computed or written
+  1    failed; the last line says why
+  2    wrong usage; nothing was computed or written
   130  interrupted (Ctrl-C); 143: another signal asked to stop"""
 
 

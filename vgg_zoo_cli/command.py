@@ -12,8 +12,8 @@ import click
 EXIT_CODES = """\b
 Exit codes:
   0    done
-  1    it could not be done, or some photos could not
-  2    typed wrong; nothing was computed or written
+  1    failed, or some photos could not be processed
+  2    wrong usage; nothing was computed or written
   130  interrupted (Ctrl-C)"""
 
 _HELP = "Help"

@@ -12,7 +12,7 @@ from recipes.recipe import Recipe
 
 
 def recipe() -> Recipe:
-    """The classifier but for the objective, the rate, and dropout, whose noise so small a net cannot average."""
+    """The classifier except for the objective, the rate, and dropout, whose noise so small a net cannot average."""
     classifier = pasted_digits_a.recipe()
     return replace(
         classifier,

@@ -91,7 +91,7 @@ def _of_a_net_that_sees(last: "_Signal", rate: float, labels: Tensor | None) -> 
         return "the data: there is one class only, and nothing to tell apart. Is it the right column of labels?"
     if len(labels) > 4 and bool((labels == labels[0]).all()):
         return (
-            f"the labels: all {len(labels)} images that were looked at are of class {int(labels[0])}. Is it the right "
+            f"the labels: all {len(labels)} images that were checked are of class {int(labels[0])}. Is it the right "
             "column of labels, and does the data set hold all classes?"
         )
     wrong = last.outputs.softmax(1)

@@ -70,7 +70,7 @@ def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
 def test_the_tour_stands_on_the_demo(tmp_path: Path) -> None:
     """It says which net is missing and what makes it."""
     line = refusal(tour.main, "--model", tmp_path / "net", "--output", tmp_path / "tour")
-    assert line.startswith(f"error: {tmp_path}/net holds no net; make demo trains it, and --model names another one")
+    assert line.startswith(f"error: {tmp_path}/net has no net; make demo trains it, and --model names another net")
     assert list(tmp_path.iterdir()) == []
 
 

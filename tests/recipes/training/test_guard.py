@@ -210,5 +210,5 @@ def test_what_ruins_a_net_is_told_from_its_beginning(net: str, seed: int, batch:
     assert told(rate=1e-9).startswith("the learning rate: 1e-09 is too low")
     if batch > 4:
         same = torch.full_like(labels, 3)
-        assert told(labels=same).startswith("the labels: all 32 images that were looked at are of class 3")
+        assert told(labels=same).startswith("the labels: all 32 images that were checked are of class 3")
     assert told(labels=torch.zeros_like(labels), num_classes=1).startswith("the data: there is one class only")
