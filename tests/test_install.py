@@ -55,7 +55,7 @@ def test_a_constraints_file_that_is_missing_is_named(checkout: Path) -> None:
 
 
 def test_a_full_disk_is_told(checkout: Path) -> None:
-    """With what is free and what is needed."""
+    """With the free space and the space that is needed."""
     message = refused(checkout, sys.executable, environment={"VGG_ZOO_DISK_GB": "1000000"})
     assert "GB are free here and 1000000 GB are needed" in message
 
@@ -74,7 +74,7 @@ def test_a_folder_that_cannot_be_written_to_is_told(checkout: Path) -> None:
 
 @pytest.mark.slow
 def test_a_missing_network_is_told(checkout: Path) -> None:
-    """Before the gigabytes of PyTorch; what was begun is gone."""
+    """Before the gigabytes of PyTorch; the unfinished environment is removed."""
     assert "pip finds no package index" in refused(checkout, sys.executable, environment=NOWHERE)
 
 

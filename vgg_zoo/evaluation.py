@@ -248,9 +248,7 @@ class Fusion(Classifier):
         given: list[Any] = list(evaluators) if isinstance(evaluators, list | tuple) else [evaluators]
         made = [each for each in given if isinstance(each, DenseEvaluator)]
         if made and scales is not None:
-            raise ValueError(
-                f"the evaluators have their own scales, {made[0].scales}; give nets instead, or no scales"
-            )
+            raise ValueError(f"the evaluators have their own scales, {made[0].scales}; give nets instead, or no scales")
         self.evaluators = [
             each if isinstance(each, DenseEvaluator) else DenseEvaluator(each, scales, device=device) for each in given
         ]

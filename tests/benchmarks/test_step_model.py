@@ -102,7 +102,7 @@ def test_the_share_of_overlapping_sums() -> None:
 
 
 def test_the_table_of_overlap() -> None:
-    """The model hides nothing where one bucket holds everything, but for the last layer's, which is the first."""
+    """With one bucket for everything, only the last layer's gradients, which come first, are hidden."""
     found = {"alone": 1.0, "sums": 0.4, "busy": 0.1, "hidden": 0.9, "bf16": 1.1} | {
         f"{cap} MB": 1.2 for cap in overlap.CAPS
     }

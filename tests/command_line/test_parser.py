@@ -67,7 +67,7 @@ def test_an_alias_works_and_is_not_shown(parser: Parser) -> None:
 
 
 def test_what_is_behind_two_dashes_is_no_option(parser: Parser) -> None:
-    """As everywhere; and a beginning that is nobody else's is a name."""
+    """As everywhere; and an unambiguous prefix is a name."""
     parser.add_argument("files", nargs="*")
     assert parser.parse_args(["--mod", "x", "--", "--file"]).files == ["--file"]
 

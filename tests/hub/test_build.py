@@ -239,7 +239,7 @@ def test_a_failed_build_leaves_the_older_one(run: Path, tmp_path: Path) -> None:
 
 
 def test_the_recipe_is_the_runs(run: Path, tmp_path: Path) -> None:
-    """A trained net brings what was learned, and the training's own single crop; an unfinished one is refused."""
+    """A trained net adds what was learned, and the training's own single crop; an unfinished one is refused."""
     results = make_results(tmp_path / "results", run)
     tested = json.loads((results / "results.json").read_text())
     training = training_results(

@@ -173,7 +173,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
 
 @pytest.mark.parametrize("what", DAMAGES)
 def test_every_damage_is_found(original: Path, tmp_path: Path, what: str) -> None:
-    """Also by somebody who makes the hashes anew."""
+    """Even if the hashes are computed again."""
     damage, message = DAMAGES[what]
     folder = tmp_path / "folder"
     shutil.copytree(original, folder)
@@ -204,7 +204,7 @@ def test_tensors_that_are_not_the_nets_are_found(original: Path, tmp_path: Path,
 
 
 def test_a_flipped_bit_of_any_file_is_found(original: Path, tmp_path: Path) -> None:
-    """By SHA256SUMS, which nobody made again."""
+    """By SHA256SUMS, which was not updated."""
     folder = tmp_path / "folder"
     shutil.copytree(original, folder)
     for name in ("onnx/dense.onnx", "eval_results.json", "README.md"):

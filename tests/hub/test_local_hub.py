@@ -47,7 +47,7 @@ def ask(hub: LocalHub, home: Path, code: str, *words: str) -> dict[str, Any]:
 
 
 def test_a_repository_from_its_creation_to_its_tag(tmp_path: Path) -> None:
-    """One commit of large and small files, its tree, history and refs are what was sent."""
+    """One commit of large and small files; its tree, history and refs have the sent content."""
     with make_hub(tmp_path / "hub") as hub:
         told = ask(
             hub,
@@ -106,7 +106,7 @@ tell(stale=stale, after=commit(Add("config.json", b"{2}"), parent_commit=api.rep
 
 @pytest.mark.slow
 def test_who_may_do_what(hub: LocalHub, tmp_path: Path) -> None:
-    """A wrong token, none, a stranger's, one that only reads; what is missing, and a card that will not do."""
+    """A wrong token, no token, a stranger's, a read-only one; missing files, and an invalid card."""
     hub.create("org/hidden", private=True)
     told = ask(
         hub,

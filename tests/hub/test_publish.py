@@ -168,7 +168,7 @@ def test_somebody_elses_commit_in_between_is_named(hub: LocalHub, folder: Path, 
 
 
 def test_a_lost_answer_is_found_below_somebody_elses_commit(hub: LocalHub, folder: Path, home: Path) -> None:
-    """Ours landed and nobody heard of it, and somebody committed on top: the tag is on ours."""
+    """Our commit succeeded but its answer was lost, and somebody committed on top: the tag is on ours."""
 
     def fault(exchange: Exchange) -> None:
         lost_response()(exchange)

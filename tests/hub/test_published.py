@@ -66,7 +66,7 @@ def hub(world: tuple[LocalHub, Path, Path]) -> Iterator[LocalHub]:
 
 @pytest.fixture
 def folder(world: tuple[LocalHub, Path, Path]) -> Path:
-    """What was published."""
+    """The published content."""
     return world[1]
 
 

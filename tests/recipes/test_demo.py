@@ -19,7 +19,7 @@ def test_a_folder_that_cannot_be_written_to_is_told(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With what is free and what is needed."""
+    """With the free space and the space that is needed."""
     monkeypatch.setattr(steps, "MEGABYTES", 10**9)
     assert "MB are free" in (line := refusal(demo.main, "--output", tmp_path))
     assert line.endswith("1000000000 MB are needed; --output names another folder")
@@ -75,7 +75,7 @@ def test_the_tour_stands_on_the_demo(tmp_path: Path) -> None:
 
 
 def test_a_test_of_the_tour_is_of_all_images() -> None:
-    """And fails far from what is typical alone."""
+    """It fails only far from the typical errors."""
     checked: dict[str, Any] = {"expected": 400, "of": "the boxes"}
     stations.at_most(0.5, 0.1, 400, **checked)
     with pytest.raises(ValueError, match="399 images of the boxes were counted, not 400"):

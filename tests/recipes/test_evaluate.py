@@ -216,7 +216,7 @@ def test_what_keeps_no_scores_is_not_computed_again_either(net: Path, tmp_path: 
 
 @pytest.mark.slow
 def test_an_image_that_cannot_be_decoded_is_named_counted_and_an_error(tmp_path: Path, photos: Path) -> None:
-    """The rest goes on; --strict stops, also where the scores are there already."""
+    """The test continues with the other images; --strict stops, even if the scores exist already."""
     save_net(tmp_path / "net", ["a", "b", "c"])
     options = ["--model", tmp_path / "net", "--data", photos, "--validation-split", "train", *SCALES]
     done = succeed(command("evaluate", *options, "--output", tmp_path / "out"))
@@ -278,7 +278,7 @@ def test_a_submission_for_images_without_labels(tmp_path: Path, photos: Path) ->
 def test_mistakes_are_told_before_any_work(
     net: Path, tested: Path, tmp_path: Path, options: list[str], message: str
 ) -> None:
-    """One line that names the value and the way out; what was there stays as it was."""
+    """One line that names the value and the way out; existing files do not change."""
     before = sorted(file.name for file in (tested / "scores").iterdir())
     done = run(command("evaluate", "--model", net, "--data", "digits", "--output", tested, *SCALES, *options))
     assert done.returncode == (2 if "unknown --" in message else 1)

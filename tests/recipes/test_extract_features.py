@@ -45,7 +45,7 @@ def extracted(net: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @needs_bf16
 def test_bf16_on_a_cpu_is_a_copys(net: Path, extracted: Path, tmp_path: Path) -> None:
-    """Descriptors near those of float32; what is kept says so."""
+    """The descriptors are near those of float32, and the stored identity names the precision."""
     succeed(extract(net, tmp_path / "out", "--precision", "bf16"))
     found, expected = load_features(tmp_path / "out"), load_features(extracted)
     assert (found.settings["net"]["arithmetic"], found.settings["precision"]) == ("bf16", "bf16")
@@ -94,7 +94,7 @@ def test_a_finished_extraction_given_again_says_so(net: Path, extracted: Path) -
 
 @pytest.mark.slow
 def test_two_and_three_processes_and_workers_give_the_same_bits(net: Path, extracted: Path, tmp_path: Path) -> None:
-    """Each image exactly once, whoever describes and decodes it."""
+    """Each image exactly once, whichever process describes and decodes it."""
     for processes, options in ((2, ["--workers", 1]), (3, [])):
         output = tmp_path / str(processes)
         done = succeed(extract(net, output, *options, processes=processes))
@@ -175,7 +175,7 @@ def test_images_without_labels_and_a_layer_of_the_trunk(net: Path, tmp_path: Pat
 def test_mistakes_are_told_before_any_work(
     net: Path, extracted: Path, tmp_path: Path, options: list[str], message: str
 ) -> None:
-    """One line with the value and the way out; what was there stays."""
+    """One line with the value and the way out; existing files do not change."""
     done = run(extract(net, extracted, *options))
     assert done.returncode == (2 if "unknown --" in message else 1)
     assert message in done.stderr

@@ -63,7 +63,7 @@ def error(*words: Any, code: int = 1) -> str:
 
 @pytest.mark.slow
 def test_voc2007_from_the_shell(net: Path, devkit: Path, tmp_path: Path) -> None:
-    """Far above chance, every class told, the paper's figures beside, a picture; the same in two processes."""
+    """Far above chance, with every class, the paper's figures and a picture; the same in two processes."""
     options = ["--protocol", "voc2007", "--model", net, "--data", devkit, *SCALES, *FEW]
     done = succeed(command("linear_svm", *options, "--output", tmp_path / "out", processes=2))
     results = json.loads((tmp_path / "out" / "results.json").read_text())
@@ -289,8 +289,8 @@ def test_a_mistake_ends_in_one_line(net: Path, devkit: Path, tmp_path: Path) -> 
         ("--protocol folder --data d", "needs --model, or --features"),
     ],
 )
-def test_what_is_typed_wrong_has_a_code_of_its_own(words: str, message: str, tmp_path: Path) -> None:
-    """And is said before anything is looked at."""
+def test_usage_errors_have_their_own_exit_code(words: str, message: str, tmp_path: Path) -> None:
+    """The error comes before anything else is checked."""
     assert message in error(*words.split(), "--output", tmp_path / "out", code=2)
     assert not (tmp_path / "out").exists()
 

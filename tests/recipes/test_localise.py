@@ -211,7 +211,7 @@ def test_protocol_1_is_the_slow_reference(data: Path, trained: Path, tmp_path: P
 
 @pytest.mark.slow
 def test_protocol_2_counts_every_image_and_survives_a_kill(data: Path, trained: Path, tmp_path: Path) -> None:
-    """Two nets with scales of their own; what was found is the Localiser's; damaged images and boxes are errors."""
+    """Two nets with their own scales; the result is the Localiser's; damaged images and boxes are errors."""
     data = Path(shutil.copytree(data, tmp_path / "data"))
     classifier = net_folder(tmp_path / "classifier", num_classes=10)
     for name in ("0003.png", "0010.png"):
@@ -301,7 +301,7 @@ def test_a_test_split_alone_will_do(data: Path) -> None:
 
 @pytest.mark.slow
 def test_an_image_of_no_class_is_an_error_by_both_protocols(data: Path, trained: Path, tmp_path: Path) -> None:
-    """Nobody can find what nobody named; other options for the boxes are another test."""
+    """Unknown classes cannot be found; other options for the boxes are another test."""
     data = Path(shutil.copytree(data, tmp_path / "data"))
     file = data / "validation" / "metadata.jsonl"
     rows = [json.loads(line) for line in file.read_text().splitlines()]

@@ -27,7 +27,7 @@ NAN, INF = float("nan"), float("inf")
 
 
 def refused(**changes: Any) -> str:
-    """What is said of net A's recipe with these fields, in one line."""
+    """The one-line error of net A's recipe with these fields."""
     with pytest.raises(ValueError) as caught:  # noqa: PT011 (its callers look at the message)
         Recipe(**{"model": "vgg_a", **changes})
     assert "\n" not in str(caught.value)
@@ -100,7 +100,7 @@ def test_no_number_is_infinite_or_none(name: str, value: float) -> None:
     ],
 )
 def test_what_cannot_be_right_is_refused(changes: dict[str, Any], message: str) -> None:
-    """Seeds that a generator does not take, arguments that the net does not, and what is decided elsewhere."""
+    """Seeds that a generator does not take, arguments that the net does not take, and those that other options set."""
     assert message in refused(**changes)
 
 

@@ -77,7 +77,7 @@ def test_a_mistyped_net_lists_the_nets(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_whole_chain_runs(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """All fourteen runs, small; then nothing is left to do, and what was thrown away is done again."""
+    """All fourteen runs, small; then nothing is left to do, and a deleted run is trained again."""
     data, digits = tmp_path_factory.mktemp("data"), load("digits")
     datasets.DatasetDict(train=digits.select(range(256)), test=digits.select(range(256, 296))).save_to_disk(data)
     options = ["--data", data, "--small", "--output", tmp_path, "--launcher", launcher()]

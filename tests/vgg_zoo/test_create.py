@@ -35,7 +35,7 @@ class Draws(TorchDispatchMode):
 
 @pytest.fixture
 def empty_is_nan() -> Iterator[None]:
-    """PyTorch fills memory that nobody initialised with NaN."""
+    """PyTorch fills uninitialised memory with NaN."""
     assert torch.utils.deterministic.fill_uninitialized_memory
     torch.use_deterministic_algorithms(True)
     yield
@@ -119,7 +119,7 @@ def test_a_first_conv_that_timm_cannot_adapt_is_initialised(file: Path, empty_is
 
 
 def test_the_net_outlives_its_file(file: Path) -> None:
-    """What is written into the file later, or that it is gone, does not reach the net."""
+    """A later change or deletion of the file does not affect the net."""
     net = load(file)
     before = copy.deepcopy(net.state_dict())
     size = file.stat().st_size

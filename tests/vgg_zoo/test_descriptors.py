@@ -197,7 +197,7 @@ def test_maps_have_the_images_gradient_and_no_other(relu: bool) -> None:
 
 
 def test_what_was_frozen_stays_frozen() -> None:
-    """And what was not is not."""
+    """And trainable weights stay trainable."""
     net = small()
     net.features[0].weight.requires_grad_(False)
     before = [weight.requires_grad for weight in net.parameters()]
@@ -228,7 +228,7 @@ def test_wrong_images_are_refused(net: Any, images: torch.Tensor, message: str) 
 
 
 def test_other_ranges_are_said(net: Any) -> None:
-    """LPIPS' [-1, 1], 0–255 as floats, what torchvision normalised; and what is optimised may leave 0–1 a little."""
+    """LPIPS' [-1, 1], 0–255 as floats, torchvision's normalisation; an optimised image may exceed 0–1 a little."""
     x = torch.rand(2, 3, 64, 75)
     expected = feature_maps(net, x, "conv2_1")["conv2_1"]
     normalised = Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))(x)

@@ -291,7 +291,7 @@ def _autocast_on_cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def test_constants_are_the_same_for_all_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever comes first."""
+    """Whichever comes first."""
     monkeypatch.setattr(devices, "_constants", {})
     images, found = torch.zeros(1, 3, 4, 4), []
     threads = [threading.Thread(target=lambda: found.append(constant_like(images, (1.0, 2.0, 3.0)))) for _ in range(8)]

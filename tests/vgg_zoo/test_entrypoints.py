@@ -125,7 +125,7 @@ def weights_of_d(tmp_path: Path) -> Path:
 
 
 def test_weights_adapt_to_channels_and_classes(weights_of_d: Path) -> None:
-    """As timm does it: one channel sums the three, a classifier of other classes begins anew, features need no head."""
+    """As in timm: one channel sums the three, a classifier of other classes is initialised, features need no head."""
     source, adapted = load("vgg_d", weights_of_d), load("vgg_d", weights_of_d, in_chans=1, num_classes=3)
     summed = source.features[0].weight.sum(1, keepdim=True)
     torch.testing.assert_close(adapted.features[0].weight, summed)
@@ -168,7 +168,7 @@ def test_a_damaged_file_is_named(weights_of_d: Path, damage: str) -> None:
 
 
 def test_a_damaged_folder_is_named(weights_of_d: Path) -> None:
-    """Likewise for `local-dir:`."""
+    """The same for `local-dir:`."""
     from vgg_zoo.weights.folder import save_folder
 
     folder = weights_of_d.parent / "net"

@@ -118,7 +118,7 @@ def test_paths_arrays_and_images_are_alike(model: Any, tmp_path: Path) -> None:
 
 
 def test_bad_images_are_named(model: Any, tmp_path: Path) -> None:
-    """Strictly an error; otherwise a warning and a row of NaN, and the rest goes on."""
+    """With "raise" an error; otherwise a warning and a row of NaN, and the other images are evaluated."""
     (tmp_path / "bad.jpg").write_bytes(b"no image")
     images = [photos()[0], tmp_path / "bad.jpg", photos()[1]]
     evaluator = DenseEvaluator(model, (64,))
@@ -303,7 +303,7 @@ def test_class_names_are_those_of_the_nets_own_last_layer(tmp_path: Path) -> Non
 
 
 def test_what_else_arguments_may_be(model: Any, tmp_path: Path) -> None:
-    """One scale as a number, a Path, nets and names in a fusion; and a sentence for what is none of these."""
+    """One scale as a number, a Path, nets and names in a fusion; and an error for anything else."""
     save_folder(model, tmp_path, tag="t", licence=None, mean=(9,) * 3, input_size=(3, 64, 64), crop_pct=1.0)
     images = photos()
     assert torch.equal(DenseEvaluator(model, 64)(images), DenseEvaluator(model, (64,))(images))

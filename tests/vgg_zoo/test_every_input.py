@@ -126,7 +126,7 @@ def rows(table: str) -> list[tuple[str, str, bool]]:
 
 @pytest.fixture(scope="module")
 def kinds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """The photo in every form; what is not it is refused."""
+    """The photo in every form; anything else is refused."""
     path = tmp_path_factory.mktemp("images") / "photo.png"
     Image.fromarray(PHOTO).save(path)
     tensor = torch.from_numpy(PHOTO.transpose(2, 0, 1).copy())[None]

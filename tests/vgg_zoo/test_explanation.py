@@ -238,7 +238,7 @@ def test_matplotlibs_global_state_is_left_alone(brightness: Any, tmp_path: Path)
 
 
 def test_a_failed_write_leaves_nothing(brightness: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither half a file nor the temporary one; what was there stays."""
+    """Neither half a file nor the temporary one remains; an existing file does not change."""
 
     def fail(self: Path, data: bytes) -> None:
         with self.open("wb") as writing:

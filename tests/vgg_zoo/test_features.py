@@ -123,7 +123,7 @@ def test_every_kind_of_image_gives_the_same_row(net: Any, tmp_path: Path) -> Non
 
 
 def test_a_columns_own_transform_is_respected(net: Any) -> None:
-    """`set_transform` may crop or colour; what it gives is what is described."""
+    """`set_transform` may crop or colour; its result is what is described."""
     rows = datasets.Dataset.from_dict({"image": [png(PHOTOS[0][:90, :90])]}).cast_column("image", datasets.Image())
     rows.set_transform(lambda batch: {"image": [image.crop((0, 0, 70, 64)) for image in batch["image"]]})
     descriptor = ImageDescriptor(net, scales=(64,))

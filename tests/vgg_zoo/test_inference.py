@@ -115,7 +115,7 @@ def test_gradients_are_of_the_image_alone() -> None:
 
 
 def test_a_view_shares_the_weights() -> None:
-    """What is changed in place in the net is changed in its view; nothing is copied."""
+    """A change in place in the net also changes its view; nothing is copied."""
     net = small()
     view = inference_view(net, ceil_mode=True)
     assert [weight.data_ptr() for weight in view.parameters()] == [weight.data_ptr() for weight in net.parameters()]

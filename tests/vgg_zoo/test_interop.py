@@ -103,7 +103,7 @@ def test_hooks_on_fc_layers_fire() -> None:
 
 
 def test_fc_layers_are_plain_convolutions_that_run_as_products(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a net that nobody hooks, and not where a mask, an adapter or a patch is on the layer."""
+    """In an unmodified net, and not if a mask, an adapter or a patch is on the layer."""
     net: Any = small()
     calls: list[int] = []
     monkeypatch.setattr("vgg_zoo.model.fc_over_map", lambda *arguments: calls.append(1) or fc_over_map(*arguments))

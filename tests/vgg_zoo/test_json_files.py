@@ -45,7 +45,7 @@ def test_a_damaged_file_is_named(content: bytes | None, message: str, tmp_path: 
 
 
 def test_a_whole_file_is_read(tmp_path: Path) -> None:
-    """With fields that nobody asked for; and what is no object, where that is asked for."""
+    """With further fields; and other types than an object, where an object is required."""
     content = {"mean": [0.1, 1e300], "more": {"ü": None}}
     (tmp_path / "a.json").write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
     assert read_object(tmp_path / "a.json", WAY_OUT, ("mean",)) == content

@@ -27,7 +27,7 @@ def test_every_kind_is_read_as_it_was_written(kind: str, tmp_path: Path) -> None
 
 
 def test_a_folder_without_results_is_told(tmp_path: Path) -> None:
-    """With the command that writes them; of a net that nobody trained here that is no error."""
+    """With the command that writes them; for a net that was not trained here it is no error."""
     with pytest.raises(ValueError, match=r"has no results.json; name the --output of recipes/evaluate.py$"):
         read_results(tmp_path, "classes")
     assert training_of(tmp_path) is None

@@ -20,7 +20,7 @@ def png() -> bytes:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """A photo, and what is none."""
+    """A photo, and a file that is none."""
 
     def do_GET(self) -> None:
         """By path."""

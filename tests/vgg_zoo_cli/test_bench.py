@@ -63,7 +63,7 @@ def test_other_scores_are_no_figure() -> None:
 
 @pytest.mark.slow
 def test_the_machine_is_measured(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All that is installed; timm's has no A-LRN, which is said. Every ratio is to ours."""
+    """Everything that is installed; timm has no A-LRN, which is reported. Every ratio is to ours."""
     monkeypatch.setattr(bench, "_onnx_runtime", lambda *_: (_ for _ in ()).throw(ImportError(name="onnxruntime")))
     monkeypatch.setattr(bench, "_openvino", lambda *_: (_ for _ in ()).throw(RuntimeError("two\nlines")))
     in_turn = bench._in_turn

@@ -9,7 +9,7 @@ from vgg_zoo_cli.photos import check_photos, count_photos, each_photo, ignored_f
 
 
 def test_folders_globs_files_and_addresses_in_order(photos: Path) -> None:
-    """A folder's by their names, its sub-folders' after them; not what is hidden or of another kind."""
+    """Those of a folder by name, then those of its sub-folders; no hidden files and no other kinds."""
     words = ["photos", "photos/*.png", "photos/notes.txt", "https://example.org/a/b.jpg?size=9"]
     check_photos(words)
     found = list(each_photo(words))

@@ -106,7 +106,7 @@ def test_photos_go_through_in_turn(photos: Path, net: Path, run: Run, monkeypatc
 def test_mistakes_that_only_the_net_tells(
     words: list[str], code: int, said: str, photos: Path, net: Path, run: Run
 ) -> None:
-    """One line; exit code 2 for what was typed wrong, 1 for what is out of reach. The tests are offline."""
+    """One line; exit code 2 for wrong usage, 1 for unavailable weights. The tests are offline."""
     given = words if "--model" in words else ["--model", str(net), *words]
     done = run("predict", GOOD[0], *given, "--csv", "a.csv")
     assert (done.code, done.out) == (code, "")

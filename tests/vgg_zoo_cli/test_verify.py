@@ -49,7 +49,7 @@ def test_altered_weights_are_found(net: Path, trained: Path, run: Run) -> None:
 
 
 def test_a_name_is_verified_by_its_source(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As `vgg_zoo.verify_weights` does; out of reach says what is missing."""
+    """As `vgg_zoo.verify_weights` does; if the Hub cannot be reached, the error names the file."""
     (tmp_path / "file").write_bytes(b"weights")
     monkeypatch.setattr("vgg_zoo.pretrained.verify_weights", lambda name: tmp_path / "file")
     sha256 = hashlib.sha256(b"weights").hexdigest()

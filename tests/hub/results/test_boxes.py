@@ -235,7 +235,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
 
 @pytest.mark.parametrize("what", DAMAGES)
 def test_every_damage_is_found(original: Path, tmp_path: Path, what: str) -> None:
-    """Also by somebody who makes the hashes anew."""
+    """Even if the hashes are computed again."""
     damage, message = DAMAGES[what]
     folder = Path(shutil.copytree(original, tmp_path / "folder"))
     damage(folder)
@@ -257,7 +257,7 @@ def test_a_net_of_one_box_can_be_published(tmp_path: Path) -> None:
 
 
 def test_verify_compares_boxes(original: Path, tmp_path: Path) -> None:
-    """Another net's are told."""
+    """The boxes of another net are detected."""
     _compare_answers(Boxes(), original, original, load_net(original))
     with pytest.raises(ValueError, match="the published net's boxes differ"):
         _compare_answers(Boxes(), original, original, small("vgg_d_box", num_classes=10))

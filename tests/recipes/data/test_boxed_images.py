@@ -62,7 +62,7 @@ def test_a_box_or_several_in_any_form(tmp_path: Path) -> None:
 
 
 def test_reading_gives_image_class_and_boxes(tmp_path: Path) -> None:
-    """And what works for labelled images goes on working."""
+    """And all functions of labelled images still work."""
     training, validation, left_out = load_box_splits(saved(tmp_path / "set", [[1.5, 2, 300, 20]] * 4))
     assert (len(training), len(validation), left_out) == (4, 4, [])
     boxed = training.read_boxed([3])[0]

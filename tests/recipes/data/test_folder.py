@@ -88,7 +88,7 @@ def test_classes_may_be_called_as_splits(tmp_path: Path) -> None:
 def test_splits_are_known_in_any_case(
     names: tuple[str, ...], expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """All training images are trained on, no other one is, and what was guessed is said; own names will do as well."""
+    """All training images and no others are used, and guesses are reported; a split's own name works too."""
     for place, name in enumerate(names):
         tree(tmp_path, {f"{name}/a": 4 + place, f"{name}/b": 4 + place})
     training, validation = load_splits(str(tmp_path))
@@ -151,7 +151,7 @@ def test_no_image_disappears_from_a_count(tmp_path: Path, capsys: pytest.Capture
 
 
 def test_folders_in_a_class_belong_to_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """As for torchvision, and it is said."""
+    """As in torchvision, with a note."""
     counts = {f"{split}/{label}/{when}": 2 for split in ("train", "val") for label in "ab" for when in ("day", "night")}
     root = tree(tmp_path, counts)
     assert classes_of(load_splits(str(root))[0]) == {"a": 4, "b": 4}
@@ -203,7 +203,7 @@ def test_what_can_be_read_in_two_ways_is_refused(counts: dict[str, int], words: 
 
 
 def test_an_unlabelled_test_beside_good_splits_is_ignored(tmp_path: Path) -> None:
-    """It is said, and can be asked for; alone beside train/ it is no validation."""
+    """A note reports it, and it can be selected; alone beside train/ it is no validation split."""
     root = tree(tmp_path, {"train/a": 5, "train/b": 5, "val/a": 1, "val/b": 2, "test": 4})
     training, validation = load_splits(str(root))
     assert classes_of(validation) == {"a": 1, "b": 2}
@@ -227,7 +227,7 @@ def test_images_alone_are_unlabelled(tmp_path: Path) -> None:
 
 
 def test_a_flat_validation_is_refused_with_the_way_out(tmp_path: Path) -> None:
-    """Nobody knows its labels; it is not left out in silence, as it would be missed."""
+    """Its labels are unknown; it is not left out silently."""
     root = tree(tmp_path, {"train/a": 5, "train/b": 5, "val": 3})
     with pytest.raises(ValueError, match=r"3 of 3 validation labels .*--validation-split"):
         load_splits(str(root))
@@ -297,7 +297,7 @@ def test_files_beside_the_images_do_not_decide(tmp_path: Path) -> None:
 
 
 def test_a_table_beside_the_splits_is_refused(tmp_path: Path) -> None:
-    """It would tell both, and which of its rows is which split nobody knows."""
+    """It has both splits, and its rows do not say which is which."""
     root = tree(tmp_path, {"train": 2, "test": 2})
     (root / "metadata.csv").write_text("file_name,kind\ntrain/0.png,a\n")
     with pytest.raises(ValueError, match=r"metadata\.csv lies beside the folders of the splits, 'test', 'train'"):

@@ -104,7 +104,7 @@ def test_the_mapping_tells_all_classes(tmp_path: Path) -> None:
 
 
 def test_a_validation_image_of_no_class_is_an_error_of_the_test(tmp_path: Path) -> None:
-    """It stays, with the label -1; for classification the set is refused, as ever."""
+    """It stays, with the label -1; for classification the set is refused, as always."""
     (ilsvrc(tmp_path) / VALIDATION).unlink()
     first = validation_image(tmp_path)
     assert (first.label, len(first.boxes)) == (UNLABELLED, 0)
@@ -138,7 +138,7 @@ def test_a_validation_image_of_no_class_is_an_error_of_the_test(tmp_path: Path) 
     ],
 )
 def test_each_bad_annotation_is_named(tmp_path: Path, text: str, kind: str, reason: str) -> None:
-    """With the image's index and path, the annotation's name, and what is wrong; the image stays in the test."""
+    """With the image's index and path, the annotation's name, and the problem; the image stays in the test."""
     write(ilsvrc(tmp_path) / VALIDATION, text)
     first = validation_image(tmp_path)
     assert len(first.boxes) == 0

@@ -113,7 +113,7 @@ def test_the_solution_of_kaggle_tells_the_classes(imagenet: Path) -> None:
 
 
 def test_lists_of_another_form_are_refused(imagenet: Path) -> None:
-    """Numbers out of range, images twice, two lists, a class of nobody; images that are not listed have no label."""
+    """Numbers out of range, images twice, two lists, unknown classes; images that are not listed have no label."""
     names = list(RIGHT)
     write(imagenet / "val.txt", [f"{name} {place + 1}" for place, name in enumerate(names)])
     with pytest.raises(ValueError, match=r"val\.txt: numbers of classes go from 0 to 2.*it has 9"):

@@ -47,7 +47,7 @@ def parquet(folder: Path, **splits: datasets.Dataset) -> str:
 
 @pytest.mark.parametrize("write", [saved, parquet])
 def test_classes_are_matched_by_name(write: Any, tmp_path: Path) -> None:
-    """In training and in testing, where the splits number them otherwise; and it is said."""
+    """In training and in testing, where the splits number the classes differently; a note reports it."""
     folder = tmp_path / "[v1] set"
     spec = write(folder, train=named(ORDERS[0], COUNTS), test=named(ORDERS[1], COUNTS))
     for split in (*load_splits(spec), load_test_split(spec)):
@@ -91,7 +91,7 @@ def test_a_class_of_one_split_alone(tmp_path: Path) -> None:
 
 
 def test_numbers_with_holes_are_said(tmp_path: Path) -> None:
-    """They keep their meaning; whoever has 0, 500 and 1000 hears of 1,001 outputs. A number too large is refused."""
+    """They keep their meaning: 0, 500 and 1000 give 1,001 outputs, with a note. Too large numbers are refused."""
     kind = datasets.Value("int64")
     spec = saved(tmp_path / "set", train=table([0, 500, 1000] * 5, kind))
     training, _ = load_splits(DataSource(spec=spec, label_column="label"))

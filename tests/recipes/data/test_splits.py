@@ -213,7 +213,7 @@ def of_counts(folder: Path, counts: Sequence[int]) -> datasets.Dataset:
 def test_of_a_small_set_one_image_of_each_class_is_held_out(
     tmp_path: Path, counts: Sequence[int], held: Sequence[int], alone: str | None
 ) -> None:
-    """At least, the same ones every time; a class of one image is trained on, and that is said."""
+    """The same images every time; a class of one image is trained on, with a note."""
     of_counts(tmp_path / "set", counts)
     training, tested = load_splits(str(tmp_path / "set"))
     labels = [split.rows.with_format("numpy")["label"][:] for split in (training, tested)]

@@ -98,7 +98,7 @@ def test_other_images_are_not_compared(tmp_path: Path) -> None:
 
 
 def test_boxes_and_classes_stand_in_one_text(tmp_path: Path) -> None:
-    """The command takes both kinds of folders, and names what is damaged."""
+    """The command takes both kinds of folders, and names a damaged one."""
     good = as_ours(tmp_path / "a", PAPER_BOXES[3])
     done = succeed(command("tables", good, "--output", tmp_path / "out"))
     assert "## Table 9" in done.stdout

@@ -43,7 +43,7 @@ class Split:
 
 
 def filled(folder: Path, sizes: list[int], workers: int = 0) -> Store[Numbers]:
-    """A store of such images; the sizes of what is computed together are appended to `sizes`."""
+    """A store of these images; the sizes of what is computed together are appended to `sizes`."""
 
     def compute(part: Sequence[Rescaled | None]) -> Tensor:
         sizes.append(len(part))

@@ -108,7 +108,7 @@ def test_an_image_that_is_missing_is_named_when_it_is_read(folder: Path, tmp_pat
 def test_a_list_that_is_wrong_is_named(
     folder: Path, tmp_path: Path, file: str, lines: list[str] | None, message: str
 ) -> None:
-    """With the file, the line and what was expected."""
+    """The error has the file, the line and what was expected."""
     shutil.copytree(folder / "VOC2007", tmp_path / "VOC2007")
     wrong = tmp_path / "VOC2007" / "ImageSets" / "Main" / file
     wrong.unlink()

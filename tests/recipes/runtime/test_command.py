@@ -60,7 +60,7 @@ def test_what_is_mistyped_and_found_late_has_its_code_too(capsys: pytest.Capture
 
 
 def test_a_full_disk_has_a_way_out(capsys: pytest.CaptureFixture[str]) -> None:
-    """Also where another library wrote a file that nobody here knows."""
+    """Also if another library wrote a file that is unknown here."""
 
     def run(args: argparse.Namespace) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")

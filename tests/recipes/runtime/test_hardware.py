@@ -126,7 +126,7 @@ def test_the_precision_is_the_users_else_the_launchers() -> None:
 
 
 def test_processes_that_load_share_the_cores_of_a_machine_with_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a CPU computes the net it has no core to spare; what is asked for is always taken."""
+    """If a CPU computes the net, it has no core to spare; a given number is always used."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(16)), raising=False)
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "8")
     assert [loading_processes(None, device) for device in (CPU, GPU)] == [0, 2]

@@ -103,7 +103,7 @@ def test_only_processes_of_the_job_are_let_in(ended: list[str]) -> None:
 
 
 def test_what_cannot_be_reached_is_named() -> None:
-    """A firewall between the machines is no error of a run, and is said."""
+    """A firewall between the machines is not an error of a run; a note reports it."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         place = server.getsockname()
     assert f"process 3 cannot reach process 0 at 127.0.0.1, port {place[1]} (" in str(lifeline._connect(place, b"", 3))

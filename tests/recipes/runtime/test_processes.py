@@ -158,7 +158,7 @@ def test_any_error_of_the_main_process_ends_all_of_them(error: str, tmp_path: Pa
     ],
 )
 def test_a_process_that_is_gone_is_told_in_one_line(error: str, said: str) -> None:
-    """Without the page that gloo has to say of it; what is no such error is none."""
+    """Without gloo's page of text; any other error is None."""
     assert re.search(said, str(outside_cause(RuntimeError(error))))
     assert "start one process for each GPU" in str(outside_cause(RuntimeError("NCCL error: Duplicate GPU detected")))
     full = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")

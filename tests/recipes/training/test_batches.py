@@ -48,7 +48,7 @@ def test_the_processes_shares_make_up_the_global_batches(images: int, data: st.D
 
 
 def test_epochs_differ_and_seeds_differ() -> None:
-    """Every epoch has its own order, and so has every seed."""
+    """Every epoch and every seed has its own order."""
 
     def order(seed: int, epoch: int) -> list[int]:
         sampler = GlobalBatches(100, 10, seed, 0, 1)
@@ -138,7 +138,7 @@ def test_an_interrupted_epoch_goes_on_where_it_was(images: int, data: st.DataObj
 
 
 def test_the_nets_input_is_the_crop_shifted_minus_the_mean(digits: tuple[LabelledImages, LabelledImages]) -> None:
-    """Colours move by what was drawn for each image; without a shift only the mean goes."""
+    """The colours of each image move by its own draws; without a shift, only the mean is subtracted."""
     recipe = Recipe(model="vgg_a", crop_size=32, train_scales=(32, 40), test_scale=32, batch_size=16)
     batch = next(iter(Feed(TrainingCrops(digits[0], recipe), GlobalBatches(1437, 16, 0, 0, 1), 0, CPU)))
     images = training_images(batch, recipe, IMAGENET_COLOURS, torch.float64)

@@ -26,7 +26,7 @@ EVERY_STEP: list[Any] = ["--checkpoint-every", 1]
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that nothing happened to."""
+    """An undisturbed run."""
     output = tmp_path_factory.mktemp("whole") / "run"
     succeed(train_command(output, "--precision", "fp64"))
     return output

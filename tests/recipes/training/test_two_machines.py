@@ -58,7 +58,7 @@ class Cluster:
     data: Path
 
     def start(self, kind: str, output: Path, *options: Any, script: str = "recipes/train.py") -> list[Job]:
-        """The same command on both machines, but for its rank."""
+        """The same command on both machines, except for its rank."""
         words = ["--recipe", TINY, "--data", self.data, "--output", output, "--precision", "fp64", *SHORT, *options]
         environment = {**ENVIRONMENT, "HF_HOME": str(self.cache), "HF_DATASETS_CACHE": str(self.cache)}
         return [
@@ -96,7 +96,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="module")
 def undisturbed(cluster: Cluster) -> Path:
-    """A run by torchrun that nothing happened to, as machine 0 sees it."""
+    """An undisturbed run by torchrun, as machine 0 sees it."""
     cluster.train("torchrun", cluster.runs / "torchrun")
     return cluster.machines[0].seen(cluster.runs / "torchrun")
 
@@ -137,7 +137,7 @@ def assert_ends(machine: Machine, job: Job) -> str:
 
 @pytest.mark.parametrize("killed", [0, 1])
 def test_a_machine_that_dies_ends_the_other(cluster: Cluster, undisturbed: Path, killed: int) -> None:
-    """Whichever it is; the same command resumes, bit-identical to the run that nothing happened to."""
+    """Whichever it is; the same command resumes, and ends bit-identical to an undisturbed run."""
     output = cluster.runs / f"killed-{killed}"
     jobs = cluster.start("launch", output, "--checkpoint-every", 2)
     wait_for_a_checkpoint(cluster, output, jobs[0])
@@ -151,7 +151,7 @@ def test_a_machine_that_dies_ends_the_other(cluster: Cluster, undisturbed: Path,
 
 
 def test_a_machine_whose_network_fails_ends_both(cluster: Cluster, tmp_path: Path) -> None:
-    """Nobody is told, and sums would wait for ten minutes; the kernel asks."""
+    """Nothing reports it, and sums would wait for ten minutes; the kernel's probes detect it."""
     script = tmp_path / "impatient.py"
     script.write_text(IMPATIENT)
     output = cluster.runs / "unplugged"

@@ -18,7 +18,7 @@ def overlap(a: list[float], b: list[float]) -> float:
 
 
 def slowly(boxes: list[list[float]], scores: list[float], close: float) -> list[tuple[list[float], float]]:
-    """The merge as it is told: lists of members, and every pair compared in every round."""
+    """The merge as the paper describes it: lists of members, and every pair compared in every round."""
     groups = [([box], score) for box, score in zip(boxes, scores, strict=True)]
     while True:
         means = [[sum(column) / len(members) for column in zip(*members, strict=True)] for members, _ in groups]

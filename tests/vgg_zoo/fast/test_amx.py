@@ -25,7 +25,7 @@ def kernels() -> Kernels:
 
 
 def layer(channels: int, outputs: int) -> tuple[Tensor, Tensor]:
-    """A weight in bfloat16, whose sums are about as large as what is summed, and a bias."""
+    """A weight in bfloat16 with sums about as large as the factors, and a bias."""
     weight = torch.randn(outputs, channels, 3, 3) / math.sqrt(9 * channels)
     return weight.bfloat16(), torch.randn(outputs)
 
@@ -61,7 +61,7 @@ def test_a_convolution(
 
 @pytest.mark.parametrize("pool", [False, True])
 def test_blocks_of_rows_and_of_outputs(pool: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A large map goes through in blocks of rows, as a small one does where little may be kept: the same bits."""
+    """A large map goes through in blocks of rows, like a small one if the buffer is small: bit-identical."""
     x, (weight, bias) = torch.randn(2, 47, 29, 64).bfloat16(), layer(64, 96)
     whole = convolved(x, weight, bias, pool=pool)
     monkeypatch.setattr(compiled, "_AMX_NUMBERS", 64 * 30 * 6)

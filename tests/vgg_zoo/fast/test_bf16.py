@@ -123,7 +123,7 @@ def test_every_layer_has_its_map(kernel: str) -> None:
 
 @torch.no_grad()
 def test_a_copy_can_be_copied_and_pickled(kernel: str) -> None:
-    """With the same bits, and none of the model's weights in it."""
+    """Bit-identical, and without any of the model's weights."""
     fast, x = fast_inference(net("vgg_c"), kernel=kernel, precision="bf16"), torch.randn(2, 3, 96, 96)
     expected = fast(x)
     for other in (copy.deepcopy(fast), pickle.loads(pickle.dumps(fast))):  # noqa: S301 (our own)
@@ -257,7 +257,7 @@ def test_batch_norm_is_folded_before_it_is_rounded(kernel: str) -> None:
 
 @torch.no_grad()
 def test_what_does_not_fit_is_refused_by_pytorch(kernel: str) -> None:
-    """A kernel would read what is not there; no image is no error."""
+    """A kernel would read outside its memory; an empty batch is no error."""
     fast = fast_inference(net(), kernel=kernel, precision="bf16")
     for x in (torch.zeros(1, 1, 64, 64), torch.zeros(1, 3, 64, 64, dtype=torch.float64), torch.zeros(3, 64, 64)):
         with pytest.raises(RuntimeError):

@@ -18,7 +18,7 @@ CASES = "150"
 
 
 def cpu_has(feature: str) -> bool:
-    """Whether this CPU is said to have it."""
+    """Whether this CPU has it, according to the system."""
     cpuinfo = Path("/proc/cpuinfo")
     return cpuinfo.is_file() and feature in cpuinfo.read_text().split()
 

@@ -43,7 +43,7 @@ def test_the_cache_is_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_a_compiler_there_are_no_kernels(
     compiler: str, reason: str, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And it is told why; nothing is left behind, no warning is given."""
+    """And the reason is given; no file remains, and there is no warning."""
     monkeypatch.setenv("CXX", compiler)
     assert compiled.kernels() is None
     assert reason in str(compiled.why_not())
@@ -143,7 +143,7 @@ def test_a_damaged_library_is_built_again(content: bytes | None, cache: Path) ->
 def test_a_cache_that_others_may_write_to_is_not_trusted(
     others: int, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A group or everybody: their code would be ours; what is built elsewhere is loaded instead."""
+    """By a group or everybody, whose code we would run; a library that is built elsewhere is loaded instead."""
     kernel_library.library()
     cache.chmod(stat.S_IRWXU | others)
     loaded: list[str] = []

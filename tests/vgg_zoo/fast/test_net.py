@@ -294,7 +294,7 @@ def test_it_takes_no_gradients() -> None:
 
 
 def test_what_does_not_fit_is_refused_by_pytorch() -> None:
-    """Other channels, other types, no batch: a kernel would read what is not there."""
+    """Other channels, other types, no batch: a kernel would read outside its memory."""
     fast = fast_inference(net())
     for x in (torch.zeros(1, 1, 64, 64), torch.zeros(1, 3, 64, 64, dtype=torch.float64), torch.zeros(3, 64, 64)):
         with pytest.raises(RuntimeError):
@@ -426,7 +426,7 @@ def test_outputs_are_the_callers() -> None:
 
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_a_pickle_of_another_machine_takes_this_ones_kernel(kernel: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The weights' order is the kernel's: what was ordered elsewhere is not read here."""
+    """The order of the weights depends on the kernel: weights that were ordered elsewhere are not read here."""
     fast = fast_inference(net(), kernel=kernel)
     content, x = pickle.dumps(fast), torch.randn(1, 3, 96, 96)
     expected = fast(x)
@@ -462,7 +462,7 @@ def test_batch_norm_without_statistics_is_refused() -> None:
 
 
 def test_a_copy_of_a_net_that_predicts_boxes_does_not_classify() -> None:
-    """It is told apart as the net itself is."""
+    """Its kind is recognised like that of the net itself."""
     model = small("vgg_a_box", regression="scr")
     x = torch.randn(1, 3, 64, 64)
     assert error(fast_inference(model)(x), model(x).detach()) < 1e-4

@@ -125,7 +125,7 @@ def test_an_orientation_behind_long_segments_is_applied(orientation: int) -> Non
 
 
 def test_segments_without_an_orientation_leave_the_fast_way() -> None:
-    """XMP of editors, and what is cut in the middle of a segment, which is Pillow's to name."""
+    """XMP of editors, and a file truncated within a segment, which Pillow reports."""
     data = with_segments(encoded(PHOTO, "JPEG"), (1, b"http://ns.adobe.com/xap/1.0/\0<a/>"))
     assert not images._tells_orientation(data)
     assert not images._tells_orientation(data[:10])

@@ -138,7 +138,7 @@ def test_what_is_no_image_is_refused_with_the_way_out(image: Any, message: str) 
 
 
 def test_addresses_are_images(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Fetched where they are decoded; what is wrong with one is that image's damage."""
+    """They are downloaded where they are decoded; a failed download counts as damage of this image."""
     Image.fromarray(PHOTO).save(tmp_path / "a.png")
     asked: list[str] = []
 

@@ -157,7 +157,7 @@ def test_several_images_in_one_object() -> None:
 
 
 def test_no_more_images_are_decoded_ahead_than_memory_allows() -> None:
-    """In order, with what is wrong; the caller's generator is drawn from a bounded number of images ahead."""
+    """In order, with the problem; a bounded number of images is drawn ahead from the caller's generator."""
     drawn: list[int] = []
 
     def images() -> Iterator[tuple[Any, int]]:

@@ -171,7 +171,7 @@ def test_weights_are_not_overwritten_unasked(tmp_path: Path) -> None:
 def test_a_full_disk_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What was there stays, and no half-written file."""
+    """Existing files do not change, and no half-written file remains."""
     write(tmp_path / "file", "caffe", weights(), "vgg_d")
 
     def full(*_: Any, **__: Any) -> None:

@@ -90,14 +90,12 @@ def bare(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def test_a_head_of_ones_own_is_named(tmp_path: Path) -> None:
-    """Behind the trunk of a larger module; its convolutions convert, and what is left out is said."""
+    """After the trunk of a larger module; its convolutions are converted, and ignored layers are reported."""
     expected = weights()
     torch.manual_seed(1)
     own = {"fc.weight": torch.randn(2, 9), "fc.bias": torch.randn(2), "head.0.weight": torch.randn(9, 51 * 4)}
     torch.save({f"model.backbone.{key}": value for key, value in convolutions(expected).items()} | own, tmp_path / "x")
-    message = (
-        f"after the convolutions it has its own layers, not the paper's: fc (2×9), head.0 (9×204). To {WAY_OUT}"
-    )
+    message = f"after the convolutions it has its own layers, not the paper's: fc (2×9), head.0 (9×204). To {WAY_OUT}"
     with pytest.raises(ValueError, match=re.escape(message)):
         convert(tmp_path / "x", tmp_path / "net")
     assert_trunk_converts(tmp_path / "x", expected)

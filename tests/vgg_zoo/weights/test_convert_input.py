@@ -74,7 +74,7 @@ def assert_close(found: np.ndarray, expected: np.ndarray) -> None:
 def test_oxfords_weights_under_torchvisions_names_are_recognised(
     half: bool, classifier: tuple[int, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """By their known first filter: Caffe's input without any option, and it is said why."""
+    """By their known first filter: Caffe's input without any option, with the reason."""
     arrays = of_caffe(oxfords=True)
     if half:
         arrays = {key: value.astype(np.float16).astype(np.float32) for key, value in arrays.items()}
@@ -99,7 +99,7 @@ def test_oxfords_weights_for_rgb_are_recognised_too(tmp_path: Path) -> None:
 
 
 def test_an_unknown_state_dict_is_not_guessed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It is said what was assumed; the order gives Caffe's input and logits."""
+    """The output says what was assumed; the option for the order gives Caffe's input and logits."""
     arrays = of_caffe()
     torch.save(as_torchvisions(arrays), tmp_path / "x.pth")
     said = convert(tmp_path / "x.pth", tmp_path / "net")
@@ -168,7 +168,7 @@ def test_matconvnets_own_mean_and_class_names(beside: dict[str, Any], tmp_path: 
 
 @pytest.mark.parametrize("image", ["none", np.zeros(2), np.full((1, 1, 3), np.nan), np.zeros((0, 0, 3))])
 def test_a_mean_that_is_none_is_not_taken(image: Any, tmp_path: Path) -> None:
-    """And class names that are not one for each output, which is said."""
+    """And class names whose number differs from that of the outputs, with a note."""
     classes = {"description": np.array(["a", "b"], object)}
     matconvnet(tmp_path / "x", of_caffe(), 2, meta={"normalization": {"averageImage": image}, "classes": classes})
     said = convert(tmp_path / "x", tmp_path / "net")

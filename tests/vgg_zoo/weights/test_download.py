@@ -11,7 +11,7 @@ from vgg_zoo.weights.download import RemoteFile, download
 
 
 def left(target: Path) -> list[str]:
-    """The files that a download left, but for its lock."""
+    """The files of a download, except its lock."""
     return sorted(file.name for file in target.parent.iterdir() if file.suffix != ".lock")
 
 
@@ -46,7 +46,7 @@ def test_what_has_come_is_kept_for_the_next_call(server: Server, tmp_path: Path)
 
 
 def test_a_server_without_ranges_begins_again(server: Server, tmp_path: Path) -> None:
-    """Its 200 is the whole file, and is not appended to what was there."""
+    """Its 200 is the whole file, which is not appended to the existing part."""
     server.answers = [answer(200, CONTENT, 1000), answer(200, CONTENT)]
     download(server.file(), tmp_path / "w")
     assert (tmp_path / "w").read_bytes() == CONTENT
@@ -75,7 +75,7 @@ def test_another_file_is_never_taken_for_good(
 
 
 def test_an_altered_beginning_does_not_stay(server: Server, tmp_path: Path) -> None:
-    """After the check has failed the next call begins anew, and gets the file."""
+    """After a failed check, the next call starts again, and gets the file."""
     (tmp_path / "w.incomplete").write_bytes(b"x" * 1000)
     with pytest.raises(ValueError, match="altered"):
         download(server.file(), tmp_path / "w")

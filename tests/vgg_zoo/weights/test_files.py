@@ -36,7 +36,7 @@ WRITERS: dict[str, Callable[[Path], Any]] = {
 @pytest.mark.parametrize("disk", FULL_DISKS)
 @pytest.mark.parametrize("writer", WRITERS)
 def test_a_full_disk_is_named(tmp_path: Path, disk: str, writer: str) -> None:
-    """Whoever writes; what was there stays, and nothing half-written with it."""
+    """Whoever writes; an existing file does not change, and nothing half-written remains."""
     with FULL_DISKS[disk](tmp_path, 100) as folder:
         file = folder / "results.json"
         file.write_text("before")
@@ -74,7 +74,7 @@ def test_a_folder_of_a_net_is_written_whole(tmp_path: Path, disk: str) -> None:
     ],
 )
 def test_other_errors_stay_as_they_are(tmp_path: Path, error: Exception, full: bool) -> None:
-    """Only what more space would mend is said to be so."""
+    """Only errors that more space would fix are reported in this way."""
     assert (full_disk(error) is not None) == full
     with pytest.raises(FullDiskError if full else type(error)) as caught, naming_full_disk(tmp_path):
         raise error

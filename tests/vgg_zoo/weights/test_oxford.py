@@ -38,7 +38,7 @@ def original(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def files(folder: Path) -> list[str]:
-    """What is in the cache, but for locks."""
+    """The files in the cache, except locks."""
     return sorted(file.name for file in folder.iterdir() if file.suffix != ".lock") if folder.exists() else []
 
 

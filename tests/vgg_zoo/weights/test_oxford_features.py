@@ -23,7 +23,7 @@ Labelled = tuple[list[np.ndarray], list[int]]
 
 
 def patches() -> tuple[Labelled, Labelled]:
-    """Patches of 48 textures, the blocks of two photos; to be told are others, darker or brighter, some mirrored."""
+    """Patches of 48 textures, the blocks of two photos; test patches are others, darker or brighter, some mirrored."""
     generator = np.random.default_rng(0)
     training: Labelled = ([], [])
     test: Labelled = ([], [])
@@ -47,7 +47,7 @@ def patches() -> tuple[Labelled, Labelled]:
 
 
 def test_a_linear_svm_tells_textures_by_oxfords_trunk_and_not_by_a_random_one(trunk: Arrays, tmp_path: Path) -> None:
-    """Of 48 textures in two real photos: most are told by pool5 of the real trunk, few by that of a random net."""
+    """Of 48 textures in two real photos, pool5 of the real trunk recognises most, that of a random net few."""
     (tmp_path / "trunk.caffemodel").write_bytes(caffe(trunk))
     tensors, _ = read_weights(tmp_path / "trunk.caffemodel")
     training, test = patches()

@@ -71,7 +71,7 @@ def test_a_runs_own_settings_are_taken_everywhere(way: str, run: Path, tmp_path:
 
 
 def test_the_commands_take_them_too(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """`vgg-zoo predict` and `recipes/evaluate.py`; what is asked for overrides one setting and no other."""
+    """`vgg-zoo predict` and `recipes/evaluate.py`; an option overrides one setting and no other."""
     photo = tmp_path / "photo.png"
     Image.fromarray(PHOTO).save(photo)
     assert main(["predict", str(photo), "--model", str(run)]) == 0
@@ -105,7 +105,7 @@ def test_without_any_they_are_the_papers(run: Path) -> None:
 
 
 def test_a_repository_on_the_hub_has_its_own(run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """What lies in the repository counts; where nobody can be asked a warning says what is taken."""
+    """The repository's file is used; if the Hub cannot be reached, a warning says what is assumed."""
     asked: list[Any] = []
 
     def answer(repository: str, name: str, revision: str | None) -> Path | None:
