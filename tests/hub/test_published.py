@@ -173,7 +173,7 @@ def test_without_cache_and_network_it_is_told(hub: LocalHub, checkout: Path, tmp
     ("fault", "times", "message"),
     [
         (corrupt_body(), 1, None),
-        (corrupt_body(), FOREVER, "is not the file that was published"),
+        (corrupt_body(), FOREVER, "is not the published file"),
         (short_body(), FOREVER, "Consistency check failed"),
         (cut_body(1000), 1, None),
         (reset(), 1, "cannot be downloaded (ReadError"),

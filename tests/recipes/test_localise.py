@@ -338,7 +338,7 @@ def test_problems_tell_the_index_among_all_images(tmp_path: Path) -> None:
 
 
 def test_all_nets_are_computed_in_the_commands_precision(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those that predict boxes and those that classify."""
+    """Box nets and classifiers."""
     asked: list[Any] = []
     for name in ("DenseEvaluator", "Localiser", "Fusion"):
         monkeypatch.setattr(work, name, lambda *given, **how: asked.append(how))

@@ -297,7 +297,7 @@ def test_class_names_are_those_of_the_nets_own_last_layer(tmp_path: Path) -> Non
         assert again.class_names == [str(number) for number in range(classes)]
     net.head.fc = nn.Sequential(nn.Linear(24, 8), nn.ReLU(), nn.Linear(8, 4))
     assert names_of(net) == set("0123")
-    with pytest.raises(ValueError, match=r"the last layer is a Sequential: timm makes nets with one nn\.Linear"):
+    with pytest.raises(ValueError, match=r"the last layer is a Sequential: timm creates nets with one nn\.Linear"):
         DenseEvaluator(net, (64,)).save_pretrained(tmp_path / "not")
     assert not (tmp_path / "not").exists()
 

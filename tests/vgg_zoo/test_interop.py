@@ -130,7 +130,7 @@ GRAPHS: dict[str, Callable[[Any], Any]] = {
 def test_a_fast_copy_gives_no_graph_and_says_so(way: str) -> None:
     """Its kernels are this machine's; the net itself does."""
     net = small()
-    with pytest.raises(RuntimeError, match=r"cannot be traced, scripted or exported.*do so with the model"):
+    with pytest.raises(RuntimeError, match=r"cannot be traced, scripted or exported.*use the model"):
         GRAPHS[way](vgg_zoo.fast_inference(net))
     GRAPHS[way](net)
 

@@ -39,7 +39,7 @@ def test_a_folder_without_results_is_told(tmp_path: Path) -> None:
         ("{", "is not JSON"),
         ("[]", "must be an object; docs/results.md"),
         ('{"nets": [], "data": {}}', "is of version None, kind None, .*: give its command again with --overwrite"),
-        ('{"recipe": "vgg_a_s256"}', "is of version None, kind None, .*: train the net again, or bring the file into"),
+        ('{"recipe": "vgg_a_s256"}', "is of version None, kind None, .*: train the net again, or convert the file to"),
         (f'{{"version": {VERSION + 1}, "kind": "boxes"}}', f"is of version {VERSION + 1}, kind 'boxes'"),
         (f'{{"version": {VERSION}, "kind": "boxes"}}', "is what recipes/localise.py writes; name the --output of rec"),
         (f'{{"version": {VERSION}, "kind": "classes"}}', "lacks data, nets, outputs_of_classes, results"),

@@ -87,8 +87,8 @@ def test_images_come_with_their_boxes() -> None:
     for images, boxes_given, message in (
         (["a"], boxes, "2 boxes for 1 images"),
         (["a", "b", "c"], boxes, "2 boxes for 3 images"),
-        ([*pairs, "c"], None, "some images only"),
-        (pairs, boxes, "some images only, or twice"),
+        ([*pairs, "c"], None, "only some images have boxes"),
+        (pairs, boxes, "boxes are given twice"),
     ):
         with pytest.raises(ValueError, match=message):
             list(with_boxes(images, boxes_given)[0])

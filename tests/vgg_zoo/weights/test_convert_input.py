@@ -198,7 +198,7 @@ def test_an_order_that_cannot_be(tmp_path: Path) -> None:
     torch.save(weights(in_chans=1), tmp_path / "x")
     with pytest.raises(ValueError, match=re.escape("unknown order of colours 'RGB'; it is one of rgb, bgr")):
         convert(tmp_path / "x", tmp_path / "net", order="RGB")
-    with pytest.raises(ValueError, match="order 'bgr' is for a first convolution of 3 channels"):
+    with pytest.raises(ValueError, match="order 'bgr' needs a first convolution of 3 channels"):
         convert(tmp_path / "x", tmp_path / "net", order="bgr", mean=[100], deviation=[50])
     said = convert(tmp_path / "x", tmp_path / "net", mean=[100], deviation=[50])
     assert "Input: mean 100 (as given), deviation 50 (as given)." in said

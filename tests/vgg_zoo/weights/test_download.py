@@ -96,7 +96,7 @@ def test_nobody_at_the_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(module, "PAUSE", 0.0)
     with pytest.raises(ValueError, match=r"cannot download http://127.0.0.1:9/w.*downloaded by other means at .*/w$"):
         download(RemoteFile("http://127.0.0.1:9/w", 5, "sha256:0"), tmp_path / "w")
-    with pytest.raises(ValueError, match="only fetch from http and https"):
+    with pytest.raises(ValueError, match="only download from http and https"):
         download(RemoteFile("file:///etc/passwd", 5, "sha256:0"), tmp_path / "w")
 
 
