@@ -90,9 +90,7 @@ def test_a_repr_has_net_settings_arithmetic_and_device(folder: Path) -> None:
         f"DenseEvaluator({str(folder)!r}, scales=[64], flip=True, protocol='dense', softmax_first=False, "
         "ceil_mode=False, arithmetic='exact', device='cpu'; settings from dense_eval.json)"
     )
-    assert "(vgg_a with the weights of the given module, scales=[64]," in repr(
-        DenseEvaluator(small("vgg_a"), 64)
-    )
+    assert "(vgg_a with the weights of the given module, scales=[64]," in repr(DenseEvaluator(small("vgg_a"), 64))
     assert repr(Fusion([exact, exact])).splitlines() == ["Fusion(", f"    {exact!r},", f"    {exact!r},", ")"]
     box_net = small("vgg_a_box")
     first, *rest = repr(Localiser(box_net, exact, 64, exact=True)).splitlines()
