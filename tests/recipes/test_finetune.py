@@ -86,6 +86,12 @@ def test_a_small_set_of_odd_images_is_learned_from(net: Path, photos: Make, tmp_
     assert all(torch.equal(old[key], new[key]) for key in old if not key.startswith("head."))
     assert new["head.fc.weight"].shape == (3, 128)
 
+    again = succeed(finetune(net, data, tmp_path / "run", *SMALL)).stdout
+    assert f"already done: {tmp_path / 'run'} is finished; --overwrite does it again" in again
+    check_written(again, tmp_path / "run")
+    other = run(finetune(net, data, tmp_path / "run", *SMALL, "--set", "flip=false"))
+    assert "settings.flip is True there and False now" in other.stderr
+
 
 def test_plain_timm_prepares_images_as_the_training_did(net: Path, photos: Make, tmp_path: Path) -> None:
     """The logits that the run wrote down, by timm's own transform with the new folder's config.json."""

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from recipes.data import source
 from recipes.data.images import LabelledImages, training_colours
 from recipes.data.options import DataSource
 from recipes.data.splits import load_splits
@@ -246,3 +247,16 @@ def test_the_same_images_are_held_out_as_ever(tmp_path: Path, counts: Sequence[i
     for split, expected in zip(load_splits(str(tmp_path / "set")), (drawn["train"], drawn["test"]), strict=True):
         found = [tuple(split.pixels(index)[0, 0]) for index in range(len(split))]
         assert found == [image.getpixel((0, 0)) for image in expected["image"]]
+
+
+def test_datasets_shows_bars_of_what_it_has_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first time alone; whatever it shows is hidden again."""
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "train.csv").write_text("label\n1\n2\n")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    shown: list[bool] = []
+    monkeypatch.setattr(source, "show_bars_of_datasets", shown.append)
+    for expected in ([True, False], [False, False]):
+        shown.clear()
+        assert source._prepared(str(tmp_path / "set"))["train"]["label"][:] == [1, 2]
+        assert shown == expected
