@@ -629,7 +629,7 @@ async def refuse_addresses(request: fastapi.Request) -> None:
             raise fastapi.HTTPException(403, f"photos are uploaded, not fetched from {str(found['path'])[:100]}")
         return found
 
-    if request.method == "POST" and not request.url.path.endswith("/upload"):  # which is read while it arrives
+    if request.method == "POST" and not request.url.path.endswith("/gradio_api/upload"):  # read as it arrives
         try:
             json.loads(await request.body(), object_hook=check)
         except ValueError:  # no JSON: it is refused where it is read
