@@ -148,7 +148,7 @@ def test_weights_with_a_missing_layer_are_refused(weights_of_d: Path, classes: i
 
 def test_weights_of_another_net_are_refused_by_name(weights_of_d: Path) -> None:
     """The message says whose they are."""
-    with pytest.raises(ValueError, match=r"do not fit configuration E: .* those of configuration D\."):
+    with pytest.raises(ValueError, match=r"do not fit configuration E: .* fit configuration D\."):
         load("vgg_e", weights_of_d)
 
 

@@ -36,7 +36,7 @@ def test_a_broken_connection_is_taken_up_where_it_broke(server: Server, tmp_path
 def test_what_has_come_is_kept_for_the_next_call(server: Server, tmp_path: Path) -> None:
     """A server that goes away: an error that says how far it came; nothing under the file's name."""
     server.answers = [answer(200, CONTENT, 1000), answer(503)]
-    with pytest.raises(ValueError, match=r"503.*1,000 of 5,120,000 bytes are there.*resumes from there"):
+    with pytest.raises(ValueError, match=r"503.*1,000 of 5,120,000 bytes are there.*resumes the download"):
         download(server.file(), tmp_path / "w")
     assert left(tmp_path / "w") == ["w.incomplete"]
     server.answers = [whole]

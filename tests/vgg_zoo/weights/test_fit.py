@@ -41,7 +41,7 @@ def test_another_configurations_weights_are_recognised() -> None:
 def test_a_batch_norm_net_is_recognised_as_none() -> None:
     """timm's vgg11_bn has other layers between."""
     weights = timm.create_model("vgg11_bn", device="meta").state_dict()
-    with pytest.raises(ValueError, match="those of no configuration of Table 1"):
+    with pytest.raises(ValueError, match="Their convolutions fit no configuration of Table 1"):
         check_fit(timm.create_model("vgg_a", device="meta"), weights)
 
 
