@@ -41,11 +41,12 @@ soak: install ## kill, stop and suspend jobs at random for MINUTES (10); read 10
 test-timm: install ## timm's own test suite on our nets (fetches timm's source)
 	@sh tests/timm_suite/run.sh "$(CURDIR)/$(bin)/python"
 
-check: install ## ruff, mypy, import rules
+check: install ## ruff, mypy, import rules, spelling
 	@$(bin)/ruff check .
 	@$(bin)/ruff format --check .
 	@$(bin)/mypy
 	@$(bin)/lint-imports
+	@$(bin)/codespell
 
 format: install ## let ruff mend what it can
 	@$(bin)/ruff check --fix .
