@@ -11,7 +11,7 @@ offline := HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1 CUDA_VISIBLE_DEVICES=
 tests := $(offline) OMP_NUM_THREADS=1 $(bin)/python -m pytest --numprocesses 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo tour space test test-fast test-timm soak check format benchmarks clean
+.PHONY: help install demo tour space test test-fast test-timm soak check docs format benchmarks clean
 
 help: ## say what there is
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 14
@@ -48,6 +48,9 @@ check: install ## ruff, mypy, import rules, spelling
 	@$(bin)/lint-imports
 	@$(bin)/codespell
 
+docs: install ## the pages as a site, in site/; a broken link is an error
+	@NO_MKDOCS_2_WARNING=1 $(bin)/python -m mkdocs build --strict
+
 format: install ## let ruff mend what it can
 	@$(bin)/ruff check --fix .
 	@$(bin)/ruff format .
@@ -58,4 +61,4 @@ benchmarks: install ## the README's tables of speeds, on this machine (some hour
 	@$(bin)/python -m benchmarks.startup
 
 clean: ## remove everything that is not in git, but keep runs/
-	rm -rf .venv .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist
+	rm -rf .venv .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist site

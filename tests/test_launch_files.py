@@ -1,4 +1,4 @@
-"""The files of docs/launch and the commands of docs/scaling.md, which people paste, as they would be read."""
+"""The files of docs/launch, which people paste, as they would be read."""
 
 import re
 import shlex
@@ -20,10 +20,7 @@ COMMAND = re.compile(r"(?:accelerate launch|torchrun|python) .*?recipes/\w+\.py.
 
 def commands(path: Path) -> Iterator[list[str]]:
     """Each command line that runs something of recipes/, in words; a variable counts as 1."""
-    text = path.read_text()
-    if path.suffix == ".md":
-        text = "\n".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL))
-    text = re.sub(r"^# ?", "", text, flags=re.MULTILINE).replace("\\\n", " ")
+    text = re.sub(r"^# ?", "", path.read_text(), flags=re.MULTILINE).replace("\\\n", " ")
     for line in text.splitlines():
         if found := COMMAND.search(re.sub(r"\$\{?\w+\}?", "1", line)):
             yield shlex.split(found[0], comments=True)
@@ -40,7 +37,7 @@ def script_of(words: Sequence[str]) -> tuple[str, list[str]]:
     return args.training_script, list(args.training_script_args)
 
 
-@pytest.mark.parametrize("path", [*FILES, SCALING], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_every_command_is_understood(path: Path) -> None:
     """By the launcher and by the command itself."""
     found = list(commands(path))

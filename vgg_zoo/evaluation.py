@@ -43,7 +43,7 @@ class DenseEvaluator(DenseNet, Classifier):
             both. The default averages class scores before the soft-max.
         ceil_mode: Max-pools round their size up, as in Caffe, which Oxford used.
         most_pixels: Pixels that go through the net at once. Smaller images are batched up to it; the trunk runs over a
-            larger image in tiles of this many pixels. None: 2**20 on a CPU; on a GPU up to 2**24, depending on its
+            larger image in tiles of this many pixels. None: 2²⁰ on a CPU; on a GPU up to 2²⁴, depending on its
             memory (`vgg_zoo.devices.default_most_pixels`).
         device: The device that the net moves to, such as "cuda:1". "auto": a net given by name or folder goes to the
             GPU if CUDA has one, and a module stays where it is. None: the net stays; a net that is loaded here is on

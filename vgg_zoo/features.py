@@ -86,7 +86,7 @@ class ImageDescriptor(TransformerMixin, BaseEstimator):
             counts and names all such images. Row i is always image i.
         ceil_mode: Max-pools round their size up, as in Caffe, which Oxford used.
         most_pixels: Pixels that go through the net at once. Smaller images are batched up to it, larger ones go in
-            tiles. None: 2**20 on a CPU; on a GPU it depends on the memory.
+            tiles. None: 2²⁰ on a CPU; on a GPU it depends on the memory.
         show_progress: Show a progress bar with the rate and, if the number of images is known, the remaining time.
         device: The device that the net moves to, such as "cuda:1". "auto": a net given by name or folder goes to the
             GPU if CUDA has one, and a module stays where it is. None: the net stays; a net that is loaded here is on
