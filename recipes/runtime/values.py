@@ -81,7 +81,7 @@ def data_set(text: str) -> str:
 
 
 def check_trackers(names: Sequence[str]) -> None:
-    """Refuse a tracker that is not installed, which Accelerate would leave out without a word.
+    """Refuse a tracker that is not installed, which Accelerate would leave out silently.
 
     Raises:
         ValueError: One is not.
