@@ -180,7 +180,7 @@ def options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--no-memory", action="store_true", help="leave the table of peak memory out")
     parser.add_argument(
-        "--output", type=Path, default=Path("benchmarks/results/cpu"), help=".md, .csv and .png are added"
+        "--output", type=Path, default=Path("benchmarks/results/cpu"), help=".md, .csv, .png and _dark.png are added"
     )
     parser.add_argument("--memory-of", nargs=4, help=argparse.SUPPRESS)
     parser.add_argument("--time-alone", nargs=3, help=argparse.SUPPRESS)

@@ -2,7 +2,7 @@
 
     python recipes/tables.py runs/test_* --output runs/tables
 
-Prints Markdown; with --output also writes tables.md and tables.png, the classification errors against depth, S and Q.
+Prints Markdown; with --output also writes tables.md and tables.png, the classification errors.
 """
 
 import argparse

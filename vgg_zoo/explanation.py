@@ -7,15 +7,15 @@ share one colour scale from 0 to 1.
 One position of the map is the net applied to one window: a training crop of 224 pixels of the photo rescaled to Q. The
 next window is 32 pixels further. The posterior is drawn at the window's centre, bilinear between centres and constant
 beyond the outermost ones. The map is not stretched over the whole photo, because no window is centred on the photo's
-border. Dots mark the centres. The maps are those of the photo itself. The posteriors beside the photo are the
-evaluator's: by default, they average class scores before the soft-max, and also average over the mirrored photo and the
-scales.
+border. Dots mark the centres, and a frame on the photo marks the window in which the first class is likeliest. The maps
+are those of the photo itself. The posteriors beside the photo are the evaluator's: by default, they average class
+scores before the soft-max, and also average over the mirrored photo and the scales.
 """
 
 import io
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,12 @@ import torch
 from PIL import Image
 
 from vgg_zoo.evaluation import DenseEvaluator
-from vgg_zoo.extras import install
+from vgg_zoo.images import explained
 from vgg_zoo.images.decoding import Pixels
 from vgg_zoo.images.inputs import Input, decoded
 from vgg_zoo.images.preprocessing import rescaled_size
 from vgg_zoo.receptive import field_of
+from vgg_zoo.style import DARK, LIGHT, png
 from vgg_zoo.weights.files import whole
 from vgg_zoo.weights.settings import Net
 
@@ -70,35 +71,38 @@ class Explanation:
     """What a net sees in a photo, and where.
 
     Attributes:
+        net: Its name or folder; of a module that was given, its architecture.
         photo: At most `SHOWN` pixels high and wide.
         predictions: Names and posteriors of the likeliest classes, in descending order.
         maps: One for each test scale; their classes are those of `predictions`.
     """
 
+    net: str
     photo: Pixels
     predictions: tuple[tuple[str, float], ...]
     maps: tuple[PlacedMap, ...]
 
-    def draw(self, path: str | Path | None = None) -> Image.Image:
+    def draw(self, path: str | Path | None = None, *, dark: bool = False) -> Image.Image:
         """The picture that `vgg_zoo.explanation` describes.
 
         Args:
             path: A PNG to write as well, whole or not at all.
+            dark: Light text on a dark ground.
 
         Raises:
             ImportError: matplotlib is missing.
             OSError: The file cannot be written.
         """
-        figure, written = _Drawing(self).figure, io.BytesIO()
-        figure.savefig(written, format="png", dpi=_DPI)
+        written = png(partial(explained.draw, self), DARK if dark else LIGHT)
         if path is not None:
             with whole(Path(path)) as writing:
-                writing.write_bytes(written.getvalue())
-        return Image.open(written).convert("RGB")
+                writing.write_bytes(written)
+        return Image.open(io.BytesIO(written)).convert("RGB")
 
     def to_dict(self) -> dict[str, Any]:
         """Predictions and maps as plain data for `json.dumps`; of the photo, only its size."""
         return {
+            "net": self.net,
             "photo": {"height": self.photo.shape[0], "width": self.photo.shape[1]},
             "predictions": [{"class": name, "posterior": posterior} for name, posterior in self.predictions],
             "maps": [
@@ -141,27 +145,16 @@ def explain(
     shown = Image.fromarray(pixels)
     shown.thumbnail((SHOWN, SHOWN))
     return Explanation(
+        net=_called(evaluator),
         photo=np.array(shown),
         predictions=tuple((names[index], value) for index, value in likeliest),
         maps=tuple(_placed_map(evaluator, pixels, scale, classes) for scale in evaluator.scales),
     )
 
 
-def heat_over(photo: Pixels, heat: Values) -> Pixels:
-    """Posteriors of one class in colours over the grey photo, pixel by pixel.
-
-    Args:
-        photo: (H, W, 3).
-        heat: (H, W), from 0, black, to 1, light yellow.
-
-    Raises:
-        ImportError: matplotlib is missing.
-    """
-    from matplotlib import colormaps  # an extra, and slow to import
-
-    grey = np.asarray(Image.fromarray(photo).convert("L"))[:, :, None]
-    light: Values = (grey + 127.5) / 1.5  # no black: colours are to be seen on every photo
-    return (0.6 * 255 * colormaps["magma"](heat)[:, :, :3] + 0.4 * light).round().astype(np.uint8)
+def _called(evaluator: DenseEvaluator) -> str:
+    named, _, _ = evaluator.named.partition(" with the weights of the module")
+    return named.strip("'\"")
 
 
 def _placed_map(evaluator: DenseEvaluator, pixels: Pixels, scale: int, classes: torch.Tensor) -> PlacedMap:
@@ -190,107 +183,3 @@ def _weights(centres: Values, length: int) -> Values:
     """(length, positions): the weight of each position at the centre of each of `length` pixels; rows sum to 1."""
     middles = (np.arange(length) + 0.5) / length
     return np.stack([np.interp(middles, centres, one) for one in np.eye(len(centres))], axis=1)
-
-
-_DPI = 110
-_HEAT = {"cmap": "magma", "vmin": 0.0, "vmax": 1.0, "alpha": 0.6}
-_GREY = {"cmap": "gray", "vmin": -0.5, "vmax": 1.0}  # no black, so that colours are visible on every photo
-_MARGIN, _GAP, _LABEL, _TITLE = 0.3, 0.14, 1.6, 0.75
-
-
-class _Drawing:
-    """The figure, laid out in inches from its upper left corner; it does not change matplotlib's global state."""
-
-    def __init__(self, explanation: Explanation) -> None:
-        self.explanation = explanation
-        height, width = explanation.photo.shape[:2]
-        self.across, self.down = _inches(width, height, 2.6)
-        self.step = max(self.down, 0.5) + _GAP  # two lines of label
-        photo = _inches(width, height, 3.6)
-        header = max(photo[1], 0.36 * len(explanation.predictions) + 1.2, 2.0)
-        grid_top = _MARGIN + header + _TITLE
-        grid = _LABEL + len(explanation.maps) * (self.across + _GAP) - _GAP
-        bottom = grid_top + len(explanation.predictions) * self.step
-        size = max(photo[0] + 5.4, grid) + 2 * _MARGIN, bottom + 0.2 + _MARGIN
-        self.figure = figure_class()(figsize=size)
-        self._photo(photo)
-        self._bars(_MARGIN + photo[0] + 2.5, size[0] - _MARGIN - 0.4, header)
-        for column, placed in enumerate(explanation.maps):
-            self._column(placed, _MARGIN + _LABEL + column * (self.across + _GAP), grid_top)
-        for row, (name, posterior) in enumerate(explanation.predictions):
-            middle = grid_top + row * self.step + self.down / 2
-            self._text(_MARGIN + _LABEL - 0.15, middle, f"{_lines(name)}\n{posterior:.3f}", ha="right")
-        legend = "each dot: the centre of one window of the net"
-        self._text(_MARGIN + _LABEL, bottom + 0.12, legend, fontsize=9, color="0.4")
-
-    def _axes(self, left: float, top: float, across: float, down: float) -> Any:
-        width, height = self.figure.get_size_inches()
-        return self.figure.add_axes((left / width, 1 - (top + down) / height, across / width, down / height))
-
-    def _text(self, left: float, top: float, text: str, **options: Any) -> None:
-        width, height = self.figure.get_size_inches()
-        style = {"va": "center", "parse_math": False, "fontsize": 10, **options}
-        self.figure.text(left / width, 1 - top / height, text, **style)
-
-    def _photo(self, size: tuple[float, float]) -> None:
-        axes = self._axes(_MARGIN, _MARGIN, *size)
-        axes.imshow(self.explanation.photo, extent=(0, 1, 1, 0), aspect="auto")
-        axes.set_axis_off()
-
-    def _bars(self, left: float, right: float, header: float) -> None:
-        names, values = zip(*self.explanation.predictions, strict=True)
-        axes = self._axes(left, _MARGIN + 0.2, right - left, header - 1.2)
-        axes.barh(range(len(names)), values, height=0.62, color="#8c2981")
-        axes.set(xlim=(0, 1), ylim=(len(names) - 0.5, -0.5), xticks=())
-        axes.set_title("posteriors of the whole photo", loc="left", fontsize=10)
-        axes.set_yticks(range(len(names)), [_short(name, 28) for name in names], parse_math=False)
-        axes.tick_params(left=False)
-        axes.spines[["top", "right", "bottom"]].set_visible(False)
-        for row, value in enumerate(values):
-            axes.text(value + 0.015, row, f"{value:.3f}", va="center")
-        self._colour_bar(left, _MARGIN + header - 0.62, right - left)
-
-    def _colour_bar(self, left: float, top: float, across: float) -> None:
-        """The colour scale, drawn over mid-grey because the maps are drawn over the photo's grey."""
-        axes = self._axes(left, top, across, 0.16)
-        for values, options in ((np.full((1, 2), 0.5), _GREY), (np.linspace(0, 1, 256)[None], _HEAT)):
-            axes.imshow(values, extent=(0, 1, 0, 1), aspect="auto", **options)
-        axes.set(yticks=(), xlabel="posterior of the class at each position of the map")
-
-    def _column(self, placed: PlacedMap, left: float, top: float) -> None:
-        height, width = self.explanation.photo.shape[:2]
-        grey = np.asarray(Image.fromarray(self.explanation.photo).convert("L")) / 255
-        title = f"Q = {placed.scale}, {len(placed.rows)} × {len(placed.columns)} positions"
-        self._text(left + self.across / 2, top - 0.16, title, ha="center")
-        for row, heat in enumerate(placed.over(height, width)):
-            axes = self._axes(left, top + row * self.step, self.across, self.down)
-            axes.imshow(grey, extent=(0, 1, 1, 0), aspect="auto", **_GREY)
-            axes.imshow(heat, extent=(0, 1, 1, 0), aspect="auto", **_HEAT)
-            x, y = np.meshgrid(placed.columns, placed.rows)
-            axes.scatter(x, y, s=2, color="white", alpha=0.5, linewidths=0)
-            axes.set(xlim=(0, 1), ylim=(1, 0))
-            axes.set_axis_off()
-
-
-def figure_class() -> Any:
-    try:
-        from matplotlib.figure import Figure  # optional, and slow to import
-    except ImportError as error:
-        raise ImportError(f"drawing needs matplotlib: {install('plots')}") from error
-    return Figure
-
-
-def _inches(width: int, height: int, side: float) -> tuple[float, float]:
-    """Width and height of a picture with the area of a square of `side` inches, and with limited length."""
-    factor = min(side / (width * height) ** 0.5, 1.3 * side / max(width, height))
-    return width * factor, height * factor
-
-
-def _short(name: str, most: int) -> str:
-    """The first of a class's synonyms, shortened to `most` letters."""
-    first = name.split(",")[0].strip()
-    return first if len(first) <= most else first[: most - 1].rstrip() + "…"
-
-
-def _lines(name: str) -> str:
-    return "\n".join(textwrap.wrap(_short(name, 40), 19)) or name

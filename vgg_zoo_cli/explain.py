@@ -1,6 +1,7 @@
 """`vgg-zoo explain PHOTOS...`: show where in a photo the dense net sees which class (Sect. 3.2)."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -36,10 +37,11 @@ def command(
         targets = pictures(photos, output, "explained", overwrite)
     look.title("explain", model)
     from vgg_zoo.evaluation import DenseEvaluator
-    from vgg_zoo.explanation import explain, figure_class
+    from vgg_zoo.explanation import explain
+    from vgg_zoo.style import check_matplotlib
     from vgg_zoo_cli.nets import described, load
 
-    figure_class()  # report a missing package before the net is downloaded and run
+    check_matplotlib()  # report a missing package before the net is downloaded and run
     net = load(model, device)
     with typed_wrong():
         evaluator = DenseEvaluator(net, scales or None, precision=precision)
@@ -47,7 +49,7 @@ def command(
     lines = look.Lines(("posterior", "class"))
 
     def draw_one(photo: str, pixels: object, target: Path) -> None:
-        explanation = explain(pixels, evaluator, top)  # type: ignore[arg-type]  # decoded_each's pixels
+        explanation = replace(explain(pixels, evaluator, top), net=model)  # type: ignore[arg-type]  # decoded_each's pixels
         explanation.draw(target)
         lines.add(photo, [(f"{posterior:.3f}", name) for name, posterior in explanation.predictions])
 

@@ -40,11 +40,13 @@ from PIL import Image, ImageDraw
 
 from vgg_zoo.entrypoints import predicts
 from vgg_zoo.evaluation import GRID, PROTOCOLS, DenseEvaluator
-from vgg_zoo.explanation import SHOWN, Explanation, PlacedMap, explain, heat_over
+from vgg_zoo.explanation import SHOWN, Explanation, PlacedMap, explain
 from vgg_zoo.fast.bf16 import check_precision
 from vgg_zoo.images.decoding import BadImageError, Pixels, read_pixels
+from vgg_zoo.images.explained import heat_over
 from vgg_zoo.images.preprocessing import rescaled_size
 from vgg_zoo.pretrained import check_source
+from vgg_zoo.style import HEAT
 from vgg_zoo.weights.settings import file_beside, usual_settings
 
 DEFAULT_MODELS = ("vgg_d.tv_in1k", "vgg_e.tv_in1k")
@@ -375,7 +377,7 @@ STYLE = """
 .small { font-size: 13px; margin: 6px 0 0; color: var(--body-text-color-subdued); }
 #examples img[src$=".png"] { image-rendering: pixelated; }
 #heat .icon-button-wrapper { position: static; width: fit-content; margin-left: auto; border: 0; }
-""".replace("MAGMA", ", ".join(to_hex(colour) for colour in colormaps["magma"](np.linspace(0, 1, 11))))
+""".replace("MAGMA", ", ".join(to_hex(colour) for colour in colormaps[HEAT](np.linspace(0, 1, 11))))
 
 ARROWS = """() => document.addEventListener("keydown", ({key, target}) => {
     const group = target.closest?.("fieldset");

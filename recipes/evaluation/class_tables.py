@@ -1,12 +1,13 @@
 """Tables 3 to 6 from results of recipes/evaluate.py and fuse.py, with the paper's own figures."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from recipes.evaluation.error_rates import ErrorRates, wilson_interval
-from recipes.runtime.files import markdown, write_picture
+from recipes.evaluation.plots import Block, Line, Point
+from recipes.runtime.files import markdown
 from vgg_zoo.configurations import TABLE_1
 from vgg_zoo.paper import ILSVRC, PaperBoxNet, PaperNet, PaperResult, paper_result
 
@@ -18,6 +19,7 @@ NOTES = {
 }
 """Unusual settings and the notes about them."""
 
+_TABLES = {3: "one test scale", 4: "several test scales", 5: "protocols", 6: "several nets"}
 _HEAD = ["net", "S", "Q", "protocol", "top-1 error", "top-5 error", "images", "paper", "difference"]
 _PLACES = {name: place for place, name in enumerate(TABLE_1)}
 
@@ -62,12 +64,12 @@ class ClassResult:
 def class_tables(found: Sequence[ClassResult]) -> Iterable[str]:
     """Markdown of one data set's results, with the tables for which there are results."""
     found = sorted(found, key=_order)
-    for title, kind in (("3: one test scale", 3), ("4: several test scales", 4), ("6: several nets", 6)):
+    for kind in (3, 4, 6):
         rows = [_row(result) for result in found if _table_of(result) == kind]
         if rows:
-            yield f"## Table {title}\n\n{markdown([_HEAD, *rows])}\n"
+            yield f"## Table {kind}: {_TABLES[kind]}\n\n{markdown([_HEAD, *rows])}\n"
         if kind == 4 and any(_table_of(result) == 5 for result in found):
-            yield f"## Table 5: protocols\n\n{_protocols(found)}\n"
+            yield f"## Table 5: {_TABLES[5]}\n\n{_protocols(found)}\n"
 
 
 def _order(result: ClassResult) -> Any:
@@ -92,8 +94,7 @@ def _row(result: ClassResult) -> list[str]:
     nets, rates, paper = result.as_the_papers, result.rates, result.paper
     return [
         *net_cells(nets, result.models),
-        distinct(WORDS.get(net.protocol, net.protocol) for net in nets)
-        + "".join(f" ({note})" for note in result.notes),
+        _protocol(result),
         *(percent(rate, wilson_interval(rate, rates.images)) for rate in (rates.top1, rates.top5)),
         f"{rates.images:,}" + (f", {result.unreadable} unreadable" if result.unreadable else ""),
         _figures(paper),
@@ -101,6 +102,11 @@ def _row(result: ClassResult) -> list[str]:
         if paper and result.is_ilsvrc
         else "–",
     ]
+
+
+def _protocol(result: ClassResult) -> str:
+    words = distinct(WORDS.get(net.protocol, net.protocol) for net in result.as_the_papers)
+    return words + "".join(f" ({note})" for note in result.notes)
 
 
 def _figures(paper: PaperResult | None) -> str:
@@ -126,58 +132,32 @@ def _cell(result: ClassResult) -> str:
     return f"{100 * result.rates.top1:.1f} / {100 * result.rates.top5:.1f}, {_figures(result.paper)}"
 
 
-def plot(results: Sequence[ClassResult], picture: Path) -> None:
-    """Top-1 errors of single nets by depth, S and Q: ours are filled, with intervals; the paper's are open."""
-    from matplotlib.figure import Figure  # optional, and slow to import
-
-    figure = Figure(figsize=(14, 4.6), layout="constrained")
-    panels = figure.subplots(1, 3, sharey=True)
-    points = sorted((result for result in results if len(result.models) == 1), key=_order)
-    for panel, (title, label) in zip(panels, _PANELS.items(), strict=True):
-        _draw(panel, points, label)
-        panel.set_xlabel(title)
-    panels[0].set_ylabel("top-1 error (%)")
-    for name in dict.fromkeys(result.as_the_papers[0].configuration for result in points):
-        panels[0].plot([], [], "o", color=_colour(name), label=name)
-    panels[0].plot([], [], "o", mfc="none", mec="0.3", ms=8, label="the paper")
-    figure.legend(loc="outside upper center", ncols=8, frameon=False)
-    write_picture(picture, figure)
+def block(found: Sequence[ClassResult]) -> Block:
+    """One data set's results for the picture, in the order of the tables."""
+    spec, split = found[0].data_set
+    images = " and ".join(f"{count:,}" for count in sorted({result.rates.images for result in found}))
+    tables: dict[str, list[Line]] = {}
+    for result in sorted(found, key=lambda result: (_table_of(result), _order(result))):
+        tables.setdefault(_TABLES[_table_of(result)], []).append(_line(result))
+    return Block(title=f"{spec}, {split}: errors on {images} images", tables=tables)
 
 
-def _draw(panel: Any, points: Sequence[ClassResult], label: Callable[[PaperNet], Any]) -> None:
-    """A group for each label in order, with its results side by side."""
-    groups: dict[Any, list[ClassResult]] = {}
-    for result in points:
-        groups.setdefault(label(result.as_the_papers[0]), []).append(result)
-    names = sorted(groups)
-    for place, name in enumerate(names):
-        panel.axvspan(place - 0.5, place + 0.5, color="0.5", alpha=0.12 * (place % 2), lw=0)
-        for turn, result in enumerate(groups[name]):
-            where = place + 0.8 * ((turn + 0.5) / len(groups[name]) - 0.5)
-            colour, rate = _colour(result.as_the_papers[0].configuration), 100 * result.rates.top1
-            low, high = (100 * end for end in wilson_interval(result.rates.top1, result.rates.images))
-            panel.errorbar(where, rate, yerr=[[rate - low], [high - rate]], fmt="o", ms=4, color=colour, capsize=2)
-            if result.paper is not None:
-                panel.plot(where, result.paper.top1, "o", mfc="none", mec=colour, ms=8)
-    panel.set_xticks(range(len(names)), [text for _, text in names], fontsize="small")
-    panel.set_xlim(-0.5, len(names) - 0.5)
-    panel.grid(axis="y", alpha=0.3)
+def _line(result: ClassResult) -> Line:
+    nets, rates, paper = result.as_the_papers, result.rates, result.paper if result.is_ilsvrc else None
+    folders = [f"{net.configuration} {Path(model).name}" for net, model in zip(nets, result.models, strict=True)]
+    _, *scales = net_cells(nets, result.models)
+    errors = ((rates.top1, paper.top1 if paper else None), (rates.top5, paper.top5 if paper else None))
+    return Line(
+        cells=[" + ".join(folders), *scales, _protocol(result)],
+        points=[
+            Point(ours=100 * rate, interval=_interval(rate, rates.images), paper=theirs) for rate, theirs in errors
+        ],
+    )
 
 
-def _colour(configuration: str) -> str:
-    return f"C{_PLACES[configuration]}" if configuration in _PLACES else "0.5"
-
-
-_PANELS: dict[str, Callable[[PaperNet], tuple[Any, str]]] = {
-    "depth (weight layers)": lambda net: (
-        (TABLE_1[net.configuration].weight_layers, str(TABLE_1[net.configuration].weight_layers))
-        if net.configuration in TABLE_1
-        else (0, "?")
-    ),
-    "training scale S": lambda net: ((len(net.train_scales), net.train_scales), trained(net.train_scales)),
-    "test scales Q": lambda net: ((len(net.scales), net.scales), "\n".join(map(str, net.scales))),
-}
-"""The groups of the panels: the sort key, and the text."""
+def _interval(rate: float, images: int) -> tuple[float, float]:
+    low, high = wilson_interval(rate, images)
+    return 100 * low, 100 * high
 
 
 def net_cells(nets: Sequence[PaperNet | PaperBoxNet], models: Sequence[str]) -> list[str]:

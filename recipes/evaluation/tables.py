@@ -2,12 +2,14 @@
 
 import argparse
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
+from recipes.evaluation import plots
 from recipes.evaluation.box_tables import BoxResult, box_tables
-from recipes.evaluation.class_tables import ClassResult, class_tables, plot
-from recipes.runtime.files import write_text
+from recipes.evaluation.class_tables import ClassResult, block, class_tables
+from recipes.runtime.files import write_picture, write_text
 from recipes.runtime.look import ending, title
 from vgg_zoo.results import read_results, reading
 
@@ -43,6 +45,18 @@ def tables(results: Iterable[ClassResult | BoxResult]) -> str:
     return "\n".join(parts)
 
 
+def draw(results: Sequence[ClassResult | BoxResult], picture: Path) -> None:
+    """Draw the classification errors; without any there is no picture."""
+    of_data: dict[tuple[str, str], list[ClassResult]] = {}
+    for result in results:
+        if isinstance(result, ClassResult):
+            of_data.setdefault(result.data_set, []).append(result)
+    if of_data:
+        write_picture(picture, partial(plots.draw, [block(found) for found in of_data.values()]))
+    else:
+        picture.unlink(missing_ok=True)
+
+
 def run(args: argparse.Namespace) -> None:
     """Read, print, write."""
     found = {folder: read(folder) for folder in args.folders}
@@ -58,5 +72,5 @@ def run(args: argparse.Namespace) -> None:
         args.output.mkdir(parents=True, exist_ok=True)
         file, picture = args.output / "tables.md", args.output / "tables.png"
         write_text(file, text)
-        plot([result for result in results if isinstance(result, ClassResult)], picture)
-        print(ending({}, {file: "the tables", picture: "the classification errors"}), file=sys.stderr)
+        draw(results, picture)
+        print(ending({}, {file: "the tables", picture: "the errors"}), file=sys.stderr)

@@ -3,12 +3,14 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, astuple, dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from recipes.features import plots
 from recipes.features.descriptors import BOX, IMAGE, Descriptors
 from recipes.features.protocols import Request, SvmProtocol
 from recipes.features.samples import Samples
@@ -173,16 +175,14 @@ class SvmReport:
 
     def _draw(self, folder: Path) -> None:
         """Write per_class_ap.png if images may have several classes (no confusion is defined), else confusion.png."""
-        from recipes.features import plots  # matplotlib is slow to import
-
         if self.protocol.uses_average_precision:
             results: Any = self.results()
-            picture = plots.bars(results["per_class"], results["figure"], self.protocol.measure, self.title)
-            write_picture(folder / "per_class_ap.png", picture)
+            figures = results["per_class"], results["figure"]
+            write_picture(folder / "per_class_ap.png", partial(plots.bars, *figures, self.protocol.measure, self.title))
         else:
             matrix = np.sum([split.matrix for split in self.splits], axis=0)
-            picture = plots.confusion(matrix, self.samples.class_names, self.title)
-            write_picture(folder / "confusion.png", picture)
+            names = self.samples.class_names
+            write_picture(folder / "confusion.png", partial(plots.confusion, matrix, names, self.title))
 
     def write(self, folder: OutputFolder) -> bool:
         """All files, results.json last as the sign of the rest; whether it says anything new."""

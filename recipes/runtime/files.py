@@ -14,6 +14,7 @@ from typing import Any
 
 import vgg_zoo
 from recipes.runtime.hardware import hardware
+from vgg_zoo.style import LIGHT, Draw, Theme, png
 from vgg_zoo.weights.files import whole
 
 PACKAGES = ("torch", "timm", "accelerate", "datasets", "pillow", "safetensors")
@@ -42,10 +43,11 @@ def write_text(path: Path, text: str) -> None:
         writing.write_text(text)
 
 
-def write_picture(path: Path, figure: Any) -> None:
-    """Write matplotlib's figure as PNG, whole or not at all."""
+def write_picture(path: Path, draw: Draw, theme: Theme = LIGHT) -> None:
+    """Write what a function draws on a figure as PNG, whole or not at all."""
+    picture = png(draw, theme)
     with whole(path) as writing:
-        figure.savefig(writing, format="png", dpi=120)
+        writing.write_bytes(picture)
 
 
 def provenance() -> dict[str, Any]:

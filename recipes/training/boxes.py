@@ -19,6 +19,7 @@ from recipes.training.objective import Objective, Validation
 from vgg_zoo.boxes.crops import training_box_crop
 from vgg_zoo.boxes.frame import fractions
 from vgg_zoo.boxes.net import BoxVGG
+from vgg_zoo.paper import PaperBoxNet, paper_box_result
 
 
 @dataclass
@@ -53,8 +54,8 @@ class Localisation(Objective):
     """Learns the boxes of objects."""
 
     loss_name: ClassVar[str] = "Euclidean"
-    error_name: ClassVar[str] = "box error"
     columns: ClassVar[dict[str, str]] = {"box_error": "box_error", "mean_overlap": "mean_overlap"}
+    errors: ClassVar[dict[str, str]] = {"box_error": "box error"}
 
     def crops(self, split: LabelledImages) -> BoxCrops:
         """Random crops of images with boxes."""
@@ -77,6 +78,15 @@ class Localisation(Objective):
         """The fraction of images whose box overlaps no object of the class by more than 0.5, and the mean overlap."""
         assert isinstance(on.split, BoxedImages)
         return box_rates(model, on.share(protocol, CentreCrops), on.prepared, on.accelerator)
+
+    def paper(self, net: BoxVGG) -> tuple[str, dict[str, float]]:
+        """Of Table 8."""
+        recipe, trained = self.recipe, tuple(sorted(set(self.recipe.train_scales)))
+        scales = (recipe.single_crop_scale,)
+        row = paper_box_result(
+            [PaperBoxNet(net.configuration.name, net.regression, recipe.trainable, trained, scales)], 1
+        )
+        return "one crop", {"box_error": row.error} if row else {}
 
     def sentence(self, found: Mapping[str, Any]) -> str:
         """Error and overlap."""

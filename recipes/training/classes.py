@@ -13,14 +13,15 @@ from recipes.evaluation.applied import Applied
 from recipes.evaluation.error_rates import EvaluationImages, Protocol, error_rates
 from recipes.training.batches import Batch, TrainingCrops
 from recipes.training.objective import Objective, Validation
+from vgg_zoo.paper import PaperNet, paper_result
 
 
 class Classification(Objective):
     """Learns the classes of images."""
 
     loss_name: ClassVar[str] = "cross-entropy"
-    error_name: ClassVar[str] = "top-1 error"
     columns: ClassVar[dict[str, str]] = {"top1_error": "top1", "top5_error": "top5"}
+    errors: ClassVar[dict[str, str]] = {"top1_error": "top-1", "top5_error": "top-5"}
 
     def crops(self, split: LabelledImages) -> TrainingCrops:
         """Random crops (Sect. 3.1)."""
@@ -47,6 +48,12 @@ class Classification(Objective):
         share = on.share(protocol, EvaluationImages)
         rates, problems = error_rates(model, share, protocol, on.prepared, on.accelerator)
         return asdict(rates), problems
+
+    def paper(self, net: Any) -> tuple[str, dict[str, float]]:
+        """Of Table 3."""
+        trained = tuple(sorted(set(self.recipe.train_scales)))
+        row = paper_result([PaperNet(net.configuration.name, trained, (self.recipe.test_scale,))])
+        return "dense", {"top1_error": row.top1, "top5_error": row.top5} if row else {}
 
     def sentence(self, found: Mapping[str, Any]) -> str:
         """Both errors."""

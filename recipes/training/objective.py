@@ -73,14 +73,14 @@ class Objective(ABC):
     Attributes:
         recipe: The run's recipe.
         loss_name: What is minimised, in words.
-        error_name: What the schedule watches, in words.
         columns: From the columns of metrics.csv to the names in a test; the schedule watches the first.
+        errors: The columns that are errors, and their names in words.
     """
 
     recipe: Recipe
     loss_name: ClassVar[str]
-    error_name: ClassVar[str]
     columns: ClassVar[dict[str, str]]
+    errors: ClassVar[dict[str, str]]
 
     @abstractmethod
     def crops(self, split: LabelledImages) -> Dataset[Any]:
@@ -116,6 +116,13 @@ class Objective(ABC):
         Returns:
             Numbers from 0 to 1 by the names in `columns`, and the number of "images"; and this process's problems, each
             of which counts as an error.
+        """
+
+    @abstractmethod
+    def paper(self, net: Any) -> tuple[str, dict[str, float]]:
+        """What the paper reached on ILSVRC with this net, trained at the same S: its test, and its errors in percent.
+
+        By the names that `errors` has; none where the paper has no such net.
         """
 
     @abstractmethod

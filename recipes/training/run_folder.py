@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from recipes.data.images import LabelledImages, training_colours
-from recipes.runtime.files import write_csv, write_json, write_picture
+from recipes.runtime.files import write_csv, write_json
 from recipes.runtime.output_folder import OutputFolder
 from vgg_zoo.images.preprocessing import Colours
 from vgg_zoo.json_files import read_object
@@ -57,33 +57,3 @@ def write_metrics(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         write_csv(path, header, [[row.get(name, "") for name in header] for row in rows])
     else:
         path.unlink(missing_ok=True)
-
-
-def plot_learning_curve(
-    rows: Sequence[Mapping[str, Any]], picture: Path, title: str, loss_name: str, error: tuple[str, str]
-) -> None:
-    """Draw loss, validation error and learning rate over the epochs.
-
-    Args:
-        rows: Rows of metrics.csv.
-        picture: The file to write.
-        title: Title of the picture.
-        loss_name: The loss in words.
-        error: The error's column, and its name in words.
-    """
-    from matplotlib.figure import Figure  # optional, and slow to import
-
-    columns = {name: [row[name] for row in rows] for name in rows[0]}
-    epochs, percent = columns["epoch"], [100 * value for value in columns[error[0]]]
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    loss, errors = figure.subplots(1, 2)
-    loss.plot(epochs, columns["training_loss"], color="tab:blue")
-    loss.set(xlabel="epoch", ylabel=f"training loss ({loss_name})", yscale="log")
-    errors.plot(epochs, percent, color="tab:red", label=error[1])
-    errors.set(xlabel="epoch", ylabel="validation error, single crop (%)", ylim=(0, None))
-    rate = errors.twinx()
-    rate.step(epochs, columns["learning_rate"], where="mid", color="0.6", label="learning rate")
-    rate.set(ylabel="learning rate", yscale="log")
-    errors.legend(handles=[*errors.lines, *rate.lines], loc="center right")
-    figure.suptitle(title)
-    write_picture(picture, figure)

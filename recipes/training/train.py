@@ -16,7 +16,7 @@ from recipes.data.images import Problem
 from recipes.data.options import column_options, data_source
 from recipes.recipe import Recipe, load_recipe
 from recipes.recipe_changes import changed
-from recipes.runtime.files import write_rows
+from recipes.runtime.files import write_picture, write_rows
 from recipes.runtime.lock import remove_stale
 from recipes.runtime.look import title
 from recipes.runtime.processes import end_training, from_main, main_first
@@ -24,12 +24,14 @@ from recipes.runtime.signals import STOP
 from recipes.runtime.work import begin_processes, in_processes
 from recipes.training.beginning import beginning, following, sentences
 from recipes.training.dry_run import dry_run
+from recipes.training.learning_curve import Error, LearningCurve
 from recipes.training.loop import Training
 from recipes.training.objective import Splits
-from recipes.training.run_folder import RunFolder, plot_learning_curve
+from recipes.training.run_folder import RunFolder
 from recipes.training.setup import OBJECTIVES, assemble, checkpoint_for, load, net_of
 from vgg_zoo.images.preprocessing import centre_crop, net_input
 from vgg_zoo.json_files import read_object
+from vgg_zoo.paper import ILSVRC
 from vgg_zoo.results import read_results
 from vgg_zoo.weights.files import file_digest
 from vgg_zoo.weights.folder import WEIGHTS
@@ -106,14 +108,12 @@ def write(
     Returns:
         Whether results.json says anything new.
     """
-    objective, folder = training.objective, RunFolder(args.output)
+    folder = RunFolder(args.output)
     training.write_net(training.learner.saved, folder.path)
     if problems or splits.left_out:
         write_rows(folder.problems, [*splits.left_out, *problems])
     if training.rows:
-        error = (training.watched, objective.error_name)
-        curve = folder.path / "learning_curve.png"
-        plot_learning_curve(training.rows, curve, args.recipe, objective.loss_name, error)
+        write_picture(folder.path / "learning_curve.png", learning_curve(training, splits, args).draw)
     if training.finished:
         training.checkpoints.finish()
     content = {
@@ -138,6 +138,25 @@ def write(
         "example": example(training),
     }
     return folder.write_results("training", content)
+
+
+def learning_curve(training: Training, splits: Splits, args: argparse.Namespace) -> LearningCurve:
+    """Of the epochs so far, with the paper's errors where the images are the paper's."""
+    recipe, objective = training.recipe, training.objective
+    classes, images = len(splits.training.class_names), len(splits.validation)
+    test, papers = objective.paper(training.learner.saved) if (classes, images) == ILSVRC else ("", {})
+    errors = [
+        Error(column=column, name=name, paper=(papers[column], test) if column in papers else None)
+        for column, name in objective.errors.items()
+        if all(column in row for row in training.rows) and (column != "top5_error" or classes > 5)
+    ]
+    return LearningCurve(
+        title=f"{args.recipe}: {recipe.model}, {len(splits.training):,} images of {classes:,} classes",
+        loss=objective.loss_name,
+        protocol=objective.protocols()[0].name,
+        errors=errors,
+        rows=training.rows,
+    )
 
 
 def train(asked: Recipe, args: argparse.Namespace) -> None:

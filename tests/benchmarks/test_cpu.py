@@ -19,7 +19,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks import cpu_measurement
 from benchmarks.bound import Rates, work_of
 from benchmarks.cpu_measurement import Case, Measurement
-from benchmarks.cpu_plot import plot
 from benchmarks.cpu_table import (
     GOALS,
     Result,
@@ -125,18 +124,6 @@ def test_errors_and_rates_are_told() -> None:
     (line,) = rate_lines(results)
     assert list(line.values()) == ["this one", "90 to 99", "–", "–"]
     assert copy_bandwidth(2**20, rounds=1) > 0
-
-
-@pytest.mark.parametrize("with_ours", [True, False])
-def test_the_plot_has_a_panel_for_each_shape(with_ours: bool, tmp_path: Path) -> None:
-    """Also where an implementation lacks a net, and where no line is warm."""
-    pytest.importorskip("matplotlib")
-    results = [result("ours", 0.1)] if with_ours else []
-    results += [result("timm", 0.2), result("timm", 0.9, batch=8), result("ONNX Runtime", 0.2, net="C", side=384)]
-    results += [result("OpenVINO, defaults", 0.9, side=512, situation="alternating")]
-    for shown in (results, results[-1:]):
-        plot(shown, tmp_path / "plot.png")
-        assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
 
 
 class Constant:
@@ -300,7 +287,7 @@ def test_the_command_writes_its_table(tmp_path: Path) -> None:
     text = (tmp_path / "cpu.md").read_text()
     assert len([line for line in text.splitlines() if line.startswith("| A |")]) == 2 * len(SITUATIONS)
     assert "torch.compile, max-autotune is left out: it compiles for minutes" in text
-    assert (tmp_path / "cpu.png").read_bytes().startswith(b"\x89PNG")
+    assert all((tmp_path / name).read_bytes().startswith(b"\x89PNG") for name in ("cpu.png", "cpu_dark.png"))
     assert "torchvision" in done.stdout
 
 

@@ -23,9 +23,10 @@ from tests.helpers import training_results
 from tests.hub.space.made import BAD, PHOTO, ROOT, SPACE, image_bytes, net, skip_module
 from vgg_zoo.devices import bf16_of_cpu
 from vgg_zoo.evaluation import DenseEvaluator
-from vgg_zoo.explanation import Explanation, PlacedMap, explain, heat_over
+from vgg_zoo.explanation import Explanation, PlacedMap, explain
 from vgg_zoo.fast import bf16
 from vgg_zoo.images.decoding import BadImageError
+from vgg_zoo.images.explained import heat_over
 
 try:
     import gradio

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from recipes.evaluation.class_tables import plot
 from recipes.evaluation.error_rates import wilson_interval
 from recipes.evaluation.tables import read, tables
 from tests.recipes.commands import check_written, command, run, succeed
@@ -175,12 +174,3 @@ def test_a_mistake_ends_in_one_line(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")
     assert not (tmp_path / "out").exists()
-
-
-def test_nets_of_other_makers_are_drawn_too(tmp_path: Path) -> None:
-    """Neither depth nor S may be known."""
-    folder = results_file(tmp_path / "a", [net("F", None, [256])], 0.3, 0.1)
-    result = read(folder)
-    assert result is not None
-    plot([result], tmp_path / "a.png")
-    assert (tmp_path / "a.png").stat().st_size > 1000
