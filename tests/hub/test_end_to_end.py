@@ -109,7 +109,7 @@ def test_a_mistake_ends_in_one_line(world: tuple[LocalHub, Path]) -> None:
     (altered / "config.json").write_text("{}")
     for words, message in (
         (["publsih", altered], "unknown command 'publsih' (did you mean publish?); choose from build, check, plan"),
-        (["publish", place / "nowhere"], "`python -m hub build` writes one"),
+        (["publish", place / "nowhere"], "there is no folder"),
         (["publish", altered], "are not those that SHA256SUMS names; build the folder again"),
     ):
         done = run(hub, place / "home", *words)
