@@ -30,7 +30,7 @@ def on_files(files: Files, config: Any) -> Files:
             continue
         seen.add(path)
         if not path.startswith("docs/"):
-            files.append(File.generated(config, path, abs_src_path=str(root / path)))
+            files.append(File.generated(config, _place(path), abs_src_path=str(root / path)))
         if path.endswith(".md"):
             waiting += _linked(path, (root / path).read_text())
     return files
@@ -64,8 +64,8 @@ def _resolved(path: str, target: str) -> str:
 
 
 def _place(path: str) -> str:
-    """On the site, of a file of the repository."""
-    return re.sub(r"\.ipynb$", ".md", path.removeprefix("docs/"))
+    """On the site, which has no hidden folders, of a file of the repository."""
+    return re.sub(r"\.ipynb$", ".md", path.removeprefix("docs/")).lstrip(".")
 
 
 def _cells(notebook: Path) -> str:
