@@ -21,7 +21,7 @@ PEERS = {"timm": 0.4, "ONNX Runtime": 0.2, "OpenVINO": 0.21, "ONNX Runtime, defa
 
 
 def some(**changes: object) -> list[Result]:
-    """Of ours and peers, in both arithmetics."""
+    """Of ours and peers, in both kinds of arithmetic."""
     seconds = {"ours": 0.1, "ours, bf16": 0.05, "ours, exact": 0.3, **PEERS, "OpenVINO, defaults": 0.06}
     return [result(name, each, **changes) for name, each in seconds.items()]
 
