@@ -482,13 +482,13 @@ class Page:
             self.legend = gr.HTML(apply_default_css=False, elem_id="legend")
 
     def _events(self) -> None:
-        # "private": no endpoint for other programs. One test at a time, and one upload beside it, bound the memory.
+        # "private": no endpoint for other programs. One test at a time, however it is asked for, bounds the memory.
         options: dict[str, Any] = {"api_visibility": "private", "concurrency_limit": 1}
         settings = [self.net, self.protocol, self.scales, self.typed, self.flip]
         picked = [self.explanation, self.shown_class, self.shown_scale]
         painted = [self.heat, self.legend]
         results = [self.status, self.results, self.table, *picked, *painted]
-        testing = {**options, "show_progress": "minimal", "show_progress_on": [self.status]}
+        testing = {**options, "concurrency_id": "test", "show_progress_on": [self.status]}
         shown = [self.upload, self.path, self.preview, *results]
         # "multiple": a photo that is dropped during a test waits for its turn.
         self.upload.upload(self.take, [self.upload, *settings], shown, trigger_mode="multiple", **testing)

@@ -69,3 +69,16 @@ def test_a_port_that_is_taken_is_named(server: Any, folders: list[Path]) -> None
     assert done.stderr.startswith("error: ")
     assert port in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_one_photo_is_tested_at_a_time(folders: list[Path], tmp_path: Path) -> None:
+    """However it is asked for: dropped, an example, or again."""
+    script = (
+        "import json, sys; from pathlib import Path; from hub.space import app; "
+        "page = app.Page(app.Nets([sys.argv[1]]), Path(sys.argv[2])); "
+        "events = page.blocks.fns.values(); "
+        "print(json.dumps({one.api_name: [one.concurrency_id, one.concurrency_limit] for one in events}))"
+    )
+    command = [sys.executable, "-c", script, str(folders[0]), str(tmp_path)]
+    found = json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+    assert found["take"] == found["take_example"] == found["test"] == ["test", 1]
