@@ -72,7 +72,8 @@ class LearningCurve:
             best, name = min(values), f"{error.name} {values[-1]:.1f}"
             if best < values[-1]:
                 epoch = self.rows[values.index(best)]["epoch"]
-                panel.plot([epoch], [best], "o", markersize=7, markerfacecolor=theme.ground, color=colour)
+                ring = {"markersize": 7, "markerfacecolor": theme.ground, "zorder": 3, "clip_on": False}
+                panel.plot([epoch], [best], "o", color=colour, **ring)
                 name += f"\nbest {best:.1f}, epoch {epoch}"
             found.append(self._line(panel, values, name, colour))
             if error.paper:
