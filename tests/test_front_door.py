@@ -93,7 +93,7 @@ def test_the_versions_page_says_what_ci_tests() -> None:
 def test_the_extras_page_lists_them_all() -> None:
     """With the packages that each one brings."""
     rows = {row[0]: row[2] for row in table("| extra | gives | packages |")}
-    assert set(rows) | {"docs"} == set(extras()) - {"recipes"} | {"docs"}
+    assert set(rows) == set(extras()) - {"recipes"}
     for name, said in rows.items():
         if name in set(extras()) - {"all", "dev"}:
             named = {word for part in re.split(", | and ", said) for word in packages_of(part)}

@@ -153,7 +153,11 @@ EVALUATE = "--model vgg_d --data digits --output x"
         ("evaluate", f"{EVALUATE} --class-index nowhere.txt", "there is no file nowhere.txt"),
         ("evaluate", f"{EVALUATE} --submission top5.txt", "top5.txt is there already"),
         ("evaluate", "--model vgg_dd --data digits --output x", "there is no net 'vgg_dd'"),
-        ("evaluate", "--model photos --data digits --output x", "photos is no folder of a net: it has no config.json"),
+        (
+            "evaluate",
+            "--model photos --data digits --output x",
+            "photos is not a folder of a net: it has no config.json",
+        ),
         ("evaluate", "--model vgg_d --data no/such/folder --output x", "there is no file or folder no/such/folder"),
         (
             "localise",

@@ -80,7 +80,7 @@ class Tour:
             options = ("--model", self.net, "--data", "digits", "--protocol", folder.name, "--output", folder)
             launch("evaluate", *options, "--overwrite", processes=2)
         launch("fuse", dense, crops, "--output", fused, "--overwrite", processes=1)
-        python(ROOT / "recipes/tables.py", dense, crops, fused, "--output", self.output / "tables")
+        python(ROOT / "recipes/tables.py", dense, crops, fused, "--output", self.output / "tables", "--overwrite")
         for folder in (dense, crops, fused):
             found = read_results(folder)["results"]
             at_most(MOST_ERRORS, found["top1"], found["images"], TESTED, f"the digits by {folder.name}")
@@ -88,7 +88,15 @@ class Tour:
     def repository(self) -> None:
         """Build and check the folder of a repository on the Hub from the net and its results; nothing is sent."""
         folder, results = self.output / "repository", [self.output / name for name in ("dense", "multi_crop")]
-        about: list[str | Path] = ["--repo", "demo/vgg_a.digits", "--license", "apache-2.0", "--output", folder]
+        about: list[str | Path] = [
+            "--repo",
+            "demo/vgg_a.digits",
+            "--license",
+            "apache-2.0",
+            "--output",
+            folder,
+            "--overwrite",
+        ]
         python("-m", "hub", "build", self.net, "--results", *results, *about)
         python("-m", "hub", "check", folder)
 
