@@ -153,7 +153,7 @@ def explain(
 
 
 def _called(evaluator: DenseEvaluator) -> str:
-    named, _, _ = evaluator.named.partition(" with the weights of the module")
+    named, _, _ = evaluator.named.partition(" with the weights of ")
     return named.strip("'\"")
 
 

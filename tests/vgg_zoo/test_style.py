@@ -1,5 +1,6 @@
 """The palette can be read on its grounds; names are shortened; labels do not overlap; users' settings stay."""
 
+import re
 import sys
 from itertools import pairwise
 
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.pictures import drawn
+from vgg_zoo.extras import install
 from vgg_zoo.style import (
     DARK,
     LIGHT,
@@ -111,5 +113,5 @@ def test_both_themes_set_the_same() -> None:
 def test_missing_matplotlib_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the command that installs it."""
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(ImportError, match=r"drawing needs matplotlib: pip install 'vgg-zoo\[recipes\]'"):
+    with pytest.raises(ImportError, match=re.escape(f"drawing needs matplotlib: {install('plots')}")):
         check_matplotlib()
