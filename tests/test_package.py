@@ -168,18 +168,19 @@ def test_extras_are_installed_where_the_package_is(
 
 
 def test_the_readmes_table_is_the_zoos() -> None:
-    """The same nets, layers, parameters, multiply-adds and weights."""
+    """The same nets, layers, parameters, multiply-adds, weights and errors."""
     expected: dict[str, list[str]] = {}
     for row in zoo():
-        about = [row["net"], str(row["layers"]), f"{row['parameters']:,}", f"{row['gmacs']:.3f}", ""]
+        about = [row["net"], str(row["layers"]), f"{row['parameters']:,}", f"{row['gmacs']:.3f}", "", ""]
         cells = expected.setdefault(row["net"], about)
-        cells[-1] = ", ".join(filter(None, [cells[-1], row["name"]]))
+        errors = f"{row['top1_error']:g} / {row['top5_error']:g}" if row["name"] else None
+        cells[-2:] = (", ".join(filter(None, pair)) for pair in ((cells[-2], row["name"]), (cells[-1], errors)))
     written = [
         [cell.strip() for cell in line.replace("`", "").strip("| ").split("|")]
         for line in README.splitlines()
         if re.match(r"\| `vgg_\w+` \|", line)  # not a table of weights, whose names have a tag
     ]
-    found = [[row[0], *row[2:5], row[5].replace("none published", "")] for row in written]
+    found = [[row[0], *row[2:5], row[5].replace("none published", ""), row[6].replace("–", "")] for row in written]
     assert found == list(expected.values())
 
 
