@@ -238,14 +238,12 @@ def fill(
 ) -> bool:
     """Compute the chunks that the store lacks; their groups are assigned to the processes in turn.
 
-    A group that lacks a chunk is computed whole, so that the images that go through the net together depend only on the
-    group.
+    A group that lacks a chunk is computed whole: the images that go through the net together depend only on the group.
 
     Args:
         store: The store to fill; existing chunks are kept.
         images: The images to read.
-        compute: A function from images at every scale to their rows of numbers; None gives a row of NaN. Its net is on
-            the accelerator's device.
+        compute: From images at every scale to rows of numbers, NaN for None; its net is on the accelerator's device.
         accelerator: The processes.
         workers: Number of processes that decode and rescale images, for each process.
         strict: Stop at the first image that cannot be decoded.

@@ -43,8 +43,7 @@ def convert(
         source: The file.
         folder: The folder; it is created if it is missing.
         net: timm's name of the net, needed if the weights are ambiguous: net A-LRN has those of A.
-        order: Order of the colours for the file's first convolution, "rgb" or "bgr"; None takes that of the file, or
-            the default of its kind.
+        order: "rgb" or "bgr", of the file's first convolution; None takes the file's, or the default of its kind.
         mean: Mean of the training images, RGB in 0–255; None as for `order`.
         deviation: Divisor of pixels minus the mean, in 0–255; None as for `order`.
         tag: Name of these weights; by default the kind of file.
