@@ -26,7 +26,7 @@ def on_files(files: Files, config: Any) -> Files:
     waiting, seen = ["CHANGELOG.md", *(f"docs/{page.src_uri}" for page in files.documentation_pages())], set()
     while waiting:
         path = waiting.pop()
-        if path in seen or not (root / path).is_file():
+        if path in seen or not _is_ours(root, path):
             continue
         seen.add(path)
         if not path.startswith("docs/"):
@@ -46,12 +46,15 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
     def on_site(found: re.Match[str]) -> str:
         target = _resolved(source, found[0])
         return (
-            posixpath.relpath(_place(target), posixpath.dirname(file.src_uri))
-            if (root / target).is_file()
-            else found[0]
+            posixpath.relpath(_place(target), posixpath.dirname(file.src_uri)) if _is_ours(root, target) else found[0]
         )
 
     return _TARGET.sub(on_site, markdown)
+
+
+def _is_ours(root: Path, path: str) -> bool:
+    """Whether a path of a link is a file of the repository, not of what lies beside it."""
+    return (root / path).is_file() and (root / path).resolve().is_relative_to(root.resolve())
 
 
 def _linked(path: str, text: str) -> Iterator[str]:

@@ -42,8 +42,6 @@ def run(args: argparse.Namespace) -> int:
     """The work, imported once the options are read."""
     from recipes.data import check_data
 
-    if args.output is not None:  # those of an earlier check, where --overwrite lets them go
-        (args.output / "bad_images.csv").unlink(missing_ok=True)
     return check_data.run(args)
 
 

@@ -51,6 +51,7 @@ def parser() -> Parser:
     add_data_options(parser)
     group = parser.add_argument_group("how they are run")
     group.add_argument("--output", type=Path, default=Path("runs"), help="holds a folder for each run")
+    group.add_argument("--overwrite", action="store_true", help="train finished runs again, too")
     group.add_argument(
         "--launcher", help='for example "accelerate launch --num_processes 8"; default: plain python, one process'
     )

@@ -102,7 +102,7 @@ def test_a_mistake_is_light(command: str, tmp_path: Path) -> None:
 def test_outputs_are_replaced_by_one_word(command: str) -> None:
     """--overwrite, in all commands that write where --output says; a demo's output is its own."""
     text = answered(command, "--help").stdout
-    assert ("--overwrite" in text) == ("--output" in text and "/demo/" not in command and "reproduce" not in command)
+    assert ("--overwrite" in text) == ("--output" in text and "/demo/" not in command)
 
 
 TRAIN = "--recipe digits_vgg_a --data digits"

@@ -67,7 +67,7 @@ def test_from_a_folder_of_photos_to_a_published_classifier(tmp_path: Path) -> No
     assert tested["top1"] < untrained["top1"] - 0.2
     assert frozen > 0.6
 
-    ((name, posterior), *_) = DenseEvaluator(tmp_path / "runs/photos").predict(["photos/test/cat/0.jpg"])[0]
+    ((name, posterior), *_) = DenseEvaluator(tmp_path / "runs/photos").predict([tmp_path / "photos/test/cat/0.jpg"])[0]
     assert name in CLASSES
     assert 0.2 <= posterior <= 1
     typed(explain, tmp_path, oxford)

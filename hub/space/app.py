@@ -44,6 +44,7 @@ from vgg_zoo.explanation import SHOWN, Explanation, PlacedMap, explain
 from vgg_zoo.fast.bf16 import check_precision
 from vgg_zoo.images.decoding import BadImageError, Pixels, read_pixels
 from vgg_zoo.images.explained import heat_over
+from vgg_zoo.images.pictures import enlarged
 from vgg_zoo.images.preprocessing import rescaled_size
 from vgg_zoo.pretrained import check_source
 from vgg_zoo.style import HEAT
@@ -254,12 +255,6 @@ def check_cost(evaluator: DenseEvaluator, height: int, width: int) -> None:
 
 
 # ---- What a person sees
-
-
-def enlarged(photo: Pixels) -> Pixels:
-    """A photo smaller than half of `SHOWN`, such as a digit of 8 × 8 pixels, with every pixel a square of them."""
-    factor = max(1, SHOWN // 2 // max(photo.shape[:2]))
-    return photo.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
 def centres_of(placed: PlacedMap, photo: Pixels) -> tuple[Any, Any]:

@@ -1,6 +1,7 @@
 """Loading the value of `--data` with the right reader: files and folders of all kinds, the Hub, the bundled digits."""
 
 import glob
+import os
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -62,7 +63,8 @@ def load(spec: str, boxes: Wanted = lambda split: True) -> Any:
 def _prepared(spec: str) -> Any:
     """What `datasets.load_dataset` gives, with progress bars only of what has to be fetched or prepared."""
     builder = datasets.load_dataset_builder(spec)
-    show_bars_of_datasets(not (Path(builder.cache_dir) / "dataset_info.json").exists())
+    lacking = not (Path(builder.cache_dir) / "dataset_info.json").exists()
+    show_bars_of_datasets(lacking and os.environ.get("LOCAL_RANK", "0") == "0")
     try:
         builder.download_and_prepare()
     finally:

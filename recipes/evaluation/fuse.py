@@ -98,7 +98,7 @@ def in_order(path: Path, posteriors: Any, theirs: Sequence[int], ours: Sequence[
 def run(args: argparse.Namespace) -> None:
     """Run the command."""
     folder = OutputFolder(args.output)
-    folder.check(args.overwrite)
+    folder.check()
     if args.output.resolve() in [path.resolve() for path in args.folders]:
         raise ValueError(f"--output {args.output} is one of the folders to fuse; choose another one")
     nets, data, scores, outputs = fused(args.folders)

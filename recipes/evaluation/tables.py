@@ -9,7 +9,7 @@ from pathlib import Path
 from recipes.evaluation import plots
 from recipes.evaluation.box_tables import BoxResult, box_tables
 from recipes.evaluation.class_tables import ClassResult, block, class_tables
-from recipes.runtime.files import write_picture, write_text
+from recipes.runtime.files import check_pictures, write_picture, write_text
 from recipes.runtime.look import ending, title
 from vgg_zoo.results import read_results, reading
 
@@ -59,6 +59,8 @@ def draw(results: Sequence[ClassResult | BoxResult], picture: Path) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Read, print, write."""
+    if args.output is not None:
+        check_pictures()
     found = {folder: read(folder) for folder in args.folders}
     results = [result for result in found.values() if result is not None]
     for folder in (folder for folder, result in found.items() if result is None):

@@ -17,6 +17,7 @@ from recipes.features.report import SUMMARY, SvmReport
 from recipes.features.samples import Samples
 from recipes.features.split import run_split
 from recipes.features.svm import solver_for
+from recipes.runtime.files import check_pictures
 from recipes.runtime.look import progress, title
 from recipes.runtime.output_folder import WHAT
 from recipes.runtime.processes import from_main, main_first
@@ -73,6 +74,7 @@ def compute(
 
 def run(args: argparse.Namespace) -> None:
     """Run the command."""
+    check_pictures()
     protocol = PROTOCOLS[args.protocol]
     folder, accelerator = begin_test(args)
     args.data = args.data or " and ".join(args.features)

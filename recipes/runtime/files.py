@@ -14,7 +14,7 @@ from typing import Any
 
 import vgg_zoo
 from recipes.runtime.hardware import hardware
-from vgg_zoo.style import LIGHT, Draw, Theme, png
+from vgg_zoo.style import LIGHT, Draw, Theme, check_matplotlib, png
 from vgg_zoo.weights.files import whole
 
 PACKAGES = ("torch", "timm", "accelerate", "datasets", "pillow", "safetensors")
@@ -41,6 +41,18 @@ def write_text(path: Path, text: str) -> None:
     """Write text, whole or not at all."""
     with whole(path) as writing:
         writing.write_text(text)
+
+
+def check_pictures() -> None:
+    """Check that pictures can be drawn, before work that ends with one.
+
+    Raises:
+        ValueError: matplotlib is missing; the message says how to install it.
+    """
+    try:
+        check_matplotlib()
+    except ImportError as error:
+        raise ValueError(str(error)) from error
 
 
 def write_picture(path: Path, draw: Draw, theme: Theme = LIGHT) -> None:

@@ -2,6 +2,8 @@
 
 import os
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,19 @@ def use_device(device: str) -> None:
         )
     elif device == "cuda" and not torch.cuda.is_available():
         raise MistypedError("--device cuda: PyTorch sees no GPU here; give --device cpu, or leave it out")
+
+
+@contextmanager
+def device_restored() -> Iterator[None]:
+    """What `use_device` sets holds for one command; a notebook may call another one."""
+    before = os.environ.get(_USE_CPU)
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(_USE_CPU, None)
+        else:
+            os.environ[_USE_CPU] = before
 
 
 def _is_cpu_wanted() -> bool:

@@ -1,6 +1,7 @@
 """Options that several commands share; parsing them imports no heavy library."""
 
 import argparse
+import json
 from pathlib import Path
 
 from command_line.parser import Parser
@@ -37,13 +38,20 @@ def add_submission(parser: argparse._ActionsContainer) -> None:
 
 
 def check_submission(args: argparse.Namespace) -> None:
-    """A test that begins replaces no file; that of a test which resumes is its own.
+    """A test replaces no file but the one that the same test wrote before, as its results.json says.
 
     Raises:
         ValueError: The file is there.
     """
-    if is_known_here() and args.submission is not None and not (args.output / "run.json").exists():
+    if is_known_here() and args.submission is not None and not _wrote(args.output, args.submission):
         check_new([args.submission], args.overwrite)
+
+
+def _wrote(output: Path, file: Path) -> bool:
+    try:
+        return str(file) in json.loads((output / "results.json").read_text())["command"]
+    except (OSError, ValueError, KeyError, TypeError):  # not finished, or damaged: it is read again by its command
+        return False
 
 
 def add_report(parser: argparse._ActionsContainer, *files: str) -> None:

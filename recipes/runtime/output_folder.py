@@ -61,26 +61,25 @@ class OutputFolder:
         """The folder of a training's checkpoints."""
         return self.path / "checkpoints"
 
-    def check(self, overwrite: bool, training: bool = False) -> None:
+    def check(self, training: bool = False) -> None:
         """Refuse, before any work is done, a path with other content; --overwrite must not delete a net by mistake.
 
         Args:
-            overwrite: Delete the existing content.
             training: The folder is that of a training, and may hold its net.
 
         Raises:
-            ValueError: The path is a file; the folder has other content and `overwrite` is off; or it is a net's
-                folder.
+            ValueError: The path is a file; the folder has other content than a run, which --overwrite does not delete;
+                or it is a net's folder.
         """
         if self.path.exists() and not self.path.is_dir():
             raise ValueError(f"--output {self.path} is a file; name a folder")
-        if self._files() and not self.identity.exists() and not overwrite:
-            raise ValueError(
-                f"--output {self.path} exists already and is not the folder of a run; choose another folder, or "
-                "replace it with --overwrite"
-            )
         if not training and ((self.path / WEIGHTS).exists() or self.checkpoints.exists()):
             raise ValueError(f"--output {self.path} is the folder of a net or of its training; choose another one")
+        if self._files() and not self.identity.exists():
+            raise ValueError(
+                f"--output {self.path} exists already and is not the folder of a run, which is all that --overwrite "
+                "deletes; choose another folder"
+            )
 
     def begin(self, identity: Mapping[str, Any], overwrite: bool) -> None:
         """Create the folder, or check that its run is this one; and take its lock. Called by one process.

@@ -11,7 +11,7 @@ import torch
 from accelerate import Accelerator
 
 from command_line.parser import MistypedError
-from recipes.runtime.hardware import loading_processes, precision_of, use_device
+from recipes.runtime.hardware import device_restored, loading_processes, precision_of, use_device
 from recipes.runtime.launchers import stop_launcher
 from recipes.runtime.lifeline import let_go
 from recipes.runtime.lock import release
@@ -45,6 +45,7 @@ def carry_out(run: Callable[[argparse.Namespace], int | None], args: argparse.Na
     """
     ended_well = False
     heeded = ExitStack()
+    heeded.enter_context(device_restored())
     heeded.enter_context(STOP.heeded())  # until the last message is printed
     show_bars_of_datasets(False)  # but for what it fetches: `recipes.data.source`
     try:
@@ -93,7 +94,7 @@ def begin_test(args: argparse.Namespace) -> tuple[OutputFolder, Accelerator]:
     folder = OutputFolder(args.output)
     accelerator = begin_processes(args)
     args.copy_precision = copy_precision(args.precision, accelerator.device, args.exact)
-    from_main(accelerator, lambda: folder.check(args.overwrite))
+    from_main(accelerator, lambda: folder.check())
     return folder, accelerator
 
 

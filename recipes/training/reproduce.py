@@ -128,6 +128,7 @@ def train(run: Run, args: argparse.Namespace) -> None:
     command = [*launcher, str(TRAIN), "--recipe", run.name]
     command += ["--output", str(run.folder.path), *data_arguments(args), *args.passed_on]
     command += ["--set", *args.changes] if args.changes else []
+    command += ["--overwrite"] if args.overwrite else []
     print("$", shlex.join(command), flush=True)
     process = subprocess.Popen(command)
     before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
@@ -136,7 +137,10 @@ def train(run: Run, args: argparse.Namespace) -> None:
     finally:
         signal.signal(signal.SIGTERM, before)
     if code != 0:
-        raise ValueError(f"{run.name} ended with code {code}; its messages are above. The same command resumes it")
+        without = ", without --overwrite," if args.overwrite else ""
+        raise ValueError(
+            f"{run.name} ended with code {code}; its messages are above. The same command{without} resumes it"
+        )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -147,11 +151,10 @@ def run(args: argparse.Namespace) -> None:
         images = args.images or KNOWN_SIZES.get(args.data) or len(load_splits(data_source(args))[0])
         print(plan(runs, images, args.rate))
         return
-    again = "--overwrite" in args.passed_on
-    left = [each for each in runs if again or not each.folder.finished]
+    left = [each for each in runs if args.overwrite or not each.folder.finished]
     print(title("reproduce", args.data, f"{len(runs)} run(s), {len(left)} left", str(args.output)), flush=True)
     for place, each in enumerate(runs):
-        print(f"[{place + 1}/{len(runs)}] {each.name}: {'again' if again else each.state}", flush=True)
+        print(f"[{place + 1}/{len(runs)}] {each.name}: {'again' if args.overwrite else each.state}", flush=True)
         if each in left:
             train(each, args)
     if not left:
@@ -160,9 +163,9 @@ def run(args: argparse.Namespace) -> None:
 
 
 def errors(runs: Sequence[Run]) -> dict[str, str]:
-    """What each finished run found by the last of its tests."""
+    """What each finished run found by the last of its tests; a dry run finishes none."""
     found = {}
-    for run in runs:
+    for run in (each for each in runs if each.folder.finished):
         name, result = list(read_results(run.folder.path, "training")["results"].items())[-1]
         found[run.name] = f"{name}: {OBJECTIVES[run.recipe.objective](run.recipe).sentence(result)}"
     return found

@@ -16,7 +16,7 @@ from recipes.data.images import Problem
 from recipes.data.options import column_options, data_source
 from recipes.recipe import Recipe, load_recipe
 from recipes.recipe_changes import changed
-from recipes.runtime.files import write_picture, write_rows
+from recipes.runtime.files import check_pictures, write_picture, write_rows
 from recipes.runtime.lock import remove_stale
 from recipes.runtime.look import title
 from recipes.runtime.processes import end_training, from_main, main_first
@@ -49,19 +49,25 @@ def identity(recipe: Recipe, args: argparse.Namespace, splits: Splits) -> Any:
         "training_images": len(splits.training),
         "validation_images": len(splits.validation),
         "columns": column_options(args),
-        "weights": "fp64" if args.precision == "fp64" else "fp32",
+        "weights": weights_of(args),
     }
+
+
+def weights_of(args: argparse.Namespace) -> str:
+    """The precision of the weights, which every run of the same folder has."""
+    return "fp64" if args.precision == "fp64" else "fp32"
 
 
 def has_trained(folder: RunFolder, asked: Recipe, args: argparse.Namespace) -> bool:
     """Whether the run that is asked for came to its end here, as far as this is known before the data set is read."""
-    if not folder.finished:
+    if not folder.finished or read_results(folder.path, "training")["data"]["spec"] != args.data:
         return False
     about = read_object(folder.identity, f"choose another --output than {folder.path}, or replace it with --overwrite")
     later = {"batch_size"} if asked.fit_batch else set()
     later |= {"model", "model_args"} if asked.last_layer == "new" else set()
     settings = {name: value for name, value in asdict(asked).items() if name not in later}
     known = {"recipe": args.recipe, "begins_with": args.init_from or asked.init_from, "settings": settings}
+    known |= {"columns": column_options(args), "weights": weights_of(args)}
     kept = {name: value for name, value in about.get("settings", {}).items() if name not in later}
     return {name: about.get(name) for name in known} | {"settings": kept} == json.loads(json.dumps(known))
 
@@ -161,6 +167,7 @@ def learning_curve(training: Training, splits: Splits, args: argparse.Namespace)
 
 def train(asked: Recipe, args: argparse.Namespace) -> None:
     """Run a training."""
+    check_pictures()
     accelerator = begin_processes(args, args.output)
     if not train_net(asked, args, accelerator) and accelerator.is_main_process:
         tell(asked, RunFolder(args.output), new=False)
@@ -176,7 +183,7 @@ def train_net(asked: Recipe, args: argparse.Namespace, accelerator: Accelerator)
     folder = RunFolder(args.output)
 
     def look() -> tuple[bool, str | None, Recipe]:
-        folder.check(args.overwrite, training=True)
+        folder.check(training=True)
         finished = not args.overwrite and has_trained(folder, asked, args)
         if finished:
             remove_stale(args.output)

@@ -52,7 +52,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LocalHub, 
         done = succeed(hub, place / "home", "publish", folder, "--lock", cwd=checkout)
         assert "is up to date" in done
         assert "the posteriors are the folder's" in done
-        assert f"published.json has {NAME} at {hub.head(REPOSITORY)}" in done
+        assert f"published.json: {NAME} at {hub.head(REPOSITORY)}" in done
         yield hub, folder, checkout
 
 

@@ -166,7 +166,7 @@ def test_images_without_labels_and_a_layer_of_the_trunk(net: Path, tmp_path: Pat
     [
         (["--layer", "conv9_1"], "the net has no layer 'conv9_1'; it has conv1_1, pool1"),
         (["--combine", "sum"], "unknown --combine 'sum'; choose from average, stack"),
-        (["--scales", "16"], "at least 32 pixels"),
+        (["--scales", "16"], "--scales: must be a whole number of at least 32; got 16"),
         (["--l2", "final"], "net.l2 is 'scale' there and 'final' now"),
         (["--data", "nowhere"], "cannot load the data set 'nowhere'"),
     ],
@@ -177,7 +177,7 @@ def test_mistakes_are_told_before_any_work(
 ) -> None:
     """One line with the value and the way out; existing files do not change."""
     done = run(extract(net, extracted, *options))
-    assert done.returncode == (2 if "unknown --" in message else 1)
+    assert done.returncode == (2 if message.startswith(("unknown --", "--scales:")) else 1)
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert len(load_features(extracted)) == 360

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from recipes import reproduce
 from recipes.data.source import load
 from recipes.recipe import load_recipe
-from recipes.training.reproduce import chain, in_words, names_of, plan
+from recipes.training.reproduce import chain, errors, in_words, names_of, plan
 from tests.forked import launcher
 from tests.recipes.commands import check_written, command, refusal, run, succeed
 
@@ -27,6 +27,11 @@ def test_every_run_comes_after_what_it_stands_on(tmp_path: Path) -> None:
     for place, name in enumerate(names):
         before = load_recipe(name).init_from
         assert before is None or before in names[:place]
+
+
+def test_runs_that_are_not_finished_have_no_errors(tmp_path: Path) -> None:
+    """As after --dry-run."""
+    assert errors(chain(["vgg_d_s256"], tmp_path)) == {}
 
 
 def test_a_part_of_the_chain_brings_what_it_needs(tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def test_a_folder_of_something_else_is_not_touched(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     done = run(train_command(tmp_path))
     assert done.returncode == 1
-    assert "is not the folder of a run; choose another folder, or replace it with --overwrite" in done.stderr
+    assert "is not the folder of a run, which is all that --overwrite deletes; choose another folder" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 

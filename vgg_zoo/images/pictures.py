@@ -32,6 +32,12 @@ class Area(NamedTuple):
         )
 
 
+def enlarged(photo: Pixels) -> Pixels:
+    """A photo of at most half of `ROOM` with every pixel a square of them; a larger one as it is."""
+    factor = max(1, ROOM // max(photo.shape[:2]))
+    return photo.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
 def draw_boxes(pixels: Pixels, found: Sequence[Labelled]) -> Image.Image:
     """The photo with boxes, and the name and score of each on a label of the box's colour.
 
@@ -45,8 +51,8 @@ def draw_boxes(pixels: Pixels, found: Sequence[Labelled]) -> Image.Image:
     Returns:
         Of the photo's size; a photo of at most 256 pixels is enlarged by a whole number, to at most `ROOM`.
     """
-    factor = max(1, ROOM // max(pixels.shape[:2]))
-    picture = Image.fromarray(pixels.repeat(factor, axis=0).repeat(factor, axis=1))
+    large = enlarged(pixels)
+    picture, factor = Image.fromarray(large), large.shape[0] // pixels.shape[0]
     boxes = [Area(*(factor * side for side in box)) for *_, box in found]
     colours = [ON_PHOTOS[number % len(ON_PHOTOS)] for number in range(len(found))]
     draw, line = ImageDraw.Draw(picture), max(2, round(max(picture.size) / 320))

@@ -43,7 +43,7 @@ MADE = {
     "boxes_2": "the test of both",
     "pasted.png": "a photo with a digit",
     "localised.png": "where the nets find it",
-    "photos": "scikit-learn's photos",
+    "tour_photos": "scikit-learn's photos",
     "net_d_test": "an untrained net D on them",
     "top5.txt": "its five likeliest classes of each",
     "china.png": "where it sees them",
@@ -130,7 +130,7 @@ class Tour:
 
     def photos(self) -> None:
         """A net of full size on photos; its posteriors must be those of timm's net with the same weights."""
-        photos, folder, test = (self.output / name for name in ("photos", "net_d", "net_d_test"))
+        photos, folder, test = (self.output / name for name in ("tour_photos", "untrained_d", "net_d_test"))
         shutil.rmtree(photos, ignore_errors=True)
         photos.mkdir()
         for name in ("china", "flower"):

@@ -105,10 +105,10 @@ def test_overwriting_keeps_the_lock(tmp_path: Path) -> None:
     assert sorted(path.name for path in folder.path.iterdir()) == [LOCK, "run.json"]
     assert (tmp_path / "kept").is_dir()
     release()
-    folder.check(overwrite=False)
+    folder.check()
     (tmp_path / "left").mkdir()
     (tmp_path / "left" / LOCK).write_text("{}")  # of a run that was killed at its very beginning
-    OutputFolder(tmp_path / "left").check(overwrite=False)
+    OutputFolder(tmp_path / "left").check()
 
 
 @pytest.mark.slow

@@ -79,3 +79,14 @@ def test_a_finished_run_says_how_to_do_it_again(tmp_path: Path, capsys: pytest.C
     first, second = capsys.readouterr().out.splitlines()
     assert first == f"already done: {folder.path} is finished; --overwrite does it again, another --output beside it"
     assert second.startswith(f"kept {folder.identity}  ")
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_what_is_no_run_is_never_deleted(training: bool, tmp_path: Path) -> None:
+    """A folder of runs or of photos, given as --output by mistake, with --overwrite or without."""
+    run = tmp_path / "a"
+    run.mkdir()
+    (run / "run.json").write_text("{}")
+    with pytest.raises(ValueError, match="is not the folder of a run, which is all that --overwrite deletes"):
+        OutputFolder(tmp_path).check(training)
+    OutputFolder(run).check(training)
