@@ -267,7 +267,7 @@ def test_a_mistake_ends_in_one_line(net: Path, devkit: Path, tmp_path: Path) -> 
         assert message in error(*words, *out)
     assert not (tmp_path / "out").exists()
     message = error("--protocol", "voc2007", "--model", net, "--data", devkit, "--output", net)
-    assert "is not the folder of a run" in message
+    assert "is the folder of a net or of its training" in message
 
 
 @pytest.mark.parametrize(
