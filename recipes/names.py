@@ -17,6 +17,9 @@ PRECISIONS = ("fp32", "tf32", "bf16", "fp64")
 DEVICES = ("auto", "cpu", "cuda")
 """auto takes GPUs where there are any."""
 
+BUNDLED = ("digits", "pasted_digits")
+"""What --data takes beside files, folders and ids of the Hub."""
+
 TRACKERS = (
     *("tensorboard", "wandb", "comet_ml", "aim", "mlflow", "clearml", "dvclive", "swanlab", "trackio"),
     "all",

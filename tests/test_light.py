@@ -114,6 +114,7 @@ EVALUATE = "--model vgg_d --data digits --output x"
     [
         ("train", "--recipe digts_vgg_a --data digits", "unknown recipe 'digts_vgg_a' (did you mean digits_vgg_a?)"),
         ("train", "--recipe nowhere.py --data digits", "no recipe file 'nowhere.py'"),
+        ("train", "--recipe digits_vgg_a --data digts", "there is no data set 'digts' (did you mean digits?)"),
         ("train", "--recipe digits_vgg_a", "--data is required, but for --dry-run"),
         ("train", f"{TRAIN} --precision fp31", "unknown --precision 'fp31' (did you mean fp32"),
         ("train", f"{TRAIN} --device gpu", "unknown --device 'gpu'; choose from auto, cpu, cuda"),

@@ -7,9 +7,9 @@ from collections.abc import Callable, Collection, Sequence
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
-from command_line.parser import check_known
+from command_line.parser import check_known, near
 from command_line.values import beside, file_there, folder_with
-from recipes.names import TRACKERS
+from recipes.names import BUNDLED, TRACKERS
 
 _HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 
@@ -71,8 +71,10 @@ def checkpoint(text: str) -> str:
 
 
 def data_set(text: str) -> str:
-    """Reads what names images: anything but a path that is not there and that no id of the Hub can be."""
+    """Reads what names images: no mistyped bundled set, and no path that is not there and that no id of the Hub can be."""
     path = Path(text).expanduser()
+    if is_known_here() and text not in BUNDLED and (meant := near(text, BUNDLED)) and not path.exists():
+        raise ValueError(f"there is no data set {text!r}{meant}; one of the Hub is given as namespace/name")
     if is_known_here() and ":" not in text and not _HUB_ID.fullmatch(text) and not path.exists():
         raise ValueError(
             f"there is no file or folder {text}{beside(path)}; give one, 'digits', or the id of a data set on the Hub"
