@@ -71,7 +71,7 @@ def checkpoint(text: str) -> str:
 
 
 def data_set(text: str) -> str:
-    """Reads what names images: no mistyped bundled set, and no path that is not there and that no id of the Hub can be."""
+    """Reads what names images: no mistyped bundled set, and no path that is neither there nor an id of the Hub."""
     path = Path(text).expanduser()
     if is_known_here() and text not in BUNDLED and (meant := near(text, BUNDLED)) and not path.exists():
         raise ValueError(f"there is no data set {text!r}{meant}; one of the Hub is given as namespace/name")
