@@ -4,6 +4,7 @@ import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -59,8 +60,12 @@ def weights_of(args: argparse.Namespace) -> str:
 
 
 def has_trained(folder: RunFolder, asked: Recipe, args: argparse.Namespace) -> bool:
-    """Whether the run that is asked for came to its end here, as far as this is known before the data set is read."""
-    if not folder.finished or read_results(folder.path, "training")["data"]["spec"] != args.data:
+    """Whether the run that is asked for came to its end here, as far as this is known before the data set is read.
+
+    Raises:
+        ValueError: It did, on images that were named otherwise: they may be others.
+    """
+    if not folder.finished:
         return False
     about = read_object(folder.identity, f"choose another --output than {folder.path}, or replace it with --overwrite")
     later = {"batch_size"} if asked.fit_batch else set()
@@ -69,7 +74,14 @@ def has_trained(folder: RunFolder, asked: Recipe, args: argparse.Namespace) -> b
     known = {"recipe": args.recipe, "begins_with": args.init_from or asked.init_from, "settings": settings}
     known |= {"columns": column_options(args), "weights": weights_of(args)}
     kept = {name: value for name, value in about.get("settings", {}).items() if name not in later}
-    return {name: about.get(name) for name in known} | {"settings": kept} == json.loads(json.dumps(known))
+    same = {name: about.get(name) for name in known} | {"settings": kept} == json.loads(json.dumps(known))
+    data = read_results(folder.path, "training")["data"]["spec"]
+    if same and Path(data).resolve() != Path(args.data).resolve():
+        raise ValueError(
+            f"{folder.path} is finished, and --data was {data!r} there and is {args.data!r} now; choose another "
+            "--output, or train again with --overwrite"
+        )
+    return same
 
 
 @torch.inference_mode()

@@ -1,6 +1,7 @@
 """Fine-tuning on small and odd sets of images, as users type it, and what may be wrong with it."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,9 @@ def test_a_small_set_of_odd_images_is_learned_from(net: Path, photos: Make, tmp_
     again = succeed(finetune(net, data, tmp_path / "run", *SMALL)).stdout
     assert f"already done: {tmp_path / 'run'} is finished; --overwrite does it again" in again
     check_written(again, tmp_path / "run")
+    other = run(finetune(net, shutil.copytree(data, tmp_path / "moved"), tmp_path / "run", *SMALL))
+    assert f"is finished, and --data was {str(data)!r} there and is {str(tmp_path / 'moved')!r} now" in other.stderr
+    assert other.returncode == 1
     other = run(finetune(net, data, tmp_path / "run", *SMALL, "--set", "flip=false"))
     assert "settings.flip is True there and False now" in other.stderr
 
