@@ -12,8 +12,10 @@ static int omp_get_thread_num() { return 0; }  // the pragmas are ignored then, 
 #include <algorithm>
 #include <cmath>
 #include <vector>
-#if defined(__AVX512BF16__)
+#if defined(__AVX512F__) || defined(__FMA__)
 #include <immintrin.h>
+#elif defined(__ARM_NEON)
+#include <arm_neon.h>
 #endif
 
 #if defined(__AVX512F__)
@@ -31,6 +33,24 @@ typedef float vec __attribute__((vector_size(LANES * sizeof(float)), aligned(4),
 static inline vec load(const float* p) { return *reinterpret_cast<const vec*>(p); }
 static inline void store(float* p, vec v) { *reinterpret_cast<vec*>(p) = v; }
 static inline void put(float* p, vec v) { store(p, v); }
+// sum + a * b, rounded once. It is named instead of left to the compiler, which takes two instructions in one kernel and
+// one in another, as suits the CPU that it tunes for; the bits would then depend on how many rows are computed at a time.
+static inline vec add_product(vec sum, vec a, vec b) {
+#if defined(__AVX512F__)
+    return (vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)sum);
+#elif defined(__FMA__)
+    return (vec)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)sum);
+#elif defined(__ARM_NEON) && defined(__aarch64__)
+    struct Halves { float32x4_t low, high; } s, x, y;
+    __builtin_memcpy(&s, &sum, sizeof s), __builtin_memcpy(&x, &a, sizeof x), __builtin_memcpy(&y, &b, sizeof y);
+    s = {vfmaq_f32(s.low, x.low, y.low), vfmaq_f32(s.high, x.high, y.high)};
+    __builtin_memcpy(&sum, &s, sizeof s);
+    return sum;
+#else
+    return sum + a * b;
+#endif
+}
+static inline vec add_product(vec sum, float a, vec b) { return add_product(sum, a - vec{}, b); }
 #if defined(__AVX512BF16__)
 typedef unsigned short bfloat16;  // its bits
 static inline void put(bfloat16* p, vec v) {
@@ -122,8 +142,8 @@ static void micro(const float* v, long v_block, const float* u, long blocks, flo
             vec u0 = load(u), u1 = load(u + LANES);
             for (int r = 0; r < R; r++) {
                 float a = v[r * BLOCK + c];
-                sums[r][0] += a * u0;
-                sums[r][1] += a * u1;
+                sums[r][0] = add_product(sums[r][0], a, u0);
+                sums[r][1] = add_product(sums[r][1], a, u1);
             }
         }
     for (int r = 0; r < R; r++) {
@@ -213,8 +233,8 @@ static void first_micro(const float* x, long row, long plane, const float* w, lo
                 const float* a = x + c * plane + i * row + j;
                 vec w0 = load(w), w1 = load(w + LANES);
                 for (int r = 0; r < R; r++) {
-                    sums[r][0] += a[r] * w0;
-                    sums[r][1] += a[r] * w1;
+                    sums[r][0] = add_product(sums[r][0], a[r], w0);
+                    sums[r][1] = add_product(sums[r][1], a[r], w1);
                 }
             }
 }
@@ -257,7 +277,7 @@ struct Multiplied {
     typedef vec Vector;
     static constexpr int COUNT = LANES;
     static Vector load_from(const T* p) { return load(p); }
-    static vec add_products(vec sum, Vector a, Vector b) { return sum + a * b; }
+    static vec add_products(vec sum, Vector a, Vector b) { return add_product(sum, a, b); }
 };
 #if defined(__AVX512BF16__)
 template <>

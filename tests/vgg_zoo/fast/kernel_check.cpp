@@ -71,6 +71,13 @@ static void compare(const char* kernel, const float* found, const double* expect
     wrong++;
 }
 
+// Results do not depend on what is computed at the same time.
+static void compare_bits(const char* kernel, const float* found, const float* alone, long count, const char* shape) {
+    if (!std::memcmp(found, alone, count * sizeof(float))) return;
+    std::printf("%s, %s: other bits than alone\n", kernel, shape);
+    wrong++;
+}
+
 // A 3 x 3 convolution with padding 1 of x(image, channel, row, column), in double: NHWC.
 template <class Pixel>
 static Doubles convolution(Pixel x, const float* weight, const float* bias, const long* shape, bool relu) {
@@ -131,6 +138,12 @@ static void winograd() {
     std::snprintf(text, sizeof text, "%ld x %ld x %ld, %ld -> %ld, pool %ld, together %ld, tiles %ld of %ld, threads %ld",
                   batch, height, width, channels, outputs, pool, together, tiles, total, threads);
     compare("winograd", y.get(), expected.get(), batch * down * across * outputs, text);
+
+    const long size = down * across * outputs, last = batch - 1, image[] = {1, height, width, channels, outputs, down, across};
+    Floats alone = empty(size), room = empty(vgg_v_floats(channels, 1) + vgg_m_floats(outputs, 1));  // tile by tile
+    vgg_winograd(x.get() + last * height * width * channels, u.get(), bias.get(), alone.get(), image, relu, pool != 0, 0, 1,
+                 room.get(), zeros.get(), 1);
+    compare_bits("winograd", y.get() + last * size, alone.get(), size, text);
 }
 
 static void first() {
@@ -196,6 +209,11 @@ static void product() {
     char text[100];
     std::snprintf(text, sizeof text, "%ld rows, %ld -> %ld", rows, inputs, outputs);
     compare("product", y.get(), expected.get(), rows * outputs, text);
+    Floats alone = empty(outputs);
+    for (long r = 0; r < rows; r++) {
+        vgg_product(x.get() + r * inputs, w.get(), bias.get(), alone.get(), 1, inputs, outputs, relu, 1);
+        compare_bits("product", y.get() + r * outputs, alone.get(), outputs, text);
+    }
 }
 
 #if defined(HAS_AMX)

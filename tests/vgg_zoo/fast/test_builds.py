@@ -62,9 +62,10 @@ def test_with_avx2_alone(more: tuple[str, ...], tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_in_one_thread(tmp_path: Path) -> None:
+@pytest.mark.parametrize("compiler", ["g++", "clang++"])
+def test_in_one_thread(compiler: str, tmp_path: Path) -> None:
     """As a compiler without OpenMP builds them."""
-    assert "0 wrong" in checked(tmp_path, "g++", "-fno-openmp")
+    assert "0 wrong" in checked(tmp_path, compiler, "-fno-openmp")
 
 
 @pytest.mark.slow

@@ -100,13 +100,14 @@ def test_the_compiled_kernel_is_the_convolution(
 @given(st.integers(1, 130), st.integers(1, 12), st.integers(1, 70), st.booleans())
 @settings(max_examples=40, deadline=None)
 def test_the_compiled_product_is_a_linear_layer(rows: int, sixteens: int, outputs: int, relu: bool) -> None:
-    """Of any rows and outputs, few and many."""
+    """Of any rows and outputs, few and many; a row's bits do not depend on the others."""
     kernels = compiled.kernels()
     assert kernels is not None
     x, weight, bias = torch.randn(rows, 16 * sixteens), torch.randn(outputs, 16 * sixteens), torch.randn(outputs)
     expected = F.linear(x.double(), weight.double(), bias.double())
     found = kernels.product(x, weight, bias, relu=relu)
     torch.testing.assert_close(found.double(), expected.relu() if relu else expected, rtol=1e-4, atol=1e-4)
+    assert torch.equal(kernels.product(x[-1:], weight, bias, relu=relu), found[-1:])
 
 
 @pytest.mark.skipif(not getattr(compiled.kernels(), "takes_bf16", False), reason="no compiler, or no AVX512-BF16")
