@@ -10,7 +10,11 @@ from benchmarks.cpu_table import Result, milliseconds, nearest, ratio, read_csv,
 from benchmarks.timing import markdown
 
 RESULTS = Path(__file__).parent / "results"
-MACHINES = {"cpu.csv": "AMD EPYC, AVX512-BF16", "cpu_amx.csv": "Intel Xeon, AMX"}
+MACHINES = {
+    "cpu.csv": "AMD EPYC, AVX512-BF16",
+    "cpu_avx2.csv": "AMD EPYC, AVX2",
+    "cpu_amx.csv": "Intel Xeon, AMX",
+}
 """Files of results, and what their machine is called."""
 
 Line = dict[str, Result]
@@ -34,13 +38,13 @@ def claim(lines: Sequence[Line], ours: str) -> str:
     return f"the fastest {among} in {fastest} of {len(times)} lines, {min(times):.2f} to {max(times):.2f} times"
 
 
-def table() -> list[dict[str, str]]:
-    """Net E, one image of 224 × 224: milliseconds of ours and of the nearest peers."""
+def table(situation: str = "") -> list[dict[str, str]]:
+    """Net E, one image of 224 × 224: milliseconds of ours and of the nearest peers; in all situations, or in one."""
     found = []
     for file, name in MACHINES.items():
         for line in lines_of(file):
             ours = line["ours"]
-            if (ours.net, ours.side, ours.batch) == ("E", 224, 1):
+            if (ours.net, ours.side, ours.batch) == ("E", 224, 1) and situation in ("", ours.situation):
                 peers = {which: nearest(line, float32=which) for which in (True, False)}
                 found.append(
                     {

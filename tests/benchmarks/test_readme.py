@@ -14,7 +14,7 @@ MEASURED = (ROOT / "docs/speed.md").read_text().partition("\n## Measured\n")[2]
 RESULTS = {line for file in (ROOT / "benchmarks/results").glob("*.md") for line in file.read_text().splitlines()}
 
 
-@pytest.mark.parametrize(("text", "least"), [(README, 5), (MEASURED, 40)])
+@pytest.mark.parametrize(("text", "least"), [(README, 4), (MEASURED, 40)])
 def test_every_line_was_measured(text: str, least: int) -> None:
     """Each row of each table on speed, digit by digit, in the output of a benchmark."""
     rows = [line for line in text.splitlines() if line.startswith("|")]
@@ -24,7 +24,8 @@ def test_every_line_was_measured(text: str, least: int) -> None:
 
 def test_the_summary_is_that_of_the_results() -> None:
     """README's table and what is said of each machine."""
-    assert markdown(table()) in README
+    assert markdown(table("warm")) in README
+    assert markdown(table()) in MEASURED
     prose = " ".join(MEASURED.split())
     for file, name in MACHINES.items():
         lines = lines_of(file)
