@@ -189,6 +189,15 @@ def test_the_readme_is_short() -> None:
     assert len(README.splitlines()) <= 150
 
 
+def test_the_readmes_tree_has_every_folder() -> None:
+    """Of the repository, and no other."""
+    (tree,) = re.findall(r"^```\n(vgg_zoo/.*?)^```", README, re.DOTALL | re.MULTILINE)
+    shown = re.findall(r"^(\w+)/ |; (\w+)/ is", tree, re.MULTILINE)
+    ignored = {line.strip("/") for line in (ROOT / ".gitignore").read_text().splitlines()}
+    folders = {path.name for path in ROOT.iterdir() if path.is_dir() and path.name[0] not in "._"} - ignored
+    assert sorted(first or second for first, second in shown) == sorted(folders)
+
+
 def test_the_papers_map_names_code_and_tests_that_exist() -> None:
     """Every file and every symbol of docs/paper_map.md can be found."""
     text = (ROOT / "docs/paper_map.md").read_text()
