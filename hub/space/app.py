@@ -94,21 +94,15 @@ def settings_of(model: str) -> Mapping[str, Any]:
     Raises:
         ValueError: No such net, one that predicts boxes, or settings that are wrong.
     """
-    if predicts(_architecture(model)) == "boxes":
+    config = Path(model) / "config.json"
+    architecture = json.loads(config.read_text()).get("architecture") if config.is_file() else model.rpartition("/")[2]
+    if predicts(str(architecture)) == "boxes":
         raise ValueError(
             f"{model} predicts boxes and no classes, and classes are what is shown here; `vgg-zoo localise` "
             "draws its boxes"
         )
     check_source(model)
     return usual_settings(model).values
-
-
-def _architecture(model: str) -> str:
-    """What the folder's config says, or the name."""
-    config = Path(model) / "config.json"
-    if config.is_file():
-        return str(json.loads(config.read_text()).get("architecture"))
-    return model.rpartition("/")[2]
 
 
 class Nets:
@@ -374,12 +368,20 @@ STYLE = """
 #heat .icon-button-wrapper { position: static; width: fit-content; margin-left: auto; border: 0; }
 """.replace("MAGMA", ", ".join(to_hex(colour) for colour in colormaps[HEAT](np.linspace(0, 1, 11))))
 
-ARROWS = """() => document.addEventListener("keydown", ({key, target}) => {
-    const group = target.closest?.("fieldset");
-    if (target.type === "radio" && key.startsWith("Arrow"))
-        for (const radio of group.querySelectorAll("input")) radio.name = group.id;
-}, true)"""
-"""gradio gives each radio button a name of its own; arrow keys move among buttons of one name."""
+SCRIPT = """() => {
+    document.addEventListener("keydown", ({key, target}) => {
+        const group = target.closest?.("fieldset");
+        if (target.type === "radio" && key.startsWith("Arrow"))
+            for (const radio of group.querySelectorAll("input")) radio.name = group.id;
+    }, true);
+    const name = () => document.querySelectorAll("#examples img").forEach((image) => {
+        image.alt = "Example: " + image.src.split("/").pop().split(".")[0];
+    });
+    new MutationObserver(name).observe(document.body, {childList: true, subtree: true});
+    name();
+}"""
+"""gradio gives each radio button a name of its own, but arrow keys move among buttons of one name; and it gives its
+examples no text for those who do not see them."""
 
 THEME = gr.themes.Base(  # fonts of the person's machine: none is fetched
     primary_hue="purple", font=("system-ui", "sans-serif"), font_mono=("ui-monospace", "monospace")
@@ -403,11 +405,11 @@ class Page:
 
     Args:
         nets: What is offered.
-        folder: Where files of examples are written.
+        folder: Where files of examples and pictures are written: gradio's own, so that it deletes them.
     """
 
     def __init__(self, nets: Nets, folder: Path) -> None:
-        self.nets = nets
+        self.nets, self.folder = nets, folder
         # Uploads and pictures are deleted within an hour, by a look every five minutes.
         with gr.Blocks(title="VGG class score maps", analytics_enabled=False, delete_cache=(300, 3300)) as self.blocks:
             gr.Markdown(HEAD)
@@ -468,12 +470,8 @@ class Page:
             self.table = gr.HTML(apply_default_css=False, elem_id="classes")
             self.shown_class = gr.Radio([], label="Class shown", elem_id="shown-class")
             self.shown_scale = gr.Radio([], label="Scale Q shown", elem_id="shown-scale")
-            self.heat = gr.Image(
-                label="Class score map over the photo",
-                format="png",
-                buttons=["download", "fullscreen"],
-                elem_id="heat",
-            )
+            buttons: list[Any] = ["download", "fullscreen"]
+            self.heat = gr.Image(label="Class score map over the photo", format="png", buttons=buttons, elem_id="heat")
             self.legend = gr.HTML(apply_default_css=False, elem_id="legend")
 
     def _events(self) -> None:
@@ -496,21 +494,24 @@ class Page:
 
     def take(self, path: str | None, *settings: Any) -> Iterator[Updates]:
         """A file has arrived: show it and test it, or say what is wrong with it; the drop zone is free again."""
-        nothing = {self.upload: None, self.results: gr.Column(visible=False), self.explanation: None}
+        name = Path(path).name if path else "The photo"
         try:
             if path is None:
                 raise BadImageError("nothing arrived")
             photo = photo_of(path)
         except BadImageError as error:
-            said = told(f"{Path(path).name if path else 'The photo'}: {error}.", wrong=True)
-            yield {**nothing, self.path: None, self.preview: gr.Image(None, visible=False), self.status: said}
+            gone = {self.upload: None, self.path: None, self.preview: gr.Image(None, visible=False)}
+            yield {**gone, **self._without_results(told(f"{name}: {error}.", wrong=True))}
             return
         shown = Image.fromarray(photo)
         shown.thumbnail((SHOWN, SHOWN))
         preview = gr.Image(enlarged(np.asarray(shown)), visible=True)
-        said = told(f"Testing {Path(path).name}, {photo.shape[1]} × {photo.shape[0]} pixels …")
-        yield {**nothing, self.path: path, self.preview: preview, self.status: said}
+        said = told(f"Testing {name}, {photo.shape[1]} × {photo.shape[0]} pixels …")
+        yield {self.upload: None, self.path: path, self.preview: preview, **self._without_results(said)}
         yield self.test(path, *settings)
+
+    def _without_results(self, said: str) -> Updates:
+        return {self.status: said, self.results: gr.Column(visible=False), self.explanation: None}
 
     def take_example(self, example: Sequence[str], *settings: Any) -> Iterator[Updates]:
         """An example is like a file that has arrived."""
@@ -534,8 +535,7 @@ class Page:
             scales = scales_of(chosen, typed or "")
             found = self._explanation(path, name, scales, protocol, flip)
         except (ValueError, OSError) as error:
-            wrong = told(f"This cannot be tested: {error}.", wrong=True)
-            return {self.status: wrong, self.results: gr.Column(visible=False), self.explanation: None}
+            return self._without_results(told(f"This cannot be tested: {error}.", wrong=True))
         predictions = found.predictions
         said = (
             f"{Path(path).name}: {name}, {protocol.replace('_', ' ')}, Q = {_listed(scales)}, "
@@ -576,7 +576,11 @@ class Page:
             position = divmod(int(placed.posteriors[shown_class].argmax()), len(placed.columns))
         text = f"Heat map over the photo: where the net sees {name} at Q = {placed.scale}"
         shown = explanation, shown_scale, shown_class, position
-        return {self.heat: gr.Image(picture_of(*shown), alt_text=text), self.legend: legend_of(*shown)}
+        # gradio would call it image.png, and that is what a download of it would be called.
+        words = re.findall(r"\w+", name[:40])
+        file = Path(tempfile.mkdtemp(dir=self.folder)) / f"{'_'.join([*words, f'Q{placed.scale}'])}.png"
+        picture_of(*shown).save(file)
+        return {self.heat: gr.Image(str(file), alt_text=text), self.legend: legend_of(*shown)}
 
     def point(
         self, explanation: Explanation | None, shown_class: int | None, shown_scale: int | None, click: gr.SelectData
@@ -654,7 +658,7 @@ def serve(page: Page, port: int) -> None:
         prevent_thread_lock=True,
         theme=THEME,
         css=STYLE,
-        js=ARROWS,
+        js=SCRIPT,
     )
     print(f"open {address}", flush=True)
     page.blocks.block_thread()

@@ -9,6 +9,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -49,11 +50,38 @@ sys.addaudithook(guard)
 """Imported by Python when it starts: names and connections that leave the machine are written down and refused."""
 
 
-class Server:
-    """The page, and what its process wrote."""
+HELD_UP = """
+import os, runpy, sys, time
+from vgg_zoo import explanation
 
-    def __init__(self, address: str, log: Path) -> None:
-        self.address, self.log = address, log
+explain = explanation.explain
+
+def held_up(*arguments):
+    while os.path.exists(os.environ["HELD_UP"]):
+        time.sleep(0.01)
+    return explain(*arguments)
+
+explanation.explain = held_up
+del sys.argv[0]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+"""The page's program, whose tests of photos wait as long as a file is there."""
+
+
+class Server:
+    """The page, what its process wrote, and the file that holds up its tests of photos."""
+
+    def __init__(self, address: str, log: Path, hold: Path) -> None:
+        self.address, self.log, self.hold = address, log, hold
+
+    @contextmanager
+    def tests_held_up(self) -> Iterator[None]:
+        """No test of a photo ends inside."""
+        self.hold.touch()
+        try:
+            yield
+        finally:
+            self.hold.unlink()
 
     def call(self, name: str, data: list[Any]) -> dict[str, Any]:
         """What the server answers to a client that is no browser and keeps to no rules."""
@@ -89,24 +117,25 @@ def server(folders: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Ite
     """`python hub/space/app.py` on a free port, on two nets, without a network."""
     folder = tmp_path_factory.mktemp("server")
     (folder / "sitecustomize.py").write_text(GUARD)
-    log, left = folder / "log", folder / "left"
+    log, left, hold = folder / "log", folder / "left", folder / "hold"
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "hub/space/app.py", "--model", *map(str, folders), "--port", str(port)]
+    command = [sys.executable, "-c", HELD_UP, "hub/space/app.py", "--model", *map(str, folders), "--port", str(port)]
     environment = {
         **os.environ,
         "PYTHONPATH": f"{folder}:{ROOT}",
         "LEFT_THIS_MACHINE": str(left),
+        "HELD_UP": str(hold),
         "TMPDIR": str(folder),
     }
     environment.pop("SPACE_ID", None)
     with log.open("w") as output:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT)
     try:
-        _wait(lambda: "open http" in log.read_text() or process.poll() is not None, 120)
+        _wait(lambda: "open http" in log.read_text() or process.poll() is not None, 600)
         assert process.poll() is None, log.read_text()
-        yield Server(f"http://127.0.0.1:{port}", log)
+        yield Server(f"http://127.0.0.1:{port}", log, hold)
     finally:
         process.terminate()
         try:

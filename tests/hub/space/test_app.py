@@ -153,10 +153,10 @@ def test_the_legend_says_what_a_position_is() -> None:
     assert "64 × 64 pixels of the rescaled photo: " in app.legend_of(replace(explanation, maps=(single,)), 0, 0, (0, 0))
 
 
-def test_a_click_chooses_the_nearest_window() -> None:
+def test_a_click_chooses_the_nearest_window(tmp_path: Path) -> None:
     """Its posteriors are listed; without a click they are those of the surest window."""
     explanation, page = made_up(), app.Page.__new__(app.Page)
-    page.heat, page.legend = "heat", "legend"
+    page.heat, page.legend, page.folder = "heat", "legend", tmp_path
     (posteriors,) = (placed.posteriors for placed in explanation.maps)
 
     class Click:

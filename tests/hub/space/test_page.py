@@ -3,6 +3,7 @@
 import base64
 import io
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.hub.space.conftest import Server
 from tests.hub.space.made import BAD, PHOTO, ROOT, skip_module
 from vgg_zoo.evaluation import DenseEvaluator
 from vgg_zoo.explanation import Explanation, explain
@@ -192,6 +194,8 @@ def test_a_click_on_the_map_outlines_a_window(page: Page, folders: list[Path]) -
     page.locator("#heat").hover()
     with page.expect_download() as download:
         page.locator("#heat").get_by_label("Download").click()
+    words = re.findall(r"\w+", explanation.predictions[0][0])
+    assert download.value.suggested_filename == "_".join([*words, "Q160.png"])
     with Image.open(download.value.path()) as picture:
         assert picture.format == "PNG"
         np.testing.assert_array_equal(np.asarray(picture.convert("RGB")), shown)
@@ -200,16 +204,21 @@ def test_a_click_on_the_map_outlines_a_window(page: Page, folders: list[Path]) -
 def test_examples_are_tested_at_a_click(page: Page) -> None:
     """Each of them."""
     for place, name in enumerate(("china.jpg", "flower.jpg")):
-        page.locator("#examples button").nth(place).click()
+        example = page.locator("#examples button").nth(place)
+        expect(example.locator("img")).to_have_attribute("alt", f"Example: {name.partition('.')[0]}")
+        example.click()
         expect(said(page)).to_contain_text(f"{name}: ")
         assert pixels_of(page, page.locator("#photo img")).shape == (427, 640, 3)
 
 
-def test_a_photo_that_is_dropped_during_a_test_waits_for_its_turn(page: Page) -> None:
-    """It is not lost."""
-    upload(page, "first.jpg", PHOTO.read_bytes())
-    expect(page.locator("#status")).to_contain_text("first.jpg")
-    upload(page, "second.jpg", PHOTO.with_name("flower.jpg").read_bytes())
+def test_a_photo_that_is_dropped_during_a_test_waits_for_its_turn(page: Page, server: Server) -> None:
+    """It is not lost; the first test ends only when the second photo has arrived."""
+    with server.tests_held_up():
+        upload(page, "first.jpg", PHOTO.read_bytes())
+        expect(page.locator("#status")).to_contain_text("Testing first.jpg")
+        with page.expect_response(lambda response: "queue/join" in response.url):
+            upload(page, "second.jpg", PHOTO.with_name("flower.jpg").read_bytes())
+        expect(page.locator("#status")).to_contain_text("Testing first.jpg")
     expect(said(page)).to_contain_text("second.jpg: ")
 
 
