@@ -46,14 +46,14 @@ NOT_RUN = {
 """Commands that are not run, and why."""
 
 FEW_STEPS = "--set epochs=1 milestones=none"
+SMALL_NET = "model_args.head_kernel_size=2 model_args.head_hidden_size=24"
 SMALL_IMAGES = "crop_size=64 train_scales=64,96 test_scale=80"
 STAND_INS = {
     r"accelerate launch [^\n]*?(?=recipes/)|torchrun [^\n]*?(?=recipes/)": "python ",  # one process on the CPU
     r"(?<= )vgg_([de])\.(oxford|tv)_in1k(?=\s)": r"nets/vgg_\1",
     r"^NET=\S+": "NET=nets/vgg_d",
     r"https://example\.org": "{server}",
-    r"(--recipe vgg\w+)": rf"\1@small {FEW_STEPS} {SMALL_IMAGES} model_args.head_kernel_size=2 init_from=none "
-    "fit_batch=true",
+    r"(--recipe vgg\w+)": rf"\1@small {FEW_STEPS} {SMALL_IMAGES} {SMALL_NET} fit_batch=true",
     r"(--recipe finetune_small)(?!.*--set)": rf"\1 --init-from nets/vgg_d {FEW_STEPS} {SMALL_IMAGES}",
     r"epochs=8 milestones=6": "epochs=1 milestones=none",
     r"--dry-run 20 --precision bf16": "--dry-run 2",  # not every CPU has bf16
@@ -91,7 +91,8 @@ def save_net(folder: Path, name: str, **changes: Any) -> None:
     """A small net with random weights that knows the classes of `ilsvrc`."""
     torch.manual_seed(len(folder.name))
     net = small(name, num_classes=len(WNIDS), **changes)
-    net.pretrained_cfg["label_names"] = list(WNIDS)
+    oxfords = {"mean": tuple(value / 255 for value in IMAGENET_MEAN), "std": (1 / 255,) * 3}
+    net.pretrained_cfg.update(oxfords, label_names=list(WNIDS))
     if name.endswith("_box"):
         about: dict[str, Any] = {"input_size": (3, 64, 64), "crop_pct": 1.0, "class_names": list(WNIDS)}
         save_folder(net, folder, tag="small", licence=None, mean=IMAGENET_MEAN, **about)
