@@ -30,13 +30,21 @@ from typing import Any
 # Read by gradio when it is imported and launched: no telemetry, no look for newer versions, no kept history of photos.
 os.environ.update(GRADIO_ANALYTICS_ENABLED="False", GRADIO_RUN_HISTORY="False")
 
-import fastapi
-import gradio as gr
 import numpy as np
-import sklearn.datasets
-from matplotlib import colormaps
-from matplotlib.colors import to_hex
 from PIL import Image, ImageDraw
+
+from vgg_zoo.extras import install
+
+try:
+    import fastapi
+    import gradio as gr
+    import sklearn.datasets
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+except ImportError as error:
+    if __name__ != "__main__":
+        raise
+    sys.exit(f"error: {error.name} cannot be imported; install it: {install('space')}")
 
 from vgg_zoo.entrypoints import predicts
 from vgg_zoo.evaluation import GRID, PROTOCOLS, DenseEvaluator

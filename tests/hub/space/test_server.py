@@ -71,6 +71,16 @@ def test_a_port_that_is_taken_is_named(server: Any, folders: list[Path]) -> None
     assert "Traceback" not in done.stderr
 
 
+def test_a_missing_package_is_told(tmp_path: Path) -> None:
+    """With the way to install it, and exit code 1."""
+    (tmp_path / "gradio.py").write_text("raise ModuleNotFoundError('gradio', name='gradio')")
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    command = [sys.executable, "hub/space/app.py"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    expected = "error: gradio cannot be imported; install it: pip install -e '.[space]'\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", expected)
+
+
 def test_one_photo_is_tested_at_a_time(folders: list[Path], tmp_path: Path) -> None:
     """However it is asked for: dropped, an example, or again."""
     script = (
