@@ -1,5 +1,6 @@
 """What is installed, what is printed, and what the README says."""
 
+import json
 import os
 import re
 import subprocess
@@ -265,3 +266,22 @@ def test_a_users_type_checker_sees_types(tmp_path: Path, monkeypatch: pytest.Mon
     assert len(errors) == 2, said
     assert 'Module has no attribute "DenseEvaluatr"' in errors[0]
     assert 'Argument "scales" to "explain" has incompatible type' in errors[1]
+
+
+@pytest.mark.slow
+def test_pyright_sees_types(tmp_path: Path) -> None:
+    """As mypy does, no part of them unknown; basedpyright is Pyright on a Node of its own, and needs no network."""
+    pytest.importorskip("basedpyright", reason="basedpyright is not installed: pip install -e '.[dev]'")
+    (tmp_path / "user.py").write_text(USER)
+    (tmp_path / "pyrightconfig.json").write_text('{"typeCheckingMode": "standard"}')
+    words = [sys.executable, "-m", "basedpyright", "--pythonpath", sys.executable, "--outputjson"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    found = json.loads(done.stdout)["generalDiagnostics"]
+    revealed = [each["message"] for each in found if each["severity"] == "information"]
+    assert len(revealed) == USER.count("reveal_type")
+    assert [text for text in revealed if text.endswith('is "Any"') or "Unknown" in text] == []
+    assert "list[tuple[str, float]]" in revealed[1]
+    errors = [(each["rule"], each["message"].splitlines()[0]) for each in found if each["severity"] == "error"]
+    assert [rule for rule, _ in errors] == ["reportAttributeAccessIssue", "reportArgumentType"], done.stdout
+    assert '"DenseEvaluatr" is not a known attribute' in errors[0][1]
+    assert 'parameter "scales"' in errors[1][1]
