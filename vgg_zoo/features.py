@@ -57,6 +57,18 @@ _unpickled: dict[str, nn.Module] = {}
 """Nets of the estimators that this process has unpickled, so that a worker does not load one for each task."""
 
 
+def _kept(name: str | Path, device: torch.device | str | None, nets: dict[str, nn.Module]) -> nn.Module:
+    """The net by its name or folder from `nets`, loaded if it is not there; the oldest makes room for it."""
+    folder = Path(name)  # a folder that is trained again has another modification time
+    key = f"{name} {folder.stat().st_mtime_ns}" if folder.is_dir() else str(name)
+    with _loading:
+        if key not in nets:
+            while len(nets) >= _MOST_NETS:
+                nets.pop(next(iter(nets)))
+            nets[key] = net_of(name, device)
+        return nets[key]
+
+
 class ImageDescriptor(TransformerMixin, BaseEstimator):
     """The image descriptors of Appendix B: the net without its last layer, dense, averaged over positions and flips.
 
@@ -226,17 +238,9 @@ class ImageDescriptor(TransformerMixin, BaseEstimator):
 
     def _net(self) -> nn.Module:
         """The net, loaded once for this estimator and all its clones."""
-        net: Any = self.model
-        if isinstance(net, str | Path):
-            folder = Path(net)  # a folder that is trained again has another modification time
-            key = f"{net} {folder.stat().st_mtime_ns}" if folder.is_dir() else str(net)
-            with _loading:
-                if key not in self._nets:
-                    while len(self._nets) >= _MOST_NETS:
-                        self._nets.pop(next(iter(self._nets)))
-                    self._nets[key] = net_of(net, self.device)
-                net = self._nets[key]
-        return net_of(net, self.device)
+        net = self.model
+        kept = _kept(net, self.device, self._nets) if isinstance(net, str | Path) else net
+        return net_of(kept, self.device)
 
     def __sklearn_clone__(self) -> "ImageDescriptor":
         clone = copy(self)

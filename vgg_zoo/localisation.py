@@ -200,9 +200,7 @@ class Localiser:
 
         def rescaled() -> Iterator[Rescaled | None]:
             for found in each:
-                size, image = (0, 0), None
-                if found is not None:
-                    size, image = found
+                size, image = found or ((0, 0), None)
                 sizes.append(size)
                 yield image
 
@@ -247,22 +245,13 @@ class Localiser:
             nets = [net for net, scales in zip(self.nets, self.scales_of_nets, strict=True) if scale in scales]
             of_scale = [None if image is None or not nets else image[place] for image in images]
             for batch, numbers in batches_of_one_shape(of_scale, self.most_pixels, self.evaluators[0].device):
-                scores = self._window_posteriors(batch, classes[numbers]).flatten(2)
+                how = (self.ceil_mode, self.most_pixels)
+                scores = _window_posteriors(self.evaluators, batch, classes[numbers], *how).flatten(2)
                 for net in nets:
                     boxes = self._boxes(net, batch, classes[numbers])
                     for number, of_image in zip(numbers, zip(boxes, scores, strict=True), strict=True):
                         found.setdefault(number, []).append(of_image)
         return found
-
-    def _window_posteriors(self, batch: Tensor, classes: Tensor) -> Tensor:
-        """(B, top, h, w) for the classes (B, top): the soft-max at every position, averaged over the classifiers."""
-        found = []
-        for each in self.evaluators:
-            scores = score_maps(each.model, batch, self.ceil_mode, self.most_pixels, each.exact, each.precision)
-            posteriors = scores.to(widest(scores.device)).softmax(1)
-            wanted = classes.to(scores.device)[:, :, None, None].expand(-1, -1, *scores.shape[2:])
-            found.append(posteriors.gather(1, wanted).cpu().double())  # only few of 1,000 classes are fetched
-        return torch.stack(found).mean(0)
 
     def _boxes(self, net: BoxVGG, batch: Tensor, classes: Tensor) -> Tensor:
         """(B, top, windows, 4) boxes of the classes (B, top) in a batch of one shape."""
@@ -272,6 +261,19 @@ class Localiser:
             outputs = outputs[torch.arange(len(outputs))[:, None], classes]
         boxes = boxes_of_map(outputs, height=batch.shape[2], width=batch.shape[3], side=self.side)
         return boxes.expand(-1, self.top, -1, -1)
+
+
+def _window_posteriors(
+    evaluators: Sequence[DenseEvaluator], batch: Tensor, classes: Tensor, ceil_mode: bool, most_pixels: int
+) -> Tensor:
+    """(B, top, h, w) for the classes (B, top): the soft-max at every position, averaged over the classifiers."""
+    found = []
+    for each in evaluators:
+        scores = score_maps(each.model, batch, ceil_mode, most_pixels, each.exact, each.precision)
+        posteriors = scores.to(widest(scores.device)).softmax(1)
+        wanted = classes.to(scores.device)[:, :, None, None].expand(-1, -1, *scores.shape[2:])
+        found.append(posteriors.gather(1, wanted).cpu().double())  # only few of 1,000 classes are fetched
+    return torch.stack(found).mean(0)
 
 
 def _found(names: Sequence[str], rows: Tensor, size: tuple[int, int]) -> list[Found]:

@@ -19,11 +19,9 @@ from recipes.training.batches import Batch, training_images
 from recipes.training.beginning import last_layer
 from recipes.training.checkpoint import AVERAGE, MOMENTUM, Checkpoint
 from recipes.training.dropout import GlobalMasks
+from recipes.training.momentum import momentum_by_name, momentum_of
 from vgg_zoo.images.preprocessing import Colours
 from vgg_zoo.weights.folder import WEIGHTS
-
-BUFFER = "momentum_buffer"
-"""Name of the momentum buffer in torch.optim.SGD."""
 
 FACTOR = "factor"
 """Key of the factor on the learning rate, in a group of SGD's parameters."""
@@ -195,7 +193,7 @@ class Learner:
         try:
             for parameter in self.net.parameters():
                 if parameter.requires_grad:
-                    self._momentum_of(parameter)
+                    momentum_of(self.optimizer, parameter)
             self.masks.select(slice(len(batch.labels)))
             with self.accelerator.no_sync(self.model):
                 self.loss(self.net, self.model(self.images(batch)), batch).backward()
@@ -222,7 +220,10 @@ class Learner:
 
     def tensors(self) -> dict[str, dict[str, Tensor]]:
         """The tensors for a checkpoint besides the net."""
-        return {MOMENTUM: self._momentum(), AVERAGE: {} if self.average is None else self.average.state_dict()}
+        return {
+            MOMENTUM: momentum_by_name(self.optimizer, self.net),
+            AVERAGE: {} if self.average is None else self.average.state_dict(),
+        }
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Resume from a checkpoint, whatever number of processes wrote it; called by all processes.
@@ -233,10 +234,10 @@ class Learner:
 
         def read() -> list[str]:
             self._read(checkpoint)
-            return list(self._momentum())
+            return list(momentum_by_name(self.optimizer, self.net))
 
         for name in from_main(self.accelerator, read, "reading the checkpoint"):
-            self._momentum_of(self.net.get_parameter(name))
+            momentum_of(self.optimizer, self.net.get_parameter(name))
         held = self.tensors()
         broadcast(
             self.accelerator, [*self.net.state_dict().values(), *held[MOMENTUM].values(), *held[AVERAGE].values()]
@@ -247,23 +248,6 @@ class Learner:
         momentum = checkpoint.tensors(MOMENTUM)
         for name, parameter in self.net.named_parameters():
             if name in momentum:
-                self._momentum_of(parameter).copy_(momentum[name])
+                momentum_of(self.optimizer, parameter).copy_(momentum[name])
         if self.average is not None:
             self.average.load_state_dict(checkpoint.tensors(AVERAGE))
-
-    def _momentum(self) -> dict[str, Tensor]:
-        """SGD's buffers, by the parameters' names; there are none before the first step."""
-        state = self.optimizer.state
-        return {
-            name: state[parameter][BUFFER]
-            for name, parameter in self.net.named_parameters()
-            if BUFFER in state.get(parameter, {})
-        }
-
-    def _momentum_of(self, parameter: Tensor) -> Tensor:
-        """SGD's buffer, in the layout of the weights (NHWC or not), as SGD would create it."""
-        state = self.optimizer.state[parameter]
-        if BUFFER not in state:
-            state[BUFFER] = torch.empty_like(parameter)
-        buffer: Tensor = state[BUFFER]
-        return buffer

@@ -181,15 +181,9 @@ class Training:
         try:
             stuck = self.guard.sits_at_chance(self.step, loss)
         except DivergedError as error:
-            raise DivergedError(f"{error}; the likeliest cause is {self._diagnosis(batch)}") from None
+            raise DivergedError(f"{error}; the likeliest cause is {_diagnosis_of(self, batch)}") from None
         if stuck and self.accelerator.is_main_process:
-            bar.write(f"warning: {self.guard.sentence(self.step)} The likeliest cause is {self._diagnosis(batch)}")
-
-    def _diagnosis(self, batch: Batch) -> str:
-        first = batch.piece(slice(min(32, self.limits.device_batch or 32)), self.accelerator.device)
-        labels = None if self.guard.chance is None else first.labels
-        images, divided = self.learner.images(first), max(self.learner.colours.deviation)
-        return diagnosis(self.learner.net, images, self.schedule.learning_rate, labels, divided)
+            bar.write(f"warning: {self.guard.sentence(self.step)} The likeliest cause is {_diagnosis_of(self, batch)}")
 
     def _heed(self) -> bool:
         """Stop all processes at the same step if any was asked to; return whether it is time for a checkpoint."""
@@ -235,6 +229,14 @@ class Training:
         found, problems = self.objective.test(self.learner.tested, protocol, self._tests)
         self.problems.update(problems)
         return found
+
+
+def _diagnosis_of(training: Training, batch: Batch) -> str:
+    learner, limits = training.learner, training.limits
+    first = batch.piece(slice(min(32, limits.device_batch or 32)), training.accelerator.device)
+    labels = None if training.guard.chance is None else first.labels
+    images, divided = learner.images(first), max(learner.colours.deviation)
+    return diagnosis(learner.net, images, training.schedule.learning_rate, labels, divided)
 
 
 def _bar_of(training: Training) -> Any:
