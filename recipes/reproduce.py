@@ -60,7 +60,11 @@ def parser() -> Parser:
     group.add_argument(
         "--images", type=whole(), help="training images for --plan, without looking at --data; default: those of --data"
     )
-    group.add_argument(
+    rates = group.add_mutually_exclusive_group()
+    rates.add_argument(
+        "--measure", action="store_true", help="rate for --plan: ten seconds of steps of net D here, on --device"
+    )
+    rates.add_argument(
         "--rate",
         type=positive,
         help="training images a second of net D for --plan, as `train.py --dry-run` prints (default: an RTX 3090's)",
@@ -78,7 +82,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         for name in names:
             check_recipe_name(name)
     changes = ["--set", *args.changes] if args.changes else []
-    train.parse(["--recipe", names[0], "--data", args.data, *passed_on, *changes])  # a mistake is said now
+    training = train.parse(["--recipe", names[0], "--data", args.data, *passed_on, *changes])  # a mistake is said now
+    if args.measure and not args.plan:
+        mine.error("--measure is for --plan")
+    args.device = training.device
     return args
 
 

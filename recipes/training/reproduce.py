@@ -21,6 +21,7 @@ from recipes.recipe_changes import changed
 from recipes.runtime.look import already_done, ending, title
 from recipes.training.run_folder import RunFolder
 from recipes.training.setup import OBJECTIVES
+from recipes.training.step_rate import StepRate, measure
 from vgg_zoo.configurations import configuration
 from vgg_zoo.results import read_results
 
@@ -71,20 +72,22 @@ def names_of(nets: Sequence[str], kind: str) -> list[str]:
     return sorted((name for name in names if variant_of(name) == kind), key=lambda name: load_recipe(name).test_scale)
 
 
-def plan(runs: Sequence[Run], images: int, rate: float | None) -> str:
+def plan(runs: Sequence[Run], images: int, rate: float | StepRate | None) -> str:
     """The chain as a table: maximum steps and images, and the time at a given rate of net D at 224 pixels.
 
     Args:
         runs: The runs in order.
         images: Images of the training set.
-        rate: Training images of net D a second on all devices together; None assumes the rate of an RTX 3090.
+        rate: Training images of net D a second on all devices together, or measured on this one; None assumes the rate
+            of an RTX 3090.
     """
+    per_second = rate.images if isinstance(rate, StepRate) else rate or RTX_3090
     head = ["run", "net", "begins with", "S", "rate", "steps", "images", "time", "state"]
     rows, total = [], 0.0
     for run in runs:
         recipe, least, most = run.recipe, *run.recipe.train_scales
         steps = recipe.steps(images)
-        hours = steps * recipe.batch_size / (rate or RTX_3090) * _relative_cost(recipe) / 3600
+        hours = steps * recipe.batch_size / per_second * _relative_cost(recipe) / 3600
         total += 0 if run.folder.finished else hours
         scales = str(least) if least == most else f"[{least};{most}]"
         begins = recipe.init_from or "random weights"
@@ -92,10 +95,19 @@ def plan(runs: Sequence[Run], images: int, rate: float | None) -> str:
         rows.append([*row, f"{steps * recipe.batch_size:,}", in_words(hours), run.state])
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in (head, *rows)]
-    assumed = f"{rate:g}" if rate else f"{RTX_3090:.0f}"
-    whose = "" if rate else ", assumed: an RTX 3090's (--rate takes what `recipes/train.py --dry-run` prints here)"
-    note = f"{in_words(total)} left at {assumed} images/s of net D{whose}; steps are at the most"
+    note = f"{in_words(total)} left at {_in_words(rate)}; steps are at the most"
     return "\n".join([*(line.rstrip() for line in lines), note])
+
+
+def _in_words(rate: float | StepRate | None) -> str:
+    if isinstance(rate, StepRate):
+        return f"{rate.images:.3g} images/s of net D, {rate.sentence()}"
+    if rate is not None:
+        return f"{rate:g} images/s of net D"
+    return (
+        f"{RTX_3090:.0f} images/s of net D, assumed: an RTX 3090's (--measure takes this machine's; --rate takes what "
+        "`recipes/train.py --dry-run` prints)"
+    )
 
 
 def in_words(hours: float) -> str:
@@ -149,7 +161,7 @@ def run(args: argparse.Namespace) -> None:
     runs = chain([name + SMALL * args.small for name in names], args.output, args.changes)
     if args.plan:
         images = args.images or KNOWN_SIZES.get(args.data) or len(load_splits(data_source(args))[0])
-        print(plan(runs, images, args.rate))
+        print(plan(runs, images, measure(args.device) if args.measure else args.rate))
         return
     left = [each for each in runs if args.overwrite or not each.folder.finished]
     print(title("reproduce", args.data, f"{len(runs)} run(s), {len(left)} left", str(args.output)), flush=True)

@@ -14,6 +14,7 @@ from recipes import reproduce
 from recipes.data.source import load
 from recipes.recipe import load_recipe
 from recipes.training.reproduce import chain, errors, in_words, names_of, plan
+from recipes.training.step_rate import StepRate, measure
 from tests.forked import launcher
 from tests.recipes.commands import check_written, command, refusal, run, succeed
 
@@ -51,7 +52,9 @@ def test_the_plan_counts_steps_images_and_hours(tmp_path: Path) -> None:
 def test_a_plan_without_a_rate_names_what_it_assumes(tmp_path: Path) -> None:
     """And says times as people do."""
     last = plan(chain(["vgg_a_s256@small"], tmp_path), images=300, rate=None).splitlines()[-1]
-    assert last.startswith("under 1 s left at 549 images/s of net D, assumed: an RTX 3090's (--rate takes what ")
+    assert last.startswith(
+        "under 1 s left at 549 images/s of net D, assumed: an RTX 3090's (--measure takes this machine's; "
+    )
     assert [in_words(hours) for hours in (6.83e-06, 0.01, 0.42, 1.4, 12.92, 197)] == [
         "under 1 s",
         "36 s",
@@ -60,6 +63,36 @@ def test_a_plan_without_a_rate_names_what_it_assumes(tmp_path: Path) -> None:
         "12.9 h",
         "8.2 days",
     ]
+
+
+def test_a_plan_takes_a_measured_rate(tmp_path: Path) -> None:
+    """And says how it was measured, and how much the steps differed."""
+    rate = StepRate(images=100, least=80, most=125, batch=4, device="cpu")
+    lines = plan(chain(["vgg_d_s256"], tmp_path), images=1_281_167, rate=rate).splitlines()
+    assert re.search(r" 11\.0 days +to do$", lines[2])  # 94,720,000 images at 100 a second
+    last = "images/s of net D, measured on this cpu: 80 to 125 in steps of 4 image(s), fp32, one process, without "
+    assert f"left at 100 {last}" in lines[3]
+
+
+def test_a_measurement_is_of_whole_steps() -> None:
+    """At least three of them, however short the time; the median is between the slowest and the fastest."""
+    found = measure(
+        "cpu", seconds=0, model="vgg_a", side=32, width_multiplier=0.05, head_hidden_size=8, head_kernel_size=1
+    )
+    assert 0 < found.least <= found.images <= found.most
+    assert (found.batch, found.device) == (4, "cpu")
+
+
+def test_the_plan_is_measured_on_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On the device that the trainings would take; with --rate it is refused."""
+    rate = StepRate(images=100, least=80, most=125, batch=4, device="cpu")
+    monkeypatch.setattr("recipes.training.reproduce.measure", {"cpu": rate}.__getitem__)
+    words = ["--data", "ILSVRC/imagenet-1k", "--output", str(tmp_path / "runs"), "--plan", "--measure"]
+    assert reproduce.main([*words, "--device", "cpu"]) == 0
+    assert "measured on this cpu: 80 to 125" in capsys.readouterr().out
+    assert "not allowed with argument" in refusal(reproduce.main, *words, "--rate", "3", code=2)
 
 
 def test_the_plan_of_imagenet_needs_no_data(tmp_path: Path) -> None:

@@ -1,0 +1,75 @@
+"""The rate of training steps on the device at hand, by a measurement of some seconds on random images."""
+
+import statistics
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import timm
+import torch
+from torch import nn
+
+import vgg_zoo  # noqa: F401 (registers the nets)
+
+STEPS = 3
+"""Least number of measured steps, even where they take longer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepRate:
+    """Images a second of SGD steps in fp32 in one process, without reading images.
+
+    Attributes:
+        images: The median over the steps.
+        least: Of the slowest step.
+        most: Of the fastest step.
+        batch: Images of a step.
+        device: "cpu" or "cuda".
+    """
+
+    images: float
+    least: float
+    most: float
+    batch: int
+    device: str
+
+    def sentence(self) -> str:
+        """What was measured."""
+        return (
+            f"measured on this {self.device}: {self.least:.3g} to {self.most:.3g} in steps of {self.batch} image(s), "
+            "fp32, one process, without reading images"
+        )
+
+
+def measure(device: str, seconds: float = 10, model: str = "vgg_d", side: int = 224, **options: Any) -> StepRate:
+    """Train a net on random images, and stop after so many seconds.
+
+    Args:
+        device: One of `recipes.names.DEVICES`.
+        seconds: No further step begins after so many, but for the first `STEPS`. Making the net is not counted.
+        model: timm's name of the net; `options` are its.
+        side: Of the images, in pixels.
+    """
+    kind = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
+    batch = 32 if kind == "cuda" else 4  # a CPU takes seconds for more
+    net: nn.Module = timm.create_model(model, **options).to(kind).train()
+    optimizer = torch.optim.SGD(net.parameters(), lr=1e-4, momentum=0.9)
+    images = torch.randn(batch, 3, side, side, device=kind)
+    labels = torch.zeros(batch, dtype=torch.long, device=kind)
+
+    def step() -> float:
+        begin = time.perf_counter()
+        nn.functional.cross_entropy(net(images), labels).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        if kind == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter() - begin
+
+    begin = time.perf_counter()
+    step()  # makes the momentum, and warms up
+    taken: list[float] = []
+    while len(taken) < STEPS or time.perf_counter() - begin < seconds:
+        taken.append(step())
+    median, least, most = (batch / time_of(taken) for time_of in (statistics.median, max, min))
+    return StepRate(images=median, least=least, most=most, batch=batch, device=kind)
