@@ -21,7 +21,7 @@ from recipes.data.options import add_data_options
 from recipes.names import PROTOCOLS
 from recipes.runtime.command import command, command_parser
 from recipes.runtime.options import add_model, add_scales, add_submission, add_testing_options, check_submission
-from recipes.runtime.values import existing_file, known
+from recipes.runtime.values import existing_file, is_known_here, known
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -62,7 +62,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     if len(args.train_scales or ()) > 2:
         parser.error(f"--train-scales takes S, or S_min and S_max; got {args.train_scales}")
     with parser.typed_wrong():
-        check_submission(args)
+        if is_known_here():
+            check_submission(args)
     return args
 
 

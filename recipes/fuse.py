@@ -16,7 +16,7 @@ if __name__ == "__main__":  # run as a script, Python looks for modules beside t
 
 from recipes.runtime.command import command, command_parser
 from recipes.runtime.options import add_submission, check_submission
-from recipes.runtime.values import output_of
+from recipes.runtime.values import is_known_here, output_of
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -28,7 +28,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add_submission(parser)
     args = parser.parse_args(arguments)
     with parser.typed_wrong():
-        check_submission(args)
+        if is_known_here():
+            check_submission(args)
     return args
 
 

@@ -153,6 +153,8 @@ EVALUATE = "--model vgg_d --data digits --output x"
         ("evaluate", f"{EVALUATE} --workers -1", "--workers: must be a whole number of at least 0; got -1"),
         ("evaluate", f"{EVALUATE} --class-index nowhere.txt", "there is no file nowhere.txt"),
         ("evaluate", f"{EVALUATE} --submission top5.txt", "top5.txt is there already"),
+        ("evaluate", f"{EVALUATE} --submission nowhere/top5.txt", "there is no folder nowhere"),
+        ("fuse", "results --output x --submission top5.txt", "top5.txt is there already"),
         ("evaluate", "--model vgg_dd --data digits --output x", "there is no net 'vgg_dd'"),
         (
             "evaluate",

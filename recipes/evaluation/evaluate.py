@@ -3,17 +3,20 @@
 import argparse
 from typing import Any
 
+import torch
+
 import vgg_zoo  # noqa: F401 (registers the nets)
 from command_line.parser import MistypedError
 from recipes.data.agreement import check_same_images
 from recipes.data.images import LabelledImages
 from recipes.data.options import about_data, column_options, data_source
 from recipes.data.splits import load_test_split
-from recipes.evaluation.class_order import outputs_of_classes
+from recipes.evaluation.class_order import outputs_of_classes, submission
 from recipes.evaluation.net import NetUnderTest, arithmetic_in, load_net
-from recipes.evaluation.scores import check_submission, score_store, tell, write_results
+from recipes.evaluation.scores import score_store, tell, write_results
 from recipes.evaluation.store import RescaledImages, fill
 from recipes.runtime.look import title
+from recipes.runtime.options import check_submission
 from recipes.runtime.processes import from_main, main_first
 from recipes.runtime.work import begin_test, in_processes, weights_dtype
 from vgg_zoo.evaluation import PROTOCOLS
@@ -41,7 +44,8 @@ def run(args: argparse.Namespace) -> None:
 
     def begin() -> tuple[dict[str, Any], bool]:
         if args.submission is not None:
-            check_submission(args.submission, folder, outputs, int(evaluator.model.num_classes))
+            check_submission(args)
+            submission(torch.zeros(0, int(evaluator.model.num_classes)), outputs)  # raises now, not after days
         net = tested.description() | arithmetic_in(evaluator, accelerator, args.precision)
         data = about_data(args, split) | {"images": len(split), "columns": column_options(args)}
         folder.begin({"net": net, "data": data, "precision": args.precision}, args.overwrite)

@@ -6,8 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from recipes.evaluation.scores import Scores, check_submission, score_store, tell, write_results
+from recipes.evaluation.class_order import submission
+from recipes.evaluation.scores import Scores, score_store, tell, write_results
 from recipes.runtime.look import title
+from recipes.runtime.options import check_submission
 from recipes.runtime.output_folder import OutputFolder
 from vgg_zoo.evaluation import fuse
 from vgg_zoo.results import images_of, read_results, reading
@@ -103,7 +105,8 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError(f"--output {args.output} is one of the folders to fuse; choose another one")
     nets, data, scores, outputs = fused(args.folders)
     if args.submission is not None:
-        check_submission(args.submission, folder, outputs, scores.posteriors.shape[1])
+        check_submission(args)
+        submission(scores.posteriors, outputs)  # raises before anything is written
     folder.begin({"nets": nets, "data": data}, args.overwrite)
     models = " + ".join(str(net["model"]) for net in nets)
     print(title("fuse", models, f"{len(scores):,} images of {data['spec']}"), flush=True)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 
 from recipes.evaluation.class_order import submission, targets
@@ -32,23 +31,6 @@ class Scores(Rows):
 def score_store(folder: OutputFolder, images: int) -> Store[Scores]:
     """The store for the scores of a test with this many images."""
     return Store(folder.path / "scores", images, Scores)
-
-
-def check_submission(file: Path, folder: OutputFolder, outputs: Sequence[int], classes: int) -> None:
-    """Check that the result can be written, before a computation that may take days.
-
-    Args:
-        file: The file to write.
-        folder: Folder of the results, which may not exist yet.
-        outputs: The net's output for each class of the data set.
-        classes: Number of outputs of the net.
-
-    Raises:
-        ValueError: The folder does not exist, or the classes are not the net's outputs one to one.
-    """
-    if not file.parent.is_dir() and file.parent.resolve() != folder.path.resolve():
-        raise ValueError(f"--submission {file}: there is no folder {file.parent}")
-    submission(torch.zeros(0, classes), outputs)
 
 
 def error_rates_of(scores: Scores, outputs: Sequence[int]) -> ErrorRates | None:

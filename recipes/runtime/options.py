@@ -8,7 +8,7 @@ from command_line.parser import Parser
 from command_line.values import check_new, whole
 from recipes.names import DEVICES, PRECISIONS
 from recipes.recipe_checks.fields import LEAST_SIDE
-from recipes.runtime.values import is_known_here, net
+from recipes.runtime.values import net
 
 
 def add_model(parser: argparse._ActionsContainer) -> None:
@@ -40,11 +40,18 @@ def add_submission(parser: argparse._ActionsContainer) -> None:
 def check_submission(args: argparse.Namespace) -> None:
     """A test replaces no file but the one that the same test wrote before, as its results.json says.
 
+    To be called where the file is written, and early where `is_known_here`.
+
     Raises:
-        ValueError: The file is there.
+        ValueError: The file is there, or there is no folder for it.
     """
-    if is_known_here() and args.submission is not None and not _wrote(args.output, args.submission):
-        check_new([args.submission], args.overwrite)
+    file: Path | None = args.submission
+    if file is None:
+        return
+    if not file.parent.is_dir() and file.parent.resolve() != args.output.resolve():
+        raise ValueError(f"--submission {file}: there is no folder {file.parent}")
+    if not _wrote(args.output, file):
+        check_new([file], args.overwrite)
 
 
 def _wrote(output: Path, file: Path) -> bool:

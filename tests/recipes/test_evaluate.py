@@ -270,6 +270,7 @@ def test_a_submission_for_images_without_labels(tmp_path: Path, photos: Path) ->
         (["--validation-split", "valid"], "no split named 'valid'; it has train"),
         (["--class-index", "no.txt"], "no file 'no.txt'"),
         (["--submission", "nowhere/top5.txt"], "there is no folder nowhere"),
+        (["--submission", "README.md"], "README.md is there already"),  # as in a job of several machines: found late
         (["--scales", "64"], "net.scales is [32, 48] there and [64] now"),
         (["--precision", "bf16"], "precision is 'fp32' there and 'bf16' now"),
     ],
