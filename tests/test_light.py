@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.commands import MISTAKES, python_words
+from benchmarks.command_lines import COMMANDS as LINES
+from benchmarks.command_lines import python_words
 from vgg_zoo_cli.main import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -15,7 +16,7 @@ LAUNCHER = "launch.py"
 """torchrun with its own options: it is PyTorch's."""
 
 HUB = ("build", "check", "plan", "publish", "verify", "lock")
-OURS = [command for command in MISTAKES if not command.startswith("vgg-zoo")]
+OURS = [command for command in LINES if not command.startswith("vgg-zoo")]
 CODE = """
 import runpy, sys
 first, *words = sys.argv[1:]
@@ -36,10 +37,7 @@ finally:
 
 def answered(command: str, options: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     """A command in a process of its own; the last line of its output names what it imported."""
-    words = python_words(command, options)
-    if words[0].endswith(".py"):
-        words[0] = str(ROOT / words[0])
-    line = [sys.executable, "-c", CODE, *words]
+    line = [sys.executable, "-c", CODE, *python_words(command, options)]
     return subprocess.run(line, cwd=cwd, capture_output=True, text=True, check=False)
 
 
@@ -70,10 +68,10 @@ def test_no_command_is_left_out() -> None:
     )
     vgg_zoo = ("vgg-zoo", *(f"vgg-zoo {name}" for name in COMMANDS))
     hub = ("python -m hub", *(f"python -m hub {name}" for name in HUB))
-    assert sorted(MISTAKES) == sorted((*vgg_zoo, *scripts, *hub))
+    assert sorted(LINES) == sorted((*vgg_zoo, *scripts, *hub))
 
 
-@pytest.mark.parametrize("command", MISTAKES)
+@pytest.mark.parametrize("command", LINES)
 def test_help_is_light(command: str) -> None:
     """And ends with the exit codes."""
     done = answered(command, "--help")
@@ -82,7 +80,7 @@ def test_help_is_light(command: str) -> None:
     assert "usage: " in done.stdout.lower()
 
 
-@pytest.mark.parametrize("command", MISTAKES)
+@pytest.mark.parametrize("command", LINES)
 def test_a_mistyped_option_is_light(command: str, tmp_path: Path) -> None:
     """One line with what may have been meant, and exit code 2."""
     line = refused(command, "--hepl", tmp_path)
@@ -91,11 +89,11 @@ def test_a_mistyped_option_is_light(command: str, tmp_path: Path) -> None:
     assert line.endswith("--help`")
 
 
-@pytest.mark.parametrize("command", MISTAKES)
+@pytest.mark.parametrize("command", LINES)
 def test_a_mistake_is_light(command: str, tmp_path: Path) -> None:
     """That of the benchmark."""
     (tmp_path / "README.md").touch()
-    assert "--help`" in refused(command, MISTAKES[command], tmp_path)
+    assert "--help`" in refused(command, LINES[command].mistake, tmp_path)
 
 
 @pytest.mark.parametrize("command", OURS)
