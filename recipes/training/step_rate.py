@@ -10,6 +10,8 @@ import torch
 from torch import nn
 
 import vgg_zoo  # noqa: F401 (registers the nets)
+from recipes.runtime.hardware import set_arithmetic, use_device
+from recipes.runtime.processes import keep_freed_memory
 
 STEPS = 3
 """Least number of measured steps, even where they take longer."""
@@ -46,11 +48,15 @@ def measure(device: str, seconds: float = 10, model: str = "vgg_d", side: int = 
 
     Args:
         device: One of `recipes.names.DEVICES`.
-        seconds: No further step begins after so many, but for the first `STEPS`. Making the net is not counted.
+        seconds: No step begins after this time, except that `STEPS` are always measured. Making the net is not counted.
         model: timm's name of the net; `options` are its.
         side: Of the images, in pixels.
     """
+    use_device(device)
     kind = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
+    set_arithmetic("fp32", torch.device(kind), deterministic=False)
+    if kind == "cpu":
+        keep_freed_memory()
     batch = 32 if kind == "cuda" else 4  # a CPU takes seconds for more
     net: nn.Module = timm.create_model(model, **options).to(kind).train()
     optimizer = torch.optim.SGD(net.parameters(), lr=1e-4, momentum=0.9)
