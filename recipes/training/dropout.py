@@ -21,6 +21,11 @@ class GlobalDropout(nn.Module):
         """(b, channels) or (b, channels, 1, 1) → the same shape; in eval mode, or at rate 0, x itself."""
         if not self.training or self.rate == 0:
             return x
+        if x.ndim == 4 and x.shape[2:] != (1, 1):
+            raise ValueError(
+                f"the net's map of a training crop has {x.shape[2]} × {x.shape[3]} positions and must have one; take a "
+                "smaller crop: --set crop_size=..."
+            )
         if self.mask is None or self.mask.shape != x.shape[:2]:
             raise ValueError(
                 f"a map of {tuple(x.shape)} (B, C, h, w) came to dropout with a mask of "

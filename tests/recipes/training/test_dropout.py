@@ -61,6 +61,17 @@ def test_a_mask_of_other_images_is_refused() -> None:
         layer(torch.ones(2, 3))
 
 
+def test_a_crop_of_more_than_one_position_is_refused() -> None:
+    """As --set crop_size=256 for a net that sees 224 pixels; in testing any map goes through."""
+    layer, x = GlobalDropout(0.5), torch.ones(3, 5, 2, 2)
+    layer.mask = torch.ones(3, 5, dtype=torch.bool)
+    with pytest.raises(
+        ValueError, match=r"has 2 × 2 positions and must have one; take a smaller crop: --set crop_size"
+    ):
+        layer(x)
+    assert layer.eval()(x) is x
+
+
 def test_a_net_is_trained_through_the_masks() -> None:
     """Both layers of the net are replaced, and dropped units get no gradient."""
     net = small(drop_rate=0.5).train()
