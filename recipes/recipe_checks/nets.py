@@ -12,7 +12,6 @@ import torch
 from recipes.recipe_checks.fields import ELSEWHERE, cannot_learn, check_finite, check_type, no_net, with_tag
 from vgg_zoo.entrypoints import predicts
 from vgg_zoo.images.preprocessing import Colours
-from vgg_zoo.layers import smallest_side
 from vgg_zoo.model import VGG
 
 
@@ -45,25 +44,11 @@ def _check_made(model: str, plain: str, crop_size: int) -> None:
             check_finite(f"model_args[{name!r}]", value)
     try:
         with torch.device("meta"):
-            net: Any = timm.create_model(model, num_classes=2, **arguments)
-            crop = torch.empty(1, 3, crop_size, crop_size)
-            net.eval()(crop)
-            cells = net.features(crop).shape[-1]
+            net = timm.create_model(model, num_classes=2, **arguments)
+            net.eval()(torch.empty(1, 3, crop_size, crop_size))
     except (TypeError, ValueError, RuntimeError) as error:
         options = ", ".join(name for name in known if name not in ELSEWHERE)
         raise ValueError(f"{model} cannot be made with model_args {arguments} ({error}); it takes {options}") from error
-    _check_one_position(net, cells, crop_size)
-
-
-def _check_one_position(net: Any, cells: int, crop_size: int) -> None:
-    """Dropout's masks are for one position of the FC layers; a crop above the net's own has several."""
-    positions = cells - net.pre_logits.input_kernel_size + 1
-    if positions > 1 and (net.pre_logits.drop.p or net.head.drop.p):
-        own = smallest_side(net)
-        raise ValueError(
-            f"crop_size {crop_size} is above the net's own, which is {own} pixels: its FC layers would see "
-            f"{positions} × {positions} positions. Give --set crop_size={own}, with train_scales and test_scale to fit"
-        )
 
 
 def check_colours(colours: Any) -> None:

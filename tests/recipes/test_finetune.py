@@ -151,9 +151,6 @@ def test_what_cannot_be_right_is_one_line_and_leaves_nothing(
 
     assert "there is no net 'nowhere' and no folder of this name" in said("--init-from", "nowhere")
     assert f"{data} is not a folder of a trained net: it has no config.json" in said("--init-from", data)
-    large = refusal(train.main, "--recipe", "finetune_small", "--init-from", net, *words[:4])
-    assert "crop_size 224 is above the net's own, which is 32 pixels" in large
-    assert "Give --set crop_size=32" in large
     wide = ["--init-from", net, "--set", "model_args.width_multiplier=0.3"]
     assert "the weights do not fit configuration A: misshapen" in said(*wide)
     kept = said("--init-from", net, "--set", "batch_size=2", recipe="pasted_digits_a")

@@ -93,10 +93,6 @@ def test_no_number_is_infinite_or_none(name: str, value: float) -> None:
         ({"model_args": {"std": np.float32(1)}}, "model_args must be plain data"),
         ({"model_args": {"head_kernel_size": 1.0}}, "model_args['head_kernel_size'] must be a whole number; got 1.0"),
         ({"model_args": {"width_multiplier": True}}, "model_args['width_multiplier'] must be a number; got True"),
-        (
-            {"model_args": {"head_kernel_size": 2}},
-            "crop_size 224 is above the net's own, which is 64 pixels: its FC layers would see 6 × 6 positions",
-        ),
         ({"model_args": {"initialisation": "he"}}, "unknown initialisation 'he'; choose from glorot, normal"),
         ({"model_args": {"drop_rate": 1.5}}, "model_args['drop_rate'] must be from 0 to 1; got 1.5"),
         ({"model_args": {"global_pool": ""}}, "unknown global_pool ''; choose from avg, max"),
