@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -168,7 +169,10 @@ def test_a_busy_process_computes_and_ends() -> None:
 
     def children() -> dict[int, int]:
         """The processes that this one has started, and how nice they are."""
-        stats = [path.read_text().rpartition(")")[2].split() for path in Path("/proc").glob("[0-9]*/stat")]
+        stats = []
+        for path in sorted(Path("/proc").glob("[0-9]*/stat")):
+            with suppress(OSError):  # it has ended meanwhile
+                stats.append(path.read_text().rpartition(")")[2].split())
         return {int(stat[3]): int(stat[16]) for stat in stats if int(stat[1]) == os.getpid()}
 
     before = os.nice(0)
