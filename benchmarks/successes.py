@@ -51,9 +51,8 @@ def shown(output: str, folder: Path) -> list[str]:
     for path, name in ((folder, "."), (folder.parent, ".."), (sys.executable, "python"), (ROOT, ".")):
         output = output.replace(str(path), name)
     lines = [line.rpartition("\r")[2].rstrip() for line in output.strip().split("\n")]
-    left_out = len(lines) - MOST_LINES
     half = MOST_LINES // 2
-    return [*lines[:half], f"[{left_out} more lines]", *lines[-half:]] if left_out > 1 else lines
+    return [*lines[:half], "[more lines]", *lines[-half:]] if len(lines) > MOST_LINES + 1 else lines
 
 
 def successes(commands: Iterable[str]) -> dict[str, Success]:

@@ -55,7 +55,7 @@ def test_outputs_are_shown_as_a_terminal_shows_them(tmp_path: Path) -> None:
     assert shown(said, folder) == ["$ python ./recipes/train.py", "100%", "wrote ./a, ../b"]
     assert shown("a\n" * (MOST_LINES + 1), folder) == ["a"] * (MOST_LINES + 1)
     long = shown("".join(f"{number}\n" for number in range(100)), folder)
-    assert (long[0], long[MOST_LINES // 2], long[-1]) == ("0", f"[{100 - MOST_LINES} more lines]", "99")
+    assert (long[0], long[MOST_LINES // 2], long[-1]) == ("0", "[more lines]", "99")
     assert len(long) == MOST_LINES + 1
 
 
