@@ -1,7 +1,9 @@
-"""Small nets, state dicts and a recorder of operators that several tests use."""
+"""Small nets, state dicts, a recorder of operators and a server that several tests use."""
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import timm
@@ -22,6 +24,19 @@ def small(name: str = "vgg_d", **changes: Any) -> VGG:
     model = timm.create_model(name, **SMALL | changes)
     assert isinstance(model, VGG)
     return model.eval()
+
+
+@contextmanager
+def serving(handler: Callable[..., BaseHTTPRequestHandler]) -> Iterator[str]:
+    """The address of a server on this machine that answers as the handler says."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 class _Recorder(TorchDispatchMode):

@@ -8,10 +8,9 @@ import os
 import re
 import shutil
 import subprocess
-import threading
 from collections.abc import Iterator
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 
 from tests.forked import ROOT, launcher
-from tests.helpers import small
+from tests.helpers import serving, small
 from tests.hub.nets import make_results, make_run
 from tests.recipes.box_sets import WNIDS, ilsvrc
 from tests.recipes.commands import ENVIRONMENT
@@ -161,13 +160,8 @@ def server(world: Path) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             """Nothing."""
 
-    served = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(world)))
-    thread = threading.Thread(target=served.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{served.server_port}"
-    served.shutdown()
-    thread.join()
-    served.server_close()
+    with serving(partial(Quiet, directory=str(world))) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")

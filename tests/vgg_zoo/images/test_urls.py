@@ -1,12 +1,12 @@
 """Images by their addresses, from a server in this process."""
 
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
 
+from tests.helpers import serving
 from vgg_zoo.images import urls
 from vgg_zoo.images.decoding import BadImageError
 from vgg_zoo.images.urls import fetched, is_url
@@ -55,12 +55,8 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
     """Its address."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as serving:
-        thread = threading.Thread(target=serving.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{serving.server_port}"
-        serving.shutdown()
-        thread.join()
+    with serving(Handler) as address:
+        yield address
 
 
 def test_the_bytes_come_whole(server: str) -> None:
