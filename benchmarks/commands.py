@@ -75,6 +75,7 @@ def main(words: Sequence[str] | None = None) -> None:
     """Measure, print and save the table."""
     parser = benchmark_parser(__doc__, "commands", 5, "fresh processes of each kind")
     args = parser.parse_args(words)
+    busy = f"Before the start, the load of the machine was {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores."
     seconds, answers = measured(args.rounds)
     succeeded = successes(COMMANDS)
     lines = [row(command, seconds[command], answers[command], succeeded[command]) for command in COMMANDS]
@@ -84,7 +85,6 @@ def main(words: Sequence[str] | None = None) -> None:
     ]
     goals = ", ".join(f"{kind} {most:g} s" for kind, most in MOST_SECONDS.items())
     about = f"Medians of {args.rounds} fresh processes on: {machine()}. Goals: at most {goals}; exit codes 0, 2, 2, 0."
-    busy = f"Load of the machine: {os.getloadavg()[1]:.1f} on {os.cpu_count()} cores; above that, times are noisy."
     note = "\n\n".join([f"{about} {busy} {NOTE}", *(section(command, succeeded[command]) for command in COMMANDS)])
     print(f"\n{write(args.output, lines, note, data)}")
 

@@ -86,6 +86,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     training = train.parse(["--recipe", names[0], "--data", args.data, *passed_on, *changes])  # a mistake is said now
     if args.measure and not args.plan:
         mine.error("--measure is for --plan")
+    if args.measure and training.precision not in (None, "fp32"):
+        mine.error(f"--measure takes steps in fp32; got --precision {training.precision}. Leave one of them out")
     args.device = training.device
     return args
 

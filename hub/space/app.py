@@ -44,7 +44,7 @@ try:
 except ImportError as error:
     if __name__ != "__main__":
         raise
-    sys.exit(f"error: {error.name} cannot be imported; install it: {install('space')}")
+    sys.exit(f"error: {error}; install what the page needs: {install('space')}")
 
 from vgg_zoo.entrypoints import predicts
 from vgg_zoo.evaluation import GRID, PROTOCOLS, DenseEvaluator

@@ -40,7 +40,7 @@ def add_submission(parser: argparse._ActionsContainer) -> None:
 def check_submission(args: argparse.Namespace) -> None:
     """A test replaces no file but the one that the same test wrote before, as its results.json says.
 
-    To be called where the file is written, and early where `is_known_here`.
+    Commands call it twice: while they parse, if `is_known_here()`, and before the work, where the file is written.
 
     Raises:
         ValueError: The file is there, or there is no folder for it.
@@ -56,8 +56,15 @@ def check_submission(args: argparse.Namespace) -> None:
 
 def _wrote(output: Path, file: Path) -> bool:
     try:
-        return str(file) in json.loads((output / "results.json").read_text())["command"]
-    except (OSError, ValueError, KeyError, TypeError):  # not finished, or damaged: it is read again by its command
+        words = json.loads((output / "results.json").read_text())["command"]
+        return any(Path(word.removeprefix("--submission=")) == file for word in words)
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+    ):  # not finished, or damaged: it is read again by its command
         return False
 
 

@@ -26,6 +26,7 @@ class StepRate:
         least: Of the slowest step.
         most: Of the fastest step.
         batch: Images of a step.
+        steps: That were measured.
         device: "cpu" or "cuda".
     """
 
@@ -33,13 +34,14 @@ class StepRate:
     least: float
     most: float
     batch: int
+    steps: int
     device: str
 
     def sentence(self) -> str:
         """What was measured."""
         return (
-            f"measured on this {self.device}: {self.least:.3g} to {self.most:.3g} in steps of {self.batch} image(s), "
-            "fp32, one process, without reading images"
+            f"measured on this {self.device}: {self.least:.3g} to {self.most:.3g} in {self.steps} steps of "
+            f"{self.batch} images in fp32, one process, without reading images"
         )
 
 
@@ -48,9 +50,13 @@ def measure(device: str, seconds: float = 10, model: str = "vgg_d", side: int = 
 
     Args:
         device: One of `recipes.names.DEVICES`.
-        seconds: No step begins after this time, except that `STEPS` are always measured. Making the net is not counted.
+        seconds: No step begins after this time, except that `STEPS` are always measured. The time begins with a step
+            that is not measured, after the net is made.
         model: timm's name of the net; `options` are its.
         side: Of the images, in pixels.
+
+    Raises:
+        MistypedError: There is no GPU, or the launcher forbids it.
     """
     use_device(device)
     kind = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
@@ -78,4 +84,4 @@ def measure(device: str, seconds: float = 10, model: str = "vgg_d", side: int = 
     while len(taken) < STEPS or time.perf_counter() - begin < seconds:
         taken.append(step())
     median, least, most = (batch / time_of(taken) for time_of in (statistics.median, max, min))
-    return StepRate(images=median, least=least, most=most, batch=batch, device=kind)
+    return StepRate(images=median, least=least, most=most, batch=batch, steps=len(taken), device=kind)

@@ -1,6 +1,7 @@
 """The benchmark of what commands answer."""
 
 import csv
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -69,7 +70,7 @@ def test_the_table_is_of_all_commands() -> None:
     page = RESULTS.with_suffix(".md").read_text()
     for name, typed in COMMANDS.items():
         assert f"```text\n{f'$ {name} {typed.success}'.rstrip()}\n" in page
-    assert str(ROOT) not in page
+    assert re.search(r"(?<![\w.])/(home|root|tmp|work|Users)/", page) is None  # no path of the machine that made it
 
 
 @pytest.mark.slow

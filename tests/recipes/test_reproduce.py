@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from recipes import reproduce
 from recipes.data.source import load
 from recipes.recipe import load_recipe
+from recipes.runtime.hardware import device_restored
 from recipes.training.reproduce import chain, errors, in_words, names_of, plan
 from recipes.training.step_rate import StepRate, measure
 from tests.forked import launcher
@@ -67,32 +68,43 @@ def test_a_plan_without_a_rate_names_what_it_assumes(tmp_path: Path) -> None:
 
 def test_a_plan_takes_a_measured_rate(tmp_path: Path) -> None:
     """And says how it was measured, and how much the steps differed."""
-    rate = StepRate(images=100, least=80, most=125, batch=4, device="cpu")
+    rate = StepRate(images=100, least=80, most=125, batch=4, steps=9, device="cpu")
     lines = plan(chain(["vgg_d_s256"], tmp_path), images=1_281_167, rate=rate).splitlines()
     assert re.search(r" 11\.0 days +to do$", lines[2])  # 94,720,000 images at 100 a second
-    last = "images/s of net D, measured on this cpu: 80 to 125 in steps of 4 image(s), fp32, one process, without "
+    last = "images/s of net D, measured on this cpu: 80 to 125 in 9 steps of 4 images in fp32, one process, without "
     assert f"left at 100 {last}" in lines[3]
 
 
 def test_a_measurement_is_of_whole_steps() -> None:
     """At least three of them, however short the time; the median is between the slowest and the fastest."""
-    found = measure(
-        "cpu", seconds=0, model="vgg_a", side=32, width_multiplier=0.05, head_hidden_size=8, head_kernel_size=1
-    )
+    narrow = {"width_multiplier": 0.05, "head_hidden_size": 8, "head_kernel_size": 1}
+    with device_restored():
+        found = measure("cpu", seconds=0, model="vgg_a", side=32, **narrow)
     assert 0 < found.least <= found.images <= found.most
-    assert (found.batch, found.device) == (4, "cpu")
+    assert (found.batch, found.steps, found.device) == (4, 3, "cpu")
 
 
 def test_the_plan_is_measured_on_request(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """On the device that the trainings would take; with --rate it is refused."""
-    rate = StepRate(images=100, least=80, most=125, batch=4, device="cpu")
+    rate = StepRate(images=100, least=80, most=125, batch=4, steps=9, device="cpu")
     monkeypatch.setattr("recipes.training.reproduce.measure", {"cpu": rate}.__getitem__)
     words = ["--data", "ILSVRC/imagenet-1k", "--output", str(tmp_path / "runs"), "--plan", "--measure"]
     assert reproduce.main([*words, "--device", "cpu"]) == 0
-    assert "measured on this cpu: 80 to 125" in capsys.readouterr().out
+    assert "measured on this cpu: 80 to 125 in 9 steps of 4 images" in capsys.readouterr().out
     assert "not allowed with argument" in refusal(reproduce.main, *words, "--rate", "3", code=2)
+    assert "--measure is for --plan" in refusal(reproduce.main, "--data", "digits", "--measure", code=2)
+    assert "--measure takes steps in fp32; got --precision bf16" in refusal(
+        reproduce.main, *words, "--precision", "bf16", code=2
+    )
+
+
+def test_a_measurement_on_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a training there is; it does not take the CPU instead."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    words = ["--data", "ILSVRC/imagenet-1k", "--plan", "--measure", "--device", "cuda"]
+    assert "--device cuda: PyTorch sees no GPU here" in refusal(reproduce.main, *words, code=2)
 
 
 def test_the_plan_of_imagenet_needs_no_data(tmp_path: Path) -> None:
