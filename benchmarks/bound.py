@@ -1,7 +1,6 @@
 """What a pass of ours takes at least, by what the machine does at best: multiplications and memory."""
 
 from dataclasses import dataclass
-from math import ceil, prod
 from typing import Any
 
 import torch
@@ -37,7 +36,7 @@ class Work:
     Attributes:
         float32: Multiplications, with their additions, of layers in float32.
         bf16: Of those in bfloat16.
-        bytes: Read from memory: the images, and once each weight in the form in which it is multiplied.
+        bytes: Read from memory: the images, and once each weight in the form that is stored.
     """
 
     float32: float
@@ -57,14 +56,6 @@ def work_of(fast: Any, height: int, width: int, batch: int) -> Work:
     read = 4.0 * (batch * 3 * height * width + fc8)
     for layer in fast.plan(height, width, batch).layers:
         kind = "bf16" if layer.arithmetic == "bf16" else "float32"
-        tile = 4 if layer.arithmetic.startswith("winograd") else 1
         multiplications[kind] += layer.multiplications * 1e9
-        weights = layer.multiplications * 1e9 / (batch * prod(ceil(length / tile) for length in _map(layer.map)))
-        read += (2 if kind == "bf16" else 4) * weights
+        read += (2 if kind == "bf16" else 4) * layer.weights
     return Work(multiplications["float32"], multiplications["bf16"], read)
-
-
-def _map(size: str) -> list[int]:
-    """Height and width of a plan's "C×h×w"."""
-    _, *sides = map(int, size.split("×"))
-    return sides

@@ -185,10 +185,10 @@ def test_a_busy_process_computes_and_ends() -> None:
 
 
 def test_the_bound_is_the_larger_of_two_times(tmp_path: Path) -> None:
-    """Of multiplying and of reading: FC weights, the first layer's, and four times those of Winograd's layers."""
+    """Of multiplying and of reading: all weights, and four times those that are stored transformed."""
     subject = Subject("A", tmp_path, 1)
     work = work_of(subject.fast, 224, 224, 8)
-    assert work.bytes == pytest.approx(4 * (8 * 3 * 224**2 + 123_633_664 + 1728 + 4 * 9_216_000), rel=1e-6)
+    assert work.bytes == pytest.approx(4 * (8 * 3 * 224**2 + 123_633_664 + 1728 + 4 * 958_464 + 8_257_536), rel=1e-6)
     assert work.bf16 == 0
     direct, conv5 = 86_704_128 + 123_633_664, 2 * 14**2 * 9 * 512**2
     winograd = (7_609_090_048 - direct - conv5) / 4 + conv5 * (4 * 4 * 36) / (14 * 14 * 9)
@@ -204,8 +204,8 @@ def test_the_bound_is_the_larger_of_two_times(tmp_path: Path) -> None:
 def test_layers_in_bfloat16_have_its_rate_and_half_the_bytes() -> None:
     """One layer of each kind, whose weights are 3 and 5 numbers; fc8 has 2."""
     layers = [
-        SimpleNamespace(map="3×1×1", arithmetic="product", multiplications=3e-9),
-        SimpleNamespace(map="5×1×1", arithmetic="bf16", multiplications=5e-9),
+        SimpleNamespace(weights=3, arithmetic="product", multiplications=3e-9),
+        SimpleNamespace(weights=5, arithmetic="bf16", multiplications=5e-9),
     ]
     fast = SimpleNamespace(
         plan=lambda height, width, batch: SimpleNamespace(layers=layers),

@@ -205,10 +205,12 @@ class Bf16FullyConnected(FastFullyConnected):
         weight, bias, kernel: As in `FastFullyConnected`.
     """
 
-    arithmetic = "bf16", "limited by reading the weights, half the bytes"
-
     def __init__(self, weight: Tensor, bias: Tensor, kernel: str) -> None:
         super().__init__(weight.to(torch.bfloat16), bias, kernel)
+
+    def choice(self, rows: int, columns: int) -> tuple[str, str]:
+        """Arithmetic and reason; the same for any number of windows."""
+        return "bf16", "limited by reading the weights, half the bytes"
 
     def forward(self, x: Tensor, relu: bool = False) -> Tensor:
         """(B, C, h, w) → (B, out, h - k + 1, w - k + 1), float32, optionally with a ReLU."""

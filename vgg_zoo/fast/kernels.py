@@ -19,6 +19,8 @@ from vgg_zoo.fast.library import NotBuiltError, library
 
 _FLOATS: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}  # independent of PyTorch's defaults
 _AMX_NUMBERS = 2**18  # of a block of rows, which fits into L2 together with the weights of 32 outputs
+_MOST_STORED = 2**16  # channels times outputs of a weight whose U, 10 MB, is stored
+_V_NUMBERS = 2**22  # of V, 16 MB, that threads share
 _lock = threading.Lock()
 _found: list[Any] = []  # after the first attempt: the kernels, or the reason why there are none
 
@@ -45,22 +47,29 @@ def why_not() -> str | None:
 def _checked(found: "Kernels") -> "Kernels":
     """The kernels, after a check that each computes what PyTorch does: a compiler may be broken."""
     generator = torch.Generator("cpu").manual_seed(0)
-    shapes = ((1, 32, 9, 11), (48, 32, 3, 3), (48,))
-    x, weight, bias = (torch.randn(shape, generator=generator, **_FLOATS) for shape in shapes)
+    shapes = ((1, 32, 9, 11), (48, 32, 3, 3), (48,), (_MOST_STORED // 32 + 64, 32, 3, 3), (64, 32, 7, 7))
+    x, weight, bias, wide, fc6 = (torch.randn(shape, generator=generator, **_FLOATS) for shape in shapes)
     image, first, matrix = x[:, :3], weight[:, :3], weight[:, :, 1, 1].contiguous()
+    zeros = torch.zeros(len(wide), **_FLOATS)
 
     def rows(maps: Tensor) -> Tensor:
         return maps.permute(0, 2, 3, 1).contiguous()
 
-    def empty() -> Tensor:
-        return torch.empty(1, 9, 11, 48, **_FLOATS)
+    def empty(outputs: int = 48) -> Tensor:
+        return torch.empty(1, 9, 11, outputs, **_FLOATS)
 
     for name, y, expected in (
         (
             "winograd",
-            found.winograd(rows(x), found.transformed_weight(weight), bias, empty(), relu=False),
+            found.winograd(rows(x), found.winograd_weight(weight), bias, empty(), relu=False),
             F.conv2d(x, weight, bias, padding=1),
         ),
+        (
+            "winograd",
+            found.winograd(rows(x), found.winograd_weight(wide), zeros, empty(len(wide)), relu=False),
+            F.conv2d(x, wide, padding=1),
+        ),
+        ("fc6", found.fc6(rows(x), fc6, zeros, relu=False), F.conv2d(x, fc6)),
         (
             "first",
             found.first(F.pad(image, (1, 1, 1, 1)).contiguous(), found.first_weight(first), bias, empty(), relu=False),
@@ -144,7 +153,8 @@ class Kernels:
 
     def __init__(self, library: ctypes.CDLL) -> None:
         self._library = library
-        library.vgg_v_floats.restype = library.vgg_m_floats.restype = ctypes.c_long
+        for function in ("vgg_stored_floats", "vgg_streamed_floats", "vgg_fc6_floats"):
+            getattr(library, function).restype = ctypes.c_long
         self.panel, self.rows = int(library.vgg_panel()), int(library.vgg_rows())
         self.takes_bf16 = hasattr(library, "vgg_product_bf16")  # if the processor has AVX512-BF16
         self.takes_amx = hasattr(library, "vgg_amx_allowed") and bool(library.vgg_amx_allowed())
@@ -155,9 +165,15 @@ class Kernels:
         """Call a function of the library on tensors that stay alive until it returns."""
         return getattr(self._library, name)(*map(_in_c, arguments))
 
-    def transformed_weight(self, weight: Tensor) -> Tensor:
-        """U of a weight (K, C, 3, 3), in the order in which the kernel reads it."""
-        return self._ordered("vgg_transform_weight", weight, 36)
+    def winograd_weight(self, weight: Tensor) -> Tensor:
+        """A weight (K, C, 3, 3) in the form that `winograd` reads.
+
+        It is U if that stays in the cache (10 MB at most), and else the weight itself, of which the kernel transforms
+        panels in the cache. This depends on C and K alone.
+        """
+        if weight.shape[0] * weight.shape[1] <= _MOST_STORED:
+            return self._ordered("vgg_transform_weight", weight, 36)
+        return self._ordered("vgg_panel_weight", weight, 9)
 
     def first_weight(self, weight: Tensor) -> Tensor:
         """The first layer's weight (K, C, 3, 3), in the order in which the kernel reads it."""
@@ -173,12 +189,12 @@ class Kernels:
         """Size in numbers of a reordered weight, whose outputs fill whole panels."""
         return points * channels * -(-outputs // self.panel) * self.panel
 
-    def winograd(self, x: Tensor, u: Tensor, bias: Tensor, y: Tensor, *, relu: bool, pool: bool = False) -> Tensor:
+    def winograd(self, x: Tensor, weight: Tensor, bias: Tensor, y: Tensor, *, relu: bool, pool: bool = False) -> Tensor:
         """A 3 × 3 convolution with padding 1 by F(4×4, 3×3), into y; C and K multiples of 16.
 
         Args:
             x: (B, h, w, C).
-            u: A weight of `transformed_weight`.
+            weight: A weight of `winograd_weight`.
             bias: (K,).
             y: (B, h, w, K), or with `pool` half of h and w; the shape of y says whether they are rounded up or down.
             relu: Apply the ReLU.
@@ -186,28 +202,57 @@ class Kernels:
         """
         batch, height, width, channels = x.shape
         outputs, threads = y.shape[3], torch.get_num_threads()
-        assert u.numel() == self._numbers(36, channels, outputs)
         assert bias.numel() == outputs
         tiles = batch * -(-height // 4) * -(-width // 4)
-        together, block = self._blocks(channels * outputs, channels + outputs, tiles, threads)
-        floats = self._call("vgg_v_floats", channels, block) + self._call("vgg_m_floats", outputs, block)
-        space = WORKSPACE.take("V and M", floats * (1 if together else threads))
-        shape = (batch, height, width, channels, outputs, y.shape[1], y.shape[2])
-        zeros = _zeros(channels)
-        self._call("vgg_winograd", x, u, bias, y, shape, relu, pool, together, block, space, zeros, threads)
+        shape, zeros = (batch, height, width, channels, outputs, y.shape[1], y.shape[2]), _zeros(channels)
+        if channels * outputs > _MOST_STORED:
+            assert weight.numel() == self._numbers(9, channels, outputs)
+            block = max(1, min(tiles, _V_NUMBERS // (36 * channels)))
+            space = self._space("vgg_streamed_floats", channels, block, threads)
+            self._call("vgg_streamed", x, weight, bias, y, shape, relu, pool, block, space, zeros, threads)
+            return y
+        assert weight.numel() == self._numbers(36, channels, outputs)
+        together, block = self._blocks(channels + outputs, tiles, threads)
+        space = self._space("vgg_stored_floats", channels, outputs, together, block, threads)
+        self._call("vgg_stored", x, weight, bias, y, shape, relu, pool, together, block, space, zeros, threads)
         return y
 
-    def _blocks(self, weights: int, channels: int, tiles: int, threads: int) -> tuple[bool, int]:
-        """Whether threads share a block of tiles, and how many tiles it has.
+    def _space(self, function: str, *arguments: int) -> Tensor:
+        return WORKSPACE.take("V and M", self._call(function, *arguments))
 
-        If the weights are small (U under 10 MB, which stays in the cache), each thread has its own block, whose V and M
-        stay in L2. Larger weights are read once for as many tiles as fit into 16 MB of V and M, each part by one
-        thread.
+    def _blocks(self, channels: int, tiles: int, threads: int) -> tuple[bool, int]:
+        """Whether threads share a block of tiles, and how many tiles it has, for a weight whose U is stored.
+
+        If there are many tiles, each thread has its own block, whose V and M stay in L2. Otherwise, threads share as
+        many as fit into 16 MB of V and M, and each part of U is read by one thread.
         """
         block = 14 if self.rows == 14 else 3 * self.rows
-        if weights <= 2**16 and tiles >= 2 * threads * block:
+        if tiles >= 2 * threads * block:
             return False, block
         return True, max(1, min(tiles, 2**22 // (36 * channels)))
+
+    def fc6(self, x: Tensor, weight: Tensor, bias: Tensor, *, relu: bool) -> Tensor:
+        """fc6 at every place of a map where its window fits, by F(2×2, 7×7).
+
+        Args:
+            x: (B, h, w, C), h and w at least 7, C a multiple of 16.
+            weight: (K, C, 7, 7), contiguous, K a multiple of `panel`.
+            bias: (K,).
+            relu: Apply the ReLU.
+
+        Returns:
+            (B, h - 6, w - 6, K).
+        """
+        (batch, height, width, channels), outputs, threads = x.shape, len(weight), torch.get_num_threads()
+        assert weight.is_contiguous()
+        assert outputs % self.panel == 0
+        y = torch.empty(batch, height - 6, width - 6, outputs, **_FLOATS)
+        tiles = batch * -(-y.shape[1] // 2) * -(-y.shape[2] // 2)
+        block = max(1, min(tiles, _V_NUMBERS // (64 * channels)))
+        space = self._space("vgg_fc6_floats", channels, block, threads)
+        shape = (batch, height, width, channels, outputs, y.shape[1], y.shape[2])
+        self._call("vgg_fc6", x, weight, bias, y, shape, relu, block, space, _zeros(channels), threads)
+        return y
 
     def first(self, x: Tensor, weight: Tensor, bias: Tensor, y: Tensor, *, relu: bool) -> Tensor:
         """A 3 × 3 convolution of few channels with padding 1: x (B, C, h + 2, w + 2), padded; y (B, h, w, K).

@@ -44,7 +44,7 @@ class FastLayer:
 
 
 class FastConv(FastLayer, nn.Conv2d):
-    """A convolution of the trunk. If `winograd.choice` transforms it, it stores U beside the weight.
+    """A convolution of the trunk. If `winograd.choice` transforms it, it also stores the weight in its kernel's form.
 
     Args:
         conv: The layer that it replaces.
@@ -93,7 +93,7 @@ class FastConv(FastLayer, nn.Conv2d):
             return winograd.transformed_weight(weight)
         kernels = compiled.kernels()
         assert kernels is not None
-        return kernels.first_weight(weight) if kind == "first" else kernels.transformed_weight(weight)
+        return kernels.first_weight(weight) if kind == "first" else kernels.winograd_weight(weight)
 
     def choice(self, height: int, width: int) -> tuple[str, str]:
         """Arithmetic and reason at a map's size; see `winograd.choice`."""
@@ -174,7 +174,7 @@ class FastLRN(FastLayer, LocalResponseNormalisation):
 
 
 class FastFullyConnected(FastLayer, nn.Conv2d):
-    """fc6 or fc7 as a matrix product over windows of the map (Sect. 3.2); it shares the model's weight.
+    """fc6 or fc7 over windows of the map (Sect. 3.2), as a matrix product or by Winograd; it shares the model's weight.
 
     Args:
         weight: (out, C, k, k).
@@ -182,7 +182,6 @@ class FastFullyConnected(FastLayer, nn.Conv2d):
         kernel: "compiled" or "torch".
     """
 
-    arithmetic = "product", "limited by reading the weights"
     bias: Tensor
 
     def __init__(self, weight: Tensor, bias: Tensor, kernel: str) -> None:
@@ -191,11 +190,22 @@ class FastFullyConnected(FastLayer, nn.Conv2d):
         self.bias = nn.Parameter(bias, requires_grad=False)
         self.use(kernel)
 
+    def choice(self, rows: int, columns: int) -> tuple[str, str]:
+        """Arithmetic and reason for that many windows; see `winograd.choice_of_fc`."""
+        kernels = compiled.kernels() if self.kernel == "compiled" and _is_plain(self.weight) else None
+        if kernels is None:
+            return winograd.choice_of_fc("torch", 1, self, rows, columns)
+        return winograd.choice_of_fc("compiled", kernels.panel, self, rows, columns)
+
     def forward(self, x: Tensor, relu: bool = False) -> Tensor:
         """(B, C, h, w) → (B, out, h - k + 1, w - k + 1), optionally with a ReLU; many windows are computed in parts."""
-        columns = x.shape[3] - self.kernel_size[1] + 1
-        most = max(1, _MOST_WINDOWS // max(1, columns * x.shape[0]))
-        rows, kernel = x.shape[2] - self.kernel_size[0] + 1, self.kernel_size[0]
+        rows, columns = (x.shape[2 + i] - self.kernel_size[i] + 1 for i in (0, 1))
+        takes = _is_plain(x) and x.shape[1] == self.in_channels
+        if takes and self.choice(rows, columns)[0] == "winograd":
+            kernels = compiled.kernels()
+            assert kernels is not None
+            return as_map(kernels.fc6(as_rows(x), self.weight, self.bias, relu=relu))
+        most, kernel = max(1, _MOST_WINDOWS // max(1, columns * x.shape[0])), self.kernel_size[0]
         parts = [self._rows(x[:, :, top : top + most + kernel - 1], relu) for top in range(0, rows, most)]
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
 

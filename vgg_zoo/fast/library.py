@@ -11,7 +11,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-SOURCES = tuple(Path(__file__).with_name(name) for name in ("winograd.cpp", "amx.cpp"))
+SOURCES = tuple(Path(__file__).with_name(name) for name in ("winograd.cpp", "direct.cpp", "amx.cpp"))
+HEADER = Path(__file__).with_name("vectors.h")
 ONE_THREAD = ("-O3", "-march=native", "-fno-math-errno", "-std=c++17", "-fPIC", "-c")
 COMPILE = (*ONE_THREAD, "-fopenmp")
 LINK = ("-shared",)  # PyTorch's own OpenMP is already loaded; a second one would have its own threads
@@ -87,7 +88,7 @@ def _key(compiler: list[str], flags: tuple[str, ...]) -> str:
     """A hash of everything that the library depends on: source, flags, compiler and CPU."""
     version = subprocess.run([*compiler, "--version"], capture_output=True, timeout=_SECONDS, check=True).stdout  # noqa: S603
     parts = [
-        *(source.read_bytes() for source in SOURCES),
+        *(source.read_bytes() for source in (*SOURCES, HEADER)),
         " ".join([*compiler, *flags, *LINK]).encode(),
         version,
         _cpu().encode(),

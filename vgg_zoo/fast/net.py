@@ -34,7 +34,8 @@ def fast_inference(model: nn.Module, *, kernel: str = "auto", precision: str | N
 
     On a CPU in float32, 3 × 3 convolutions run by Winograd's F(4×4, 3×3) (Lavin & Gray 2015), which needs a quarter of
     the multiplications. `vgg_zoo.fast.winograd.choice` decides where this is faster. It is a fixed rule that depends
-    only on a layer's channels and its map's size, so an image's scores do not depend on the other images.
+    only on a layer's channels and its map's size, so an image's scores do not depend on the other images. fc6 over a
+    map of 30 windows or more runs by F(2×2, 7×7).
 
     Batch norm is folded into the weights. Bias, ReLU and max-pool are fused with the convolution, maps are NHWC in
     reused buffers, and FC layers are matrix products. The kernels are C++; this machine's compiler builds them at the
@@ -43,10 +44,11 @@ def fast_inference(model: nn.Module, *, kernel: str = "auto", precision: str | N
 
     Outputs differ from the net's by rounding: by about 1e-6 of their norm; the tests allow 1e-4.
 
-    Memory: U, the transformed weights, take four times as much as the trunk's (net E: 320 MB). FC weights are shared
-    with the model. So the copy does not follow changes of the model: after a change in place, as by an optimizer or
-    `load_state_dict`, it refuses to run, because it would mix old and new weights. `copy.deepcopy(model)` first makes
-    it independent. Several threads may use it at once.
+    Memory: a copy of net E takes 108 MB. The weights of layers of up to 256 channels are transformed once; those of
+    wider layers are only reordered, and transformed in the cache in each call. (Plain PyTorch transforms them once,
+    too: 320 MB.) FC weights are shared with the model, so the copy does not follow changes of the model: after a
+    change in place, as by an optimizer or `load_state_dict`, it refuses to run, because it would mix old and new
+    weights. `copy.deepcopy(model)` first makes it independent. Several threads may use it at once.
 
     With `precision="bf16"`, FC layers multiply bfloat16; on a CPU with AMX, so do the convolutions except the first.
     Sums, fc8 and all outputs are float32 (`vgg_zoo.fast.bf16`). Weights are rounded once, and the copy does not hold

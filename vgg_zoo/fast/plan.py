@@ -14,14 +14,15 @@ from vgg_zoo.model import prepare
 
 @dataclass(frozen=True, slots=True)
 class PlannedLayer:
-    """A layer of a plan: its name in the paper, its map "C×h×w", arithmetic, billions of multiplications, and the
-    reason."""
+    """A layer of a plan: its name in the paper, its map "C×h×w", arithmetic, billions of multiplications, the reason,
+    and how many numbers of its weight it reads."""
 
     name: str
     map: str
     arithmetic: str
     multiplications: float
     reason: str
+    weights: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +49,20 @@ def planned_layers(net: Any, height: int, width: int, batch: int) -> Iterator[Pl
         elif isinstance(module, FastConv):
             kind, reason = module.choice(height, width)
             places = 36 / 9 * -(-height // 4) * -(-width // 4) if kind == "winograd" else height * width
-            count = batch * places * module.weight.numel() / 1e9
-            yield PlannedLayer(next(convs), f"{module.out_channels}×{height}×{width}", kind, count, reason)
+            read = module.weight if kind == "direct" or module.ordered is None else module.ordered
+            yield _planned(next(convs), module, (height, width), (kind, reason), batch * places, read.numel())
     hidden: Any = net.pre_logits
     for name, layer in (("fc6", hidden.fc1), ("fc7", hidden.fc2)) if hasattr(hidden, "fc1") else ():
         side = layer.kernel_size[0]
         height, width = (max(length, side) - side + 1 for length in (height, width))
-        shape, count = f"{layer.out_channels}×{height}×{width}", batch * height * width * layer.weight.numel() / 1e9
-        kind, reason = layer.arithmetic
-        yield PlannedLayer(name, shape, kind, count, reason)
+        kind, reason = layer.choice(height, width)
+        places = 64 / 49 * -(-height // 2) * -(-width // 2) if kind == "winograd" else height * width
+        yield _planned(name, layer, (height, width), (kind, reason), batch * places, layer.weight.numel())
+
+
+def _planned(
+    name: str, layer: Any, size: tuple[int, int], choice: tuple[str, str], places: float, weights: int
+) -> PlannedLayer:
+    """A layer that multiplies its weight, as it was, at so many places."""
+    shape = f"{layer.out_channels}×{size[0]}×{size[1]}"
+    return PlannedLayer(name, shape, choice[0], places * layer.weight.numel() / 1e9, choice[1], weights)

@@ -80,6 +80,27 @@ def choice(kernel: str, conv: nn.Conv2d, height: int, width: int) -> tuple[str, 
     return "winograd", "a quarter of the multiplications"
 
 
+LEAST_WINDOWS = 30  # of a map: with fewer, transforming the weight takes longer than it saves
+
+
+def choice_of_fc(kernel: str, panel: int, layer: nn.Conv2d, height: int, width: int) -> tuple[str, str]:
+    """The faster arithmetic for an FC layer over a map, and why: a rule like `choice`, for the same reasons.
+
+    Args:
+        kernel: "compiled" or "torch".
+        panel: The kernel takes multiples of this many outputs.
+        layer: The layer, as a convolution.
+        height, width: Size of its windows' map in cells.
+
+    Returns:
+        "winograd" or "product"; and the reason.
+    """
+    fits = layer.kernel_size == (7, 7) and layer.in_channels % 16 == 0 and layer.out_channels % panel == 0
+    if kernel == "compiled" and fits and height * width >= LEAST_WINDOWS and layer.weight.is_contiguous():
+        return "winograd", "windows overlap: a third of the multiplications by F(2×2, 7×7)"
+    return "product", "limited by reading the weights" if height * width == 1 else "a product over the map's windows"
+
+
 @lru_cache(maxsize=8)
 def _squared(rows: tuple[tuple[float, ...], ...], dtype: torch.dtype) -> Tensor:
     """The Kronecker square of a matrix, which transforms both dimensions at once."""

@@ -1,5 +1,5 @@
-// The kernels of winograd.cpp and amx.cpp on shapes drawn at random, against sums in double, without PyTorch: for sanitizers, and for
-// CPUs that only an emulator has. Every buffer has exactly the size that the kernels may use and lies alone on the heap.
+// The kernels on shapes drawn at random, against sums in double, without PyTorch: for sanitizers, and for CPUs that only
+// an emulator has. Every buffer has exactly the size that the kernels may use and lies alone on the heap.
 //
 //     kernel_check CASES    CASES shapes for each kernel; exit code 1 and a line for each that is wrong
 #include <algorithm>
@@ -13,11 +13,17 @@
 extern "C" {
 int vgg_panel();
 int vgg_rows();
-long vgg_v_floats(long channels, long tiles);
-long vgg_m_floats(long outputs, long tiles);
+long vgg_stored_floats(long channels, long outputs, long together, long tiles, long threads);
+long vgg_streamed_floats(long channels, long tiles, long threads);
+long vgg_fc6_floats(long channels, long tiles, long threads);
 void vgg_transform_weight(const float* weight, float* u, long channels, long outputs);
-void vgg_winograd(const float* x, const float* u, const float* bias, float* y, const long* shape, long relu, long pool,
-                  long together, long tiles, float* space, const float* zeros, long threads);
+void vgg_panel_weight(const float* weight, float* w, long channels, long outputs);
+void vgg_stored(const float* x, const float* u, const float* bias, float* y, const long* shape, long relu, long pool,
+                long together, long tiles, float* space, const float* zeros, long threads);
+void vgg_streamed(const float* x, const float* w, const float* bias, float* y, const long* shape, long relu, long pool,
+                  long tiles, float* space, const float* zeros, long threads);
+void vgg_fc6(const float* x, const float* w, const float* bias, float* y, const long* shape, long relu, long tiles,
+             float* space, const float* zeros, long threads);
 void vgg_first_weight(const float* weight, float* w, long channels, long outputs);
 void vgg_first(const float* x, const float* w, const float* bias, float* y, const long* shape, long relu, long threads);
 void vgg_normalise(float* x, long cells, long channels, float k, float scale, long threads);
@@ -113,37 +119,89 @@ static Doubles pooled(const double* y, const long* shape, long down, long across
     return found;
 }
 
-static void winograd() {
-    const long channels = 16 * drawn(1, 4), outputs = 16 * drawn(1, 4), batch = drawn(1, 3), threads = drawn(1, 2);
-    const long height = drawn(1, 19), width = drawn(1, 19);
+static Doubles matrix_product(const float* x, const float* w, const float* bias, long rows, long inputs, long outputs,
+                              long relu) {
+    Doubles found(new double[rows * outputs]);
+    for (long r = 0; r < rows; r++)
+        for (long n = 0; n < outputs; n++) {
+            double sum = bias[n];
+            for (long i = 0; i < inputs; i++) sum += (double)x[r * inputs + i] * w[n * inputs + i];
+            found[r * outputs + n] = relu ? std::max(sum, 0.0) : sum;
+        }
+    return found;
+}
+
+// `streaming`: the weight is transformed at each call, panel by panel.
+static void winograd(bool streaming) {
+    const long channels = 16 * drawn(1, streaming ? 10 : 4), outputs = 16 * drawn(1, 4), batch = drawn(1, 3);
+    const long height = drawn(1, 19), width = drawn(1, 19), threads = drawn(1, 2);
     long pool = drawn(0, 2), relu = pool ? 1 : drawn(0, 1), together = drawn(0, 1);  // pool 1: rounded down, 2: up
     if (pool == 1 && std::min(height, width) == 1) pool = 2;
     const long up = pool == 2, down = pool ? (height + up) / 2 : height, across = pool ? (width + up) / 2 : width;
     const long total = batch * ((height + 3) / 4) * ((width + 3) / 4);
     const long sizes[] = {1, drawn(1, total), std::min<long>(total, 3 * vgg_rows()), total, total + drawn(1, 9)};
-    const long tiles = sizes[drawn(0, 4)], padded = (outputs + vgg_panel() - 1) / vgg_panel() * vgg_panel();
-    const long shape[] = {batch, height, width, channels, outputs, down, across};
+    const long most = sizes[drawn(0, 4)], padded = (outputs + vgg_panel() - 1) / vgg_panel() * vgg_panel();
 
-    Floats x = numbers(batch * height * width * channels), weight = numbers(outputs * channels * 9), bias = numbers(outputs);
-    Floats u = empty(36 * channels * padded), y = empty(batch * down * across * outputs), zeros(new float[channels]());
-    Floats space = empty((vgg_v_floats(channels, tiles) + vgg_m_floats(outputs, tiles)) * (together ? 1 : threads));
-    vgg_transform_weight(weight.get(), u.get(), channels, outputs);
-    vgg_winograd(x.get(), u.get(), bias.get(), y.get(), shape, relu, pool != 0, together, tiles, space.get(), zeros.get(),
-                 threads);
+    Floats weight = numbers(outputs * channels * 9), bias = numbers(outputs), zeros(new float[channels]());
+    Floats ordered = empty((streaming ? 9 : 36) * channels * padded);
+    (streaming ? vgg_panel_weight : vgg_transform_weight)(weight.get(), ordered.get(), channels, outputs);
+    auto convolve = [&](const float* x, float* y, long images, long tiles, long workers) {
+        const long shape[] = {images, height, width, channels, outputs, down, across};
+        const long floats = streaming ? vgg_streamed_floats(channels, tiles, workers)
+                                      : vgg_stored_floats(channels, outputs, together, tiles, workers);
+        Floats space = empty(floats);
+        if (streaming)
+            vgg_streamed(x, ordered.get(), bias.get(), y, shape, relu, pool != 0, tiles, space.get(), zeros.get(), workers);
+        else
+            vgg_stored(x, ordered.get(), bias.get(), y, shape, relu, pool != 0, together, tiles, space.get(), zeros.get(),
+                       workers);
+    };
+    Floats x = numbers(batch * height * width * channels), y = empty(batch * down * across * outputs);
+    convolve(x.get(), y.get(), batch, most, threads);
 
     auto pixel = [&](long image, long c, long i, long j) { return x[((image * height + i) * width + j) * channels + c]; };
+    const long shape[] = {batch, height, width, channels, outputs};
     Doubles expected = convolution(pixel, weight.get(), bias.get(), shape, relu);
     if (pool) expected = pooled(expected.get(), shape, down, across);
     char text[200];
     std::snprintf(text, sizeof text, "%ld x %ld x %ld, %ld -> %ld, pool %ld, together %ld, tiles %ld of %ld, threads %ld",
-                  batch, height, width, channels, outputs, pool, together, tiles, total, threads);
-    compare("winograd", y.get(), expected.get(), batch * down * across * outputs, text);
+                  batch, height, width, channels, outputs, pool, together, most, total, threads);
+    const char* kernel = streaming ? "streamed" : "stored";
+    compare(kernel, y.get(), expected.get(), batch * down * across * outputs, text);
 
-    const long size = down * across * outputs, last = batch - 1, image[] = {1, height, width, channels, outputs, down, across};
-    Floats alone = empty(size), room = empty(vgg_v_floats(channels, 1) + vgg_m_floats(outputs, 1));  // tile by tile
-    vgg_winograd(x.get() + last * height * width * channels, u.get(), bias.get(), alone.get(), image, relu, pool != 0, 0, 1,
-                 room.get(), zeros.get(), 1);
-    compare_bits("winograd", y.get() + last * size, alone.get(), size, text);
+    const long size = down * across * outputs, last = batch - 1;
+    Floats alone = empty(size);
+    convolve(x.get() + last * height * width * channels, alone.get(), 1, 1, 1);  // tile by tile
+    compare_bits(kernel, y.get() + last * size, alone.get(), size, text);
+}
+
+static void fc6() {
+    const long channels = 16 * drawn(1, 6), outputs = vgg_panel() * drawn(1, 2), batch = drawn(1, 3), threads = drawn(1, 2);
+    const long height = drawn(7, 13), width = drawn(7, 13), down = height - 6, across = width - 6, relu = drawn(0, 1);
+    const long total = batch * ((down + 1) / 2) * ((across + 1) / 2), sizes[] = {1, drawn(1, total), total, total + 3};
+    const long most = sizes[drawn(0, 3)], size = down * across * outputs, taps = channels * 49;
+    Floats x = numbers(batch * height * width * channels), weight = numbers(outputs * taps), bias = numbers(outputs);
+    Floats zeros(new float[channels]()), y = empty(batch * size), alone = empty(size);
+    auto multiply = [&](const float* from, float* to, long images, long tiles, long workers) {
+        const long shape[] = {images, height, width, channels, outputs, down, across};
+        Floats space = empty(vgg_fc6_floats(channels, tiles, workers));
+        vgg_fc6(from, weight.get(), bias.get(), to, shape, relu, tiles, space.get(), zeros.get(), workers);
+    };
+    multiply(x.get(), y.get(), batch, most, threads);
+
+    Floats windows = empty(batch * down * across * taps);
+    for (long i = 0; i < batch * down * across * taps; i++) {
+        const long window = i / taps, c = i % taps / 49, tap = i % 49, image = window / (down * across);
+        const long row = window / across % down + tap / 7, column = window % across + tap % 7;
+        windows[i] = x[((image * height + row) * width + column) * channels + c];
+    }
+    Doubles expected = matrix_product(windows.get(), weight.get(), bias.get(), batch * down * across, taps, outputs, relu);
+    char text[200];
+    std::snprintf(text, sizeof text, "%ld x %ld x %ld, %ld -> %ld, tiles %ld of %ld, threads %ld", batch, height, width,
+                  channels, outputs, most, total, threads);
+    compare("fc6", y.get(), expected.get(), batch * size, text);
+    multiply(x.get() + (batch - 1) * height * width * channels, alone.get(), 1, 1, 1);
+    compare_bits("fc6", y.get() + (batch - 1) * size, alone.get(), size, text);
 }
 
 static void first() {
@@ -185,18 +243,6 @@ static void normalise() {
     char text[100];
     std::snprintf(text, sizeof text, "%ld cells of %ld channels", cells, channels);
     compare("normalise", x.get(), expected.get(), cells * channels, text);
-}
-
-static Doubles matrix_product(const float* x, const float* w, const float* bias, long rows, long inputs, long outputs,
-                              long relu) {
-    Doubles found(new double[rows * outputs]);
-    for (long r = 0; r < rows; r++)
-        for (long n = 0; n < outputs; n++) {
-            double sum = bias[n];
-            for (long i = 0; i < inputs; i++) sum += (double)x[r * inputs + i] * w[n * inputs + i];
-            found[r * outputs + n] = relu ? std::max(sum, 0.0) : sum;
-        }
-    return found;
 }
 
 static void product() {
@@ -284,7 +330,7 @@ static void amx_product() {
 
 int main(int count, char** arguments) {
     const long cases = count > 1 ? std::atol(arguments[1]) : 100;
-    for (long i = 0; i < cases; i++) winograd(), first(), normalise(), product();
+    for (long i = 0; i < cases; i++) winograd(false), winograd(true), fc6(), first(), normalise(), product();
     const char* amx = "without AMX";
 #if defined(HAS_AMX)
     if (vgg_amx_allowed()) {

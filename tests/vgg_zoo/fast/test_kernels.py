@@ -94,7 +94,7 @@ def test_without_openmp_pytorch_takes_many_cores(
 
 
 @needs_compiler
-@pytest.mark.parametrize("kernel", ["winograd", "first", "product", "normalise"])
+@pytest.mark.parametrize("kernel", ["winograd", "fc6", "first", "product", "normalise"])
 def test_a_kernel_that_computes_something_else_is_not_used(
     kernel: str, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -204,7 +204,7 @@ def _difference() -> float:
     torch.manual_seed(0)
     x, weight, bias = torch.randn(1, 64, 40, 40), torch.randn(64, 64, 3, 3), torch.randn(64)
     y = torch.empty(1, 40, 40, 64)
-    kernels.winograd(x.permute(0, 2, 3, 1).contiguous(), kernels.transformed_weight(weight), bias, y, relu=False)
+    kernels.winograd(x.permute(0, 2, 3, 1).contiguous(), kernels.winograd_weight(weight), bias, y, relu=False)
     return float((y.permute(0, 3, 1, 2) - F.conv2d(x, weight, bias, padding=1)).abs().max())
 
 

@@ -377,6 +377,22 @@ def test_the_plan_is_a_table() -> None:
         fast.plan(31, 99)
 
 
+@pytest.mark.skipif(compiled.kernels() is None, reason="no compiler")
+def test_fc6_over_a_large_map_is_the_nets() -> None:
+    """By F(2×2, 7×7), as the plan says; an image's scores do not depend on the others of its batch."""
+    torch.manual_seed(0)
+    model: Any = timm.create_model("vgg_d", width_multiplier=0.5, head_hidden_size=64).eval()
+    fast, images = fast_inference(model), torch.randn(2, 3, 384, 448)
+    *_, fc6, fc7 = fast.plan(384, 448).layers
+    assert (fc6.arithmetic, fc7.arithmetic) == ("winograd", "product")
+    assert fc6.weights == model.pre_logits.fc1.weight.numel()
+    assert fc6.multiplications == pytest.approx(fc6.weights * 64 / 49 * 3 * 4 / 1e9)
+    with torch.no_grad():
+        found = fast.class_score_map(images)
+        assert error(found, model.class_score_map(images)) < 1e-5
+    assert torch.equal(fast.class_score_map(images[1:]), found[1:])
+
+
 def test_threads_may_share_a_copy() -> None:
     """Their buffers are their own."""
     fast, images = fast_inference(net()), [torch.randn(1, 3, 96 + 32 * place, 128) for place in range(4)]

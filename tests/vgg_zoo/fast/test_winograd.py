@@ -87,13 +87,57 @@ def test_the_compiled_kernel_is_the_convolution(
     y = torch.full((batch, *expected.shape[2:], conv.out_channels), torch.nan)
     kernels.winograd(
         x.permute(0, 2, 3, 1).contiguous(),
-        kernels.transformed_weight(conv.weight),
+        kernels.winograd_weight(conv.weight),
         conv.bias,
         y,
         relu=relu or pool is not None,
         pool=pool is not None and min(height, width) > 1,
     )
     assert error(y.permute(0, 3, 1, 2), expected) < 3e-5
+
+
+@pytest.mark.skipif(compiled.kernels() is None, reason="no compiler")
+@given(
+    channels=st.sampled_from([256, 272, 512]),
+    size=st.tuples(st.integers(1, 3), st.integers(1, 30), st.integers(1, 30)),
+    seed=st.integers(0, 99),
+)
+@settings(max_examples=20, deadline=None)
+def test_wide_layers_keep_their_weights_as_they_are(channels: int, size: tuple[int, int, int], seed: int) -> None:
+    """They take nine numbers for a kernel; the sums of parts of the channels make the error smaller than one sum."""
+    kernels = compiled.kernels()
+    assert kernels is not None
+    conv, (batch, height, width) = layer(channels, 512, seed), size
+    assert conv.bias is not None
+    x, weight = torch.randn(batch, channels, height, width).relu(), kernels.winograd_weight(conv.weight)
+    y = torch.full((batch, height, width, 512), torch.nan)
+    kernels.winograd(x.permute(0, 2, 3, 1).contiguous(), weight, conv.bias, y, relu=False)
+    assert weight.numel() == conv.weight.numel()
+    expected = direct(conv, x)
+    assert (y.permute(0, 3, 1, 2) - expected).norm() < 5e-6 * expected.norm()
+
+
+@pytest.mark.skipif(compiled.kernels() is None, reason="no compiler")
+@given(
+    sixteens=st.integers(1, 9),
+    size=st.tuples(st.integers(1, 3), st.integers(7, 18), st.integers(7, 18)),
+    relu=st.booleans(),
+    seed=st.integers(0, 99),
+)
+@settings(max_examples=30, deadline=None)
+def test_fc6_over_a_map_is_the_convolution(sixteens: int, size: tuple[int, int, int], relu: bool, seed: int) -> None:
+    """Of any map, odd or even; an image's bits do not depend on the others."""
+    kernels = compiled.kernels()
+    assert kernels is not None
+    torch.manual_seed(seed)
+    channels, (batch, height, width) = 16 * sixteens, size
+    x, bias = torch.randn(batch, height, width, channels).relu(), torch.randn(64)
+    weight = torch.randn(64, channels, 7, 7) * (2 / (49 * channels)) ** 0.5
+    y = kernels.fc6(x, weight, bias, relu=relu)
+    expected = F.conv2d(x.permute(0, 3, 1, 2).double(), weight.double(), bias.double()).permute(0, 2, 3, 1)
+    expected = expected.relu() if relu else expected
+    assert (y - expected).norm() < 1e-5 * expected.norm()
+    assert torch.equal(kernels.fc6(x[-1:].contiguous(), weight, bias, relu=relu), y[-1:])
 
 
 @pytest.mark.skipif(compiled.kernels() is None, reason="no compiler")
@@ -176,5 +220,26 @@ def test_the_bits_do_not_depend_on_the_threads() -> None:
 def test_the_rule(kernel: str, conv: nn.Conv2d, size: tuple[int, int], expected: str) -> None:
     """Of layer and map, with a reason."""
     kind, reason = winograd.choice(kernel, conv, *size)
+    assert kind == expected
+    assert reason
+
+
+@pytest.mark.parametrize(
+    ("kernel", "fc", "windows", "expected"),
+    [
+        ("compiled", nn.Conv2d(512, 64, 7), (6, 6), "winograd"),
+        ("compiled", nn.Conv2d(512, 64, 7), (1, 30), "winograd"),
+        ("compiled", nn.Conv2d(512, 64, 7), (1, 1), "product"),
+        ("compiled", nn.Conv2d(512, 64, 7), (5, 5), "product"),
+        ("compiled", nn.Conv2d(64, 64, 1), (6, 6), "product"),
+        ("compiled", nn.Conv2d(500, 64, 7), (6, 6), "product"),
+        ("compiled", nn.Conv2d(512, 50, 7), (6, 6), "product"),
+        ("compiled", nn.Conv2d(512, 64, 7).to(memory_format=torch.channels_last), (6, 6), "product"),
+        ("torch", nn.Conv2d(512, 64, 7), (6, 6), "product"),
+    ],
+)
+def test_the_rule_of_fc_layers(kernel: str, fc: nn.Conv2d, windows: tuple[int, int], expected: str) -> None:
+    """Of layer and map, with a reason."""
+    kind, reason = winograd.choice_of_fc(kernel, 32, fc, *windows)
     assert kind == expected
     assert reason
